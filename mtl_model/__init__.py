@@ -1,0 +1,41 @@
+"""Multi-task learning on faces: apparent age, gender as perceived, and smile from one network.
+
+The floors, lowest first; a file imports only from a lower floor, or from its own floor further up in this list:
+
+    0 errors, registry
+    1 tasks, records, config, events
+    2 pictures, layouts/, duplicates, card, drawing
+    - the torch line: nothing above it loads torch -
+    3 losses, outputs, networks/, detectors/
+    4 crops, checkpoint
+    5 cache, predictor
+    6 augmentation, batches
+    7 calibration, evaluation, check
+    8 training
+    9 ui/
+   10 cli, __main__
+
+The public names below are loaded when first used, so that `import mtl_model` alone imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from mtl_model.errors import MtlError as MtlError
+    from mtl_model.pictures import read_picture as read_picture
+    from mtl_model.predictor import Predictor as Predictor
+
+_HOMES = {"Predictor": "predictor", "MtlError": "errors", "read_picture": "pictures"}
+
+__all__ = ["MtlError", "Predictor", "__version__", "read_picture"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

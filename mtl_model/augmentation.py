@@ -1,0 +1,135 @@
+"""Each picture of a batch changed in its own way, on tensors: geometry, sharpness, light, noise, a hidden part.
+
+A picture's parameters depend on (seed, epoch, index) alone: not on the batch it is in, the process that draws it, or
+what was drawn before. So a resumed run and a run on several processes see the same pictures.
+torchvision v2's transforms draw one set of parameters for a whole batch, from the global generator: not usable here.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mtl_model.card import CropSettings
+from mtl_model.crops import GREY
+
+DRAWS = 24  # random numbers a picture
+SHARPNESS = (0.35, 0.5, 0.7)  # shares of the side to which a blurred picture was sampled down
+
+
+def uniform(seed: int, epoch: int, indices: np.ndarray, count: int = DRAWS) -> np.ndarray:
+    """float32 (N, count) in [0, 1), a function of (seed, epoch, index) alone.
+
+    Source: SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014), as a hash.
+    """
+    with np.errstate(over="ignore"):
+        state = _mix(np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(epoch + 1))
+        keys = _mix(state + indices.astype(np.uint64) * np.uint64(0xD1B54A32D192ED03))
+        steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        bits = _mix(keys[:, None] + steps[None])
+    return (bits >> np.uint64(40)).astype(np.float32) / np.float32(1 << 24)
+
+
+def _mix(value: np.ndarray | np.uint64) -> np.ndarray:
+    value = np.asarray(value, np.uint64)
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))
+
+
+def augment(images: Tensor, settings: CropSettings, draws: np.ndarray, strength: float = 1.0) -> Tensor:
+    """images: float32 (N, C, S, S) as `to_tensor` makes them. draws: float32 (N, DRAWS) from `uniform`.
+    strength: 0 returns the images as they are, 1 is the full range. Returns a tensor of the same shape."""
+    if strength == 0:
+        return images
+    mean = torch.tensor(settings.mean, device=images.device).view(1, -1, 1, 1)
+    std = torch.tensor(settings.std, device=images.device).view(1, -1, 1, 1)
+    numbers = torch.from_numpy(draws).to(images.device)
+    pictures = images * std + mean  # 0 to 1, where 0 is black: what geometry fills with
+    pictures = _move(pictures, numbers[:, 0:8], strength)
+    pictures = _blur(pictures, numbers[:, 8:10], strength)
+    pictures = _light(pictures, numbers[:, 10:16], strength)
+    pictures = _noise(pictures, numbers[:, 16:19], strength)
+    pictures = _hide(pictures, numbers[:, 19:24], strength)
+    return (pictures.clamp_(0, 1) - mean) / std
+
+
+def _spread(numbers: Tensor, reach: float) -> Tensor:
+    """[0, 1) -> [-reach, reach)"""
+    return (numbers * 2 - 1) * reach
+
+
+def _move(pictures: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """Mirror, turn by 15 degrees, scale by 0.8 to 1.08, aspect by 6 %, shift by 10 % of the side; one resampling."""
+    flip = torch.where(numbers[:, 0] < 0.5, -1.0, 1.0)
+    angle = _spread(numbers[:, 1], math.radians(15) * strength)
+    scale = 1 + strength * (-0.2 + 0.28 * numbers[:, 2])
+    aspect = 1 + _spread(numbers[:, 3], 0.06 * strength)
+    across, down = 1 / (scale * aspect), aspect / scale
+    shift_x, shift_y = _spread(numbers[:, 4], 0.2 * strength), _spread(numbers[:, 5], 0.2 * strength)
+    cosine, sine = angle.cos(), angle.sin()
+    rows = [
+        torch.stack([flip * cosine * across, flip * -sine * down, shift_x], 1),
+        torch.stack([sine * across, cosine * down, shift_y], 1),
+    ]
+    grid = functional.affine_grid(torch.stack(rows, 1), list(pictures.shape), align_corners=False)
+    return functional.grid_sample(pictures, grid, align_corners=False, padding_mode="zeros")
+
+
+def _blur(pictures: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """One picture in five is sampled down and up again, as a small or distant face is."""
+    chosen = numbers[:, 0] < 0.2 * strength
+    level = (numbers[:, 1] * len(SHARPNESS)).long()
+    for number, share in enumerate(SHARPNESS):
+        rows = (chosen & (level == number)).nonzero()[:, 0]
+        if len(rows):
+            small = max(8, round(pictures.shape[-1] * share))
+            shrunk = functional.interpolate(pictures[rows], size=(small, small), mode="area")
+            size = pictures.shape[-2:]
+            pictures[rows] = functional.interpolate(shrunk, size=size, mode="bilinear", align_corners=False)
+    return pictures
+
+
+def _light(pictures: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """Contrast and brightness by 35 %; in colour also tint by 10 %, and one picture in ten grey."""
+    contrast = (1 + _spread(numbers[:, 0], 0.35 * strength)).view(-1, 1, 1, 1)
+    brightness = (1 + _spread(numbers[:, 1], 0.35 * strength)).view(-1, 1, 1, 1)
+    centre = pictures.mean((1, 2, 3), keepdim=True)
+    pictures = ((pictures - centre) * contrast + centre) * brightness
+    if pictures.shape[1] == 3:
+        weights = torch.tensor(GREY, device=pictures.device).view(1, 3, 1, 1)
+        grey = (pictures * weights).sum(1, keepdim=True)
+        loss_of_colour = torch.where(numbers[:, 2] < 0.1 * strength, 1.0, 0.3 * strength * numbers[:, 3]).view(
+            -1, 1, 1, 1
+        )
+        tint = (1 + _spread(numbers[:, 3:6], 0.1 * strength)).view(-1, 3, 1, 1)
+        pictures = torch.lerp(pictures * tint, grey.expand_as(pictures), loss_of_colour)
+    return pictures
+
+
+def _noise(pictures: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """Up to 0.06 of sensor noise on three pictures in ten, from windows of one fixed field: it costs no generator."""
+    side = pictures.shape[-1]
+    level = torch.where(numbers[:, 0] < 0.3 * strength, numbers[:, 0] / 0.3 * 0.06, 0.0)
+    rows = (level > 0).nonzero()[:, 0]
+    if len(rows):
+        field = torch.randn((3, 2 * side, 2 * side), generator=torch.Generator().manual_seed(1)).to(pictures.device)
+        for row in rows.tolist():
+            top, left = (int(numbers[row, column] * side) for column in (1, 2))
+            pictures[row] += level[row] * field[: pictures.shape[1], top : top + side, left : left + side]
+    return pictures
+
+
+def _hide(pictures: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """One picture in seven loses a box of 15 to 40 % of the side, filled with one shade."""
+    chosen = numbers[:, 0] < 0.15 * strength
+    size = 0.15 + 0.25 * numbers[:, 1]
+    line = (torch.arange(pictures.shape[-1], device=pictures.device) + 0.5) / pictures.shape[-1]
+    inside_x = (line[None] - numbers[:, 2:3]).abs() < size[:, None] / 2
+    inside_y = (line[None] - numbers[:, 3:4]).abs() < size[:, None] / 2
+    box = inside_y[:, None, :, None] & inside_x[:, None, None, :] & chosen.view(-1, 1, 1, 1)
+    return torch.where(box, numbers[:, 4].view(-1, 1, 1, 1), pictures)

@@ -1,0 +1,178 @@
+"""From labelled samples and cached crops to masked batches, mixed from several sources.
+
+A batch is a function of (seed, epoch, position): every process works out the same plan and takes its own part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mtl_model.augmentation import augment, uniform
+from mtl_model.cache import Crops
+from mtl_model.card import CropSettings
+from mtl_model.crops import to_tensor
+from mtl_model.errors import DataError
+from mtl_model.outputs import OUTPUTS
+from mtl_model.records import Sample
+from mtl_model.tasks import Task
+
+
+class Labelled:
+    """Samples of one split with their crops and encoded labels.
+
+    targets: {task: as its loss takes it, (N, ...)}. known: {task: bool (N,)}. sources: the source of each sample.
+    faces: int16 (N,), how many faces were found in each sample's picture.
+    """
+
+    def __init__(self, parts: Sequence[tuple[Sequence[Sample], Crops, np.ndarray]], tasks: Sequence[Task]) -> None:
+        """parts: for each source its samples, the crops of the source, and the samples' rows in them."""
+        self.samples = [sample for samples, _, _ in parts for sample in samples]
+        self.tasks = tuple(tasks)
+        self.sources = np.array([sample.source for sample in self.samples])
+        self.faces = np.concatenate([np.zeros(0, np.int16), *[crops.faces[rows] for _, crops, rows in parts]])
+        self._images = [crops.images for _, crops, _ in parts]
+        self._part = np.concatenate([np.zeros(0, int), *[np.full(len(s), n) for n, (s, _, _) in enumerate(parts)]])
+        self._row = np.concatenate([np.zeros(0, int), *[rows for _, _, rows in parts]])
+        self.targets: dict[str, Tensor] = {}
+        self.known: dict[str, Tensor] = {}
+        for task in self.tasks:
+            labels = [sample.labels.get(task.name) for sample in self.samples]
+            targets, known = OUTPUTS[task.kind].encode(task, labels)
+            self.targets[task.name], self.known[task.name] = torch.from_numpy(targets), torch.from_numpy(known)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def images(self, indices: np.ndarray) -> np.ndarray:
+        """uint8 RGB (B, S, S, 3)."""
+        side = self._images[0].shape[1]
+        result = np.empty((len(indices), side, side, 3), np.uint8)
+        for number, crops in enumerate(self._images):
+            mine = self._part[indices] == number
+            if mine.any():
+                result[mine] = crops[self._row[indices[mine]]]
+        return result
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """{source: {"pictures": N, task: labelled}}"""
+        result = {}
+        for source in sorted(set(self.sources)):
+            mine = torch.from_numpy(self.sources == source)
+            known = {task: int((self.known[task] & mine).sum()) for task in self.known}
+            result[str(source)] = {"pictures": int(mine.sum()), **known}
+        return result
+
+
+@dataclass(frozen=True)
+class Batch:
+    """images: float32 (B, C, S, S). targets, known: {task: (B, ...)}, this process's part.
+    labelled: {task: samples of the whole batch, over all processes, that carry the label}."""
+
+    images: Tensor
+    targets: Mapping[str, Tensor]
+    known: Mapping[str, Tensor]
+    labelled: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Rows of the whole batch over all processes, and the one task it teaches (None: all)."""
+
+    rows: np.ndarray
+    task: str | None = None
+
+
+class Batches:
+    """The training batches of a run."""
+
+    def __init__(
+        self,
+        data: Labelled,
+        crop: CropSettings,
+        *,
+        size: int,
+        seed: int,
+        augmentation: float = 0.0,
+        mix: Mapping[str, float] | None = None,
+        alternate: bool = False,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
+        """size: pictures of a batch over all processes. mix: {source: share of each batch}; None: by size."""
+        self.data, self.crop, self.size, self.seed, self.augmentation = data, crop, size, seed, augmentation
+        self.mix, self.alternate, self.rank, self.processes = dict(mix or {}), alternate, rank, processes
+        if size % processes:
+            raise DataError(
+                f"A batch of {size} cannot be shared by {processes} processes. Give a multiple of {processes}."
+            )
+        if len(data) < size:
+            self.size = max(processes, len(data) // processes * processes)
+        if not len(data):
+            raise DataError("No labelled picture is left to learn from. Add pictures to the train split.")
+        self.steps = max(1, len(data) // self.size)
+
+    def plans(self, epoch: int) -> list[Plan]:
+        """The batches of an epoch: `steps` of them, each of `size` rows."""
+        if self.alternate:
+            return self._alternate(epoch)
+        return [Plan(rows) for rows in self._mixed(epoch)]
+
+    def _stream(self, rows: np.ndarray, epoch: int, key: int) -> Iterator[int]:
+        """Rows in random order, over and over, each order anew."""
+        for turn in range(1_000_000):
+            random = np.random.default_rng([self.seed, epoch, key, turn])
+            yield from random.permutation(rows).tolist()
+
+    def _mixed(self, epoch: int) -> list[np.ndarray]:
+        if not self.mix:
+            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.data))
+            return [order[step * self.size : (step + 1) * self.size] for step in range(self.steps)]
+        names = [name for name, share in self.mix.items() if share > 0]
+        total = sum(self.mix[name] for name in names)
+        wanted = np.array([self.mix[name] / total for name in names])
+        streams = []
+        for key, name in enumerate(names):
+            rows = np.flatnonzero(self.data.sources == name)
+            if not len(rows):
+                raise DataError(f"Source {name} has no training pictures. Leave it out of --mix, or add pictures.")
+            streams.append(self._stream(rows, epoch, key))
+        plans, given = [], np.zeros(len(names))
+        for step in range(1, self.steps + 1):
+            due = wanted * self.size * step - given  # what rounding kept back is given by a later batch
+            take = np.floor(due).astype(int).clip(0)
+            for index in np.argsort(-(due - take))[: self.size - take.sum()]:
+                take[index] += 1
+            given += take
+            rows = [next(stream) for stream, count in zip(streams, take, strict=True) for _ in range(count)]
+            plans.append(np.array(rows[: self.size]))
+        return plans
+
+    def _alternate(self, epoch: int) -> list[Plan]:
+        names = [name for name, known in self.data.known.items() if bool(known.any())]
+        streams = {
+            name: self._stream(np.flatnonzero(self.data.known[name].numpy()), epoch, key)
+            for key, name in enumerate(names)
+        }
+        turns = [names[step % len(names)] for step in range(self.steps)]
+        return [Plan(np.array([next(streams[name]) for _ in range(self.size)]), name) for name in turns]
+
+    def load(self, plan: Plan, epoch: int) -> Batch:
+        """This process's part of a batch, augmented."""
+        rows = plan.rows[self.rank :: self.processes]
+        images = to_tensor(self.data.images(rows), self.crop)
+        images = augment(images, self.crop, uniform(self.seed, epoch, rows), self.augmentation)
+        everywhere, mine = torch.from_numpy(plan.rows), torch.from_numpy(rows)
+        taught = [plan.task] if plan.task else list(self.data.known)
+        known = {
+            task: self.data.known[task][mine] if task in taught else torch.zeros(len(mine), dtype=torch.bool)
+            for task in self.data.known
+        }
+        labelled = {
+            task: int(self.data.known[task][everywhere].sum()) if task in taught else 0 for task in self.data.known
+        }
+        return Batch(images, {task: values[mine] for task, values in self.data.targets.items()}, known, labelled)

@@ -1,0 +1,257 @@
+"""Faces and crops of data-set pictures, worked out once and kept.
+
+Looking for faces is slow (tens of milliseconds a picture), cutting is quick. So two stores lie in the cache folder:
+`faces.sqlite`, what `find` saw in a picture, keyed by the picture's bytes and the detection settings; and
+`crops/<key>.npy`, the memory-mapped crops of a list of pictures, keyed by their bytes, the detection and the crop
+settings. Crops are written to a temporary name and renamed; SQLite keeps two programs out of each other's way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import groupby
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from mtl_model import registry
+from mtl_model.card import CropSettings, DetectionSettings
+from mtl_model.crops import centre_box, cut, find_all, main_face
+from mtl_model.detectors import Detector
+from mtl_model.errors import DataError, PictureError
+from mtl_model.pictures import read_picture
+from mtl_model.records import Face
+
+VERSION = 1  # raise it when `find` or `cut` changes what it returns
+BATCH = 16  # pictures of one size a detector pass: 11 ms each instead of 17
+CHUNK = 256  # pictures between two saves
+UNREADABLE = -1
+
+Progress = Callable[[str, int, int], None]
+"""what is being done, how many are done, how many there are"""
+
+
+def default_root() -> Path:
+    """$MTL_CACHE, else ~/.cache/mtl_model."""
+    return Path(os.environ.get("MTL_CACHE") or Path.home() / ".cache" / "mtl_model")
+
+
+@dataclass(frozen=True)
+class Crops:
+    """images: uint8 (N, S, S, 3), memory-mapped. faces: int16 (N,), how many were found, UNREADABLE if none could be."""
+
+    images: np.ndarray
+    faces: np.ndarray
+
+    @property
+    def readable(self) -> np.ndarray:
+        return self.faces != UNREADABLE
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "one": int((self.faces == 1).sum()),
+            "none": int((self.faces == 0).sum()),
+            "several": int((self.faces > 1).sum()),
+            "unreadable": int((self.faces == UNREADABLE).sum()),
+        }
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """The progress of someone who does not listen."""
+
+
+def digest_of(path: str | Path) -> str:
+    """Identifies a picture by its bytes; "" where it cannot be read."""
+    try:
+        return hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
+    except OSError:
+        return ""
+
+
+def faces_of(
+    paths: Sequence[str], settings: DetectionSettings, root: Path | None = None, progress: Progress = silent
+) -> list[tuple[Face, ...] | None]:
+    """What `find` sees in each picture, largest face first; None for a picture that cannot be read."""
+    digests = [digest_of(path) for path in paths]
+    return _faces_of(paths, digests, settings, root or default_root(), progress)
+
+
+def crops_of(
+    paths: Sequence[str],
+    detection: DetectionSettings,
+    crop: CropSettings,
+    root: Path | None = None,
+    progress: Progress = silent,
+) -> Crops:
+    """The crop of the main face of each picture (see `main_face`); of the centre square where no face was found.
+
+    Raises DataError when the cache cannot be written (disk full, no permission).
+    """
+    root = root or default_root()
+    digests = [digest_of(path) for path in paths]
+    shape = {"size_px": crop.size_px, "margin": crop.margin}
+    key = _key([VERSION, dataclasses.asdict(detection), shape, digests])
+    images_path, faces_path = root / "crops" / f"{key}.npy", root / "crops" / f"{key}.faces.npy"
+    if not (faces_path.is_file() and images_path.is_file()):
+        faces = _faces_of(paths, digests, detection, root, progress)
+        try:
+            _cut_all(paths, faces, crop, images_path, faces_path, progress)
+        except OSError as error:
+            raise _cannot_write(root, error) from None
+    return Crops(np.load(images_path, mmap_mode="r"), np.load(faces_path))
+
+
+def _cannot_write(root: Path, error: Exception) -> DataError:
+    return DataError(
+        f"The cache in {root} could not be written ({error}). Expected free space and permission to write; "
+        "make room, or set MTL_CACHE to another folder."
+    )
+
+
+def _key(parts: object) -> str:
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=12).hexdigest()
+
+
+def _cut_all(
+    paths: Sequence[str],
+    faces: Sequence[tuple[Face, ...] | None],
+    settings: CropSettings,
+    images_path: Path,
+    faces_path: Path,
+    progress: Progress,
+) -> None:
+    images_path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = images_path.with_suffix(f".{os.getpid()}.part")
+    counts = np.full(len(paths), UNREADABLE, np.int16)
+    shape = (len(paths), settings.size_px, settings.size_px, 3)
+    try:
+        images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        for index, (path, found) in enumerate(zip(paths, faces, strict=True)):
+            if found is not None:
+                picture = read_picture(path)
+                height, width = picture.shape[:2]
+                chosen = main_face(found, width, height)
+                box = chosen.box if chosen else centre_box(width, height)
+                images[index] = cut(picture, [box], settings)[0]
+                counts[index] = len(found)
+            if index % 500 == 0:
+                progress("cutting crops", index, len(paths))
+        images.flush()
+        del images
+        os.replace(temporary, images_path)
+        with (faces_path.with_suffix(f".{os.getpid()}.part")).open("wb") as file:
+            np.save(file, counts)
+        os.replace(faces_path.with_suffix(f".{os.getpid()}.part"), faces_path)  # last: it says that the crops are whole
+    finally:
+        temporary.unlink(missing_ok=True)
+    progress("cutting crops", len(paths), len(paths))
+
+
+def _faces_of(
+    paths: Sequence[str], digests: Sequence[str], settings: DetectionSettings, root: Path, progress: Progress
+) -> list[tuple[Face, ...] | None]:
+    settings_key = _key([VERSION, dataclasses.asdict(settings)])
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(root / "faces.sqlite", timeout=60)) as store:
+            store.execute("PRAGMA journal_mode=WAL")
+            store.execute("CREATE TABLE IF NOT EXISTS faces (key TEXT PRIMARY KEY, found TEXT) WITHOUT ROWID")
+            known = _known(store, settings_key, digests)
+            todo = [path for path, digest in zip(paths, digests, strict=True) if digest and digest not in known]
+            keys = dict(zip(paths, digests, strict=True))
+            done = 0
+            for found in _look(todo, settings):
+                rows = [(f"{settings_key}.{keys[path]}", _to_text(faces)) for path, faces in found.items()]
+                with store:
+                    store.executemany("INSERT OR REPLACE INTO faces VALUES (?, ?)", rows)
+                known |= {keys[path]: faces for path, faces in found.items()}
+                done += len(found)
+                progress("looking for faces", done, len(todo))
+    except (OSError, sqlite3.Error) as error:
+        raise _cannot_write(root, error) from None
+    return [known.get(digest) for digest in digests]
+
+
+def _known(store: sqlite3.Connection, settings_key: str, digests: Iterable[str]) -> dict[str, tuple[Face, ...] | None]:
+    known: dict[str, tuple[Face, ...] | None] = {}
+    wanted = sorted({digest for digest in digests if digest})
+    for start in range(0, len(wanted), 500):
+        keys = [f"{settings_key}.{digest}" for digest in wanted[start : start + 500]]
+        marks = ",".join("?" * len(keys))
+        for key, text in store.execute(f"SELECT key, found FROM faces WHERE key IN ({marks})", keys):
+            known[key.rsplit(".", 1)[1]] = _from_text(text)
+    return known
+
+
+def _to_text(faces: Sequence[Face] | None) -> str:
+    if faces is None:
+        return "null"
+    return json.dumps([[face.box, face.confidence, face.landmarks] for face in faces])
+
+
+def _from_text(text: str) -> tuple[Face, ...] | None:
+    plain = json.loads(text)
+    if plain is None:
+        return None
+    return tuple(Face(tuple(box), score, tuple((x, y) for x, y in points)) for box, score, points in plain)
+
+
+def _look(paths: Sequence[str], settings: DetectionSettings) -> Iterator[Mapping[str, tuple[Face, ...] | None]]:
+    """Chunks of answers. Each core runs a process of its own with one thread: threads of one process that wait for
+    each other lose far more when the machine is busy."""
+    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    workers = min(len(chunks), os.cpu_count() or 1)
+    if workers <= 1:
+        detector = registry.load("detectors", settings.detector).build() if chunks else None
+        for chunk in chunks:
+            yield _look_at(chunk, settings, detector)
+        return
+    with ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(settings,)
+    ) as pool:
+        yield from pool.map(_work, chunks, [settings] * len(chunks))
+
+
+_WORKER: dict[str, Detector] = {}
+
+
+def _start_worker(settings: DetectionSettings) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    _WORKER["detector"] = registry.load("detectors", settings.detector).build()
+
+
+def _work(paths: Sequence[str], settings: DetectionSettings) -> dict[str, tuple[Face, ...] | None]:
+    return _look_at(paths, settings, _WORKER["detector"])
+
+
+def _look_at(
+    paths: Sequence[str], settings: DetectionSettings, detector: Detector | None
+) -> dict[str, tuple[Face, ...] | None]:
+    if detector is None:
+        return {}
+    found: dict[str, tuple[Face, ...] | None] = dict.fromkeys(paths)
+    pictures = {}
+    for path in paths:
+        try:
+            pictures[path] = read_picture(path)
+        except PictureError:
+            continue
+    by_size = sorted(pictures, key=lambda path: pictures[path].shape)
+    for _, group in groupby(by_size, key=lambda path: pictures[path].shape):
+        same = list(group)
+        for start in range(0, len(same), BATCH):
+            batch = same[start : start + BATCH]
+            for path, faces in zip(batch, find_all([pictures[one] for one in batch], detector, settings), strict=True):
+                found[path] = tuple(faces)
+    return found

@@ -1,0 +1,197 @@
+"""card.json: everything about a checkpoint but its numbers, and the one place that turns a name into a folder.
+
+A checkpoint is a folder with card.json and model.safetensors. The card is written last: its presence means that the
+checkpoint is whole. Names are looked up in weights/ (shipped) first, then in runs/ (made here).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mtl_model import tasks as tasks_module
+from mtl_model.errors import CheckpointError, UsageError, unknown
+from mtl_model.registry import PACKAGE
+from mtl_model.tasks import Task
+
+FORMAT = 1
+CARD, WEIGHTS, PENDING = "card.json", "model.safetensors", "pending"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class DetectionSettings:
+    """How faces are looked for.
+
+    detector: a name in detectors/. size_px: pictures are scaled down until their longer side has this many pixels.
+    smallest_face_px: in pixels of the scaled picture.
+    """
+
+    detector: str = "mtcnn"
+    size_px: int = 1280
+    smallest_face_px: int = 20
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """How a face becomes the network's input: a square of the box's longer edge, widened by margin on each side.
+
+    size_px: side of the crop. grey: one channel instead of three. mean, std: per channel, of values from 0 to 1.
+    """
+
+    size_px: int = 48
+    grey: bool = True
+    margin: float = 0.0
+    mean: tuple[float, ...] = (0.5,)
+    std: tuple[float, ...] = (0.25,)
+
+
+@dataclass(frozen=True)
+class TaskCalibration:
+    """Fitted on val. temperature divides the logits. threshold: classes, the top probability from which an estimate
+    is called sure; years, the widest interval in years that is. margin: years added to each end of the interval."""
+
+    temperature: float = 1.0
+    threshold: float = 0.75
+    margin: float = 0.0
+
+
+@dataclass(frozen=True)
+class Card:
+    network: str
+    network_options: Mapping[str, Any]
+    tasks: tuple[Task, ...]
+    detection: DetectionSettings = DetectionSettings()
+    crop: CropSettings = CropSettings()
+    calibration: Mapping[str, TaskCalibration] = field(default_factory=dict)
+    flip_averaging: bool = False
+    weights_sha256: str = ""
+    parameters: int = 0
+    created: str = ""
+    parent: str = ""
+    summary: str = ""
+    terms: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """What it was trained on and how: sources with counts, config, epochs, seconds, the command."""
+    metrics: tuple[Mapping[str, Any], ...] = ()
+    """Records as `evaluate --json` prints them, each with the command that reproduces it."""
+    limits: tuple[str, ...] = ()
+    """Sentences: where it fails and what it must not be used for."""
+
+    def task(self, name: str) -> Task:
+        return next(task for task in self.tasks if task.name == name)
+
+    def calibration_of(self, name: str) -> TaskCalibration:
+        return self.calibration.get(name, TaskCalibration())
+
+
+def to_json(card: Card) -> dict[str, Any]:
+    plain = {one.name: getattr(card, one.name) for one in dataclasses.fields(card)}
+    plain["tasks"] = {task.name: tasks_module.to_json(task) for task in card.tasks}
+    plain["detection"] = dataclasses.asdict(card.detection)
+    plain["crop"] = dataclasses.asdict(card.crop)
+    plain["calibration"] = {name: dataclasses.asdict(one) for name, one in card.calibration.items()}
+    return {"format": FORMAT, **plain}
+
+
+def from_json(plain: Mapping[str, Any]) -> Card:
+    """Raises KeyError, TypeError or ValueError for a card that is not whole; unknown fields are left alone."""
+    known = {one.name for one in dataclasses.fields(Card)}
+    given = {name: value for name, value in plain.items() if name in known}
+    given["tasks"] = tuple(tasks_module.from_json(name, one) for name, one in plain["tasks"].items())
+    given["detection"] = DetectionSettings(**plain["detection"])
+    crop = dict(plain["crop"])
+    given["crop"] = CropSettings(**{**crop, "mean": tuple(crop["mean"]), "std": tuple(crop["std"])})
+    given["calibration"] = {name: TaskCalibration(**one) for name, one in plain.get("calibration", {}).items()}
+    given["metrics"] = tuple(plain.get("metrics", ()))
+    given["limits"] = tuple(plain.get("limits", ()))
+    return Card(**given)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole: to a temporary name beside it, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_card(folder: Path, card: Card) -> None:
+    write_text(folder / CARD, json.dumps(to_json(card), indent=1, ensure_ascii=False) + "\n")
+
+
+def read_card(folder: Path) -> Card:
+    """Raises CheckpointError with a sentence when the folder holds no whole card of a format known here."""
+    path = folder / CARD
+    advice = "Expected a folder written by this program; copy it again, or choose another with --checkpoint."
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"'{folder.name}' is no checkpoint: {CARD} is missing. {advice}") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+        raise CheckpointError(f"The {CARD} of '{folder.name}' is cut off or not JSON. {advice}") from None
+    version = plain.get("format") if isinstance(plain, dict) else None
+    if version != FORMAT:
+        raise CheckpointError(
+            f"The {CARD} of '{folder.name}' has format {version!r}; this program reads format {FORMAT}. "
+            "Update the program, or choose another checkpoint."
+        )
+    try:
+        return from_json(plain)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"The {CARD} of '{folder.name}' is not whole ({error!r}). {advice}") from None
+
+
+def shipped_weights() -> Path:
+    """The package's checkpoints: inside the installed package, or top-level weights/ in a checkout."""
+    inside = PACKAGE / "weights"
+    return inside if inside.is_dir() else PACKAGE.parent / "weights"
+
+
+def list_checkpoints(weights: Path, runs: Path) -> dict[str, Path]:
+    """Whole checkpoints by name, shipped ones first; pending ones are left out."""
+    found: dict[str, Path] = {}
+    for parent in (weights, runs):
+        for path in sorted(parent.glob(f"*/{CARD}")):
+            if not (path.parent / PENDING).exists():
+                found.setdefault(path.parent.name, path.parent)
+    return found
+
+
+def is_taken(name: str, weights: Path, runs: Path) -> bool:
+    return any((parent / name).exists() for parent in (weights, runs))
+
+
+def check_name(name: str) -> str:
+    """The name itself, if it can be a folder's. Raises UsageError."""
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"'{name}' cannot name a checkpoint. Expected 1 to 64 letters, digits, dots, dashes or underscores, "
+            "beginning with a letter or digit; choose another name."
+        )
+    return name
+
+
+def find_checkpoint(name: str | None, weights: Path, runs: Path) -> Path:
+    """The folder of a checkpoint; None stands for `default` if it is there, else `bknet`.
+
+    Raises CheckpointError for a name that neither folder holds, with those that are there.
+    """
+    known = list_checkpoints(weights, runs)
+    if name is None:
+        name = "default" if "default" in known else "bknet"
+    if name not in known:
+        for parent in (weights, runs):
+            if NAME.fullmatch(name) and (parent / name).is_dir():
+                read_card(parent / name)  # says what is missing there
+        raise CheckpointError(unknown("checkpoint", name, known) + f" Looked in {weights} and {runs}.")
+    return known[name]

@@ -1,0 +1,88 @@
+"""A network on disk: model.safetensors (float16) and the card that says what it is; read whole, or refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as dump_tensors
+from torch import nn
+
+from mtl_model import registry
+from mtl_model.card import CARD, WEIGHTS, Card, read_card, write_card
+from mtl_model.errors import CheckpointError, MtlError, unknown
+from mtl_model.losses import LOSSES
+from mtl_model.outputs import OUTPUTS, widths
+
+ADVICE = "Copy the whole folder again, or choose another checkpoint."
+
+
+def build_network(card: Card) -> nn.Module:
+    """An untrained network of the card's shape. Raises CheckpointError for one that cannot be built here."""
+    for task in card.tasks:
+        if task.kind not in OUTPUTS:
+            raise CheckpointError(unknown(f"kind of task {task.name}", task.kind, OUTPUTS))
+        if task.loss not in LOSSES:
+            raise CheckpointError(unknown(f"loss of task {task.name}", task.loss, LOSSES))
+    try:
+        return registry.load("networks", card.network).build(widths(card.tasks), **card.network_options)
+    except MtlError as error:
+        raise CheckpointError(str(error)) from None
+    except TypeError as error:
+        raise CheckpointError(f"Network {card.network} cannot be built from the card ({error}). {ADVICE}") from None
+
+
+def _half(tensor: torch.Tensor) -> torch.Tensor:
+    """float16, unless a value is too large for it."""
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.to(torch.float16)
+    return half if bool(half.isfinite().all()) or not bool(tensor.isfinite().all()) else tensor.float()
+
+
+def save(folder: Path, network: nn.Module, card: Card) -> Card:
+    """Write the weights, then the card, each whole. Returns the card as written, with sum and size of the weights."""
+    tensors = {name: _half(tensor.detach().cpu()).contiguous() for name, tensor in network.state_dict().items()}
+    content = dump_tensors(tensors)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CARD).unlink(missing_ok=True)  # while the two do not belong together, there is no checkpoint here
+    temporary = folder / f".{WEIGHTS}.{os.getpid()}"
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, folder / WEIGHTS)
+    finally:
+        temporary.unlink(missing_ok=True)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    card = dataclasses.replace(card, weights_sha256=hashlib.sha256(content).hexdigest(), parameters=parameters)
+    write_card(folder, card)
+    return card
+
+
+def load(folder: Path, device: str = "cpu") -> tuple[nn.Module, Card]:
+    """The network, ready to predict, and its card. Raises CheckpointError; an untrained network is never returned."""
+    card = read_card(folder)
+    path = folder / WEIGHTS
+    try:
+        content = path.read_bytes()
+    except OSError:
+        raise CheckpointError(f"'{folder.name}' is no checkpoint: {WEIGHTS} is missing. {ADVICE}") from None
+    if hashlib.sha256(content).hexdigest() != card.weights_sha256:
+        raise CheckpointError(
+            f"The {WEIGHTS} of '{folder.name}' is cut off or is not the one its card was written for "
+            f"(their sums differ). {ADVICE}"
+        )
+    network = build_network(card)
+    try:
+        tensors = load_tensors(content)
+        network.load_state_dict(
+            {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+        )
+    except (SafetensorError, RuntimeError) as error:
+        first = str(error).splitlines()[0]
+        raise CheckpointError(f"The {WEIGHTS} of '{folder.name}' do not fit its card ({first}). {ADVICE}") from None
+    return network.to(device).eval(), card

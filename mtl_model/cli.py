@@ -1,0 +1,364 @@
+"""The command line: python -m mtl_model predict | train | evaluate | models | ui.
+
+Answers go to stdout, progress and errors to stderr. Exit codes: 0 done or stopped on request; 1 failed while working
+(predict: some pictures have no answer); 2 wrong usage, a taken name, or something that cannot be loaded.
+torch is imported by the commands that need it, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from mtl_model import __version__, card, config, events
+from mtl_model.errors import CheckpointError, MtlError, RunError, UsageError
+from mtl_model.pictures import list_pictures, read_picture
+from mtl_model.records import Photo, to_csv, to_json
+
+EVENTS = "events.jsonl"
+
+
+class Progress:
+    """A bar on stderr that says what is being done, how far it is, and how long it will take."""
+
+    width = 24
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.stream, self.what, self.began, self.last = stream or sys.stderr, "", 0.0, 0.0
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if what != self.what:
+            self.what, self.began, self.last = what, now, 0.0
+        shown = self.stream.isatty()
+        if now - self.last < (0.2 if shown else 10) and done < total:
+            return
+        self.last, spent = now, now - self.began
+        left = f", {spent / done * (total - done):.0f} s left" if 0 < done < total else ""
+        full = self.width * done // max(1, total)
+        line = f"{what} [{'#' * full}{'-' * (self.width - full)}] {done:,} of {total:,}{left}"
+        print(f"\r{line}   " if shown else line, end="" if shown else "\n", file=self.stream, flush=True)
+        if shown and done >= total:
+            print(file=self.stream)
+
+
+def add_places(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--weights", type=Path, default=None, metavar="DIR", help="folder of the shipped checkpoints")
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs"),
+        metavar="DIR",
+        help="folder of the checkpoints made here (default: runs)",
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
+    parser.add_argument("--threads", type=int, default=0, help="threads of torch; all cores if not given")
+
+
+def use_threads(arguments: argparse.Namespace) -> None:
+    if arguments.threads > 0:
+        import torch
+
+        torch.set_num_threads(arguments.threads)
+
+
+# -- predict -----------------------------------------------------------------------------------------------------
+
+
+def add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", nargs="+", type=Path, metavar="PATH", help="a picture, or a folder of pictures")
+    parser.add_argument(
+        "--checkpoint", default=None, metavar="NAME", help="default: `default` if it is there, else bknet"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the answers as JSON")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the answers as CSV, a row a face")
+    parser.add_argument("--annotate", type=Path, metavar="DIR", help="write the pictures with numbered boxes")
+    parser.add_argument(
+        "--smallest-face",
+        type=float,
+        default=None,
+        metavar="PX",
+        help="longer edge of the smallest face looked for, in pixels of the upright picture",
+    )
+    add_places(parser)
+    add_device(parser)
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    for path in arguments.path:
+        if not path.exists():
+            raise UsageError(f"'{path}' is not there. Expected a picture or a folder; check the path.")
+    if arguments.smallest_face is not None and not arguments.smallest_face > 0:
+        raise UsageError(f"--smallest-face is {arguments.smallest_face}. Expected pixels above 0; give another number.")
+    from mtl_model.predictor import Predictor
+
+    use_threads(arguments)
+    predictor = Predictor.load(
+        arguments.checkpoint, weights=arguments.weights, runs=arguments.runs, device=arguments.device
+    )
+    files = [file for path in arguments.path for file in list_pictures(path)]
+    if not files:
+        print("There is no picture in " + ", ".join(f"'{path}'" for path in arguments.path) + ".", file=sys.stderr)
+    tell, photos = Progress(), []
+    for number, file in enumerate(files):
+        tell("pictures", number, len(files))
+        photos.append(predictor.photo(file, str(file), smallest_face_px=arguments.smallest_face))
+        if arguments.annotate and not photos[-1].error:
+            _annotate(arguments.annotate, file, arguments.path, photos[-1])
+    if files:
+        tell("pictures", len(files), len(files))
+    _write_answers(arguments, photos, {task.name: task.kind == "years" for task in predictor.card.tasks})
+    return 1 if any(photo.error for photo in photos) else 0
+
+
+def _annotate(folder: Path, file: Path, roots: Sequence[Path], photo: Photo) -> None:
+    from mtl_model.drawing import annotate
+
+    root = next((one for one in roots if one.is_dir() and one in file.parents), file.parent)
+    target = (folder / file.relative_to(root)).with_suffix(f"{file.suffix}.png")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    annotate(read_picture(file), photo).save(target)
+
+
+def _write_answers(arguments: argparse.Namespace, photos: list[Photo], columns: dict[str, bool]) -> None:
+    if arguments.json:
+        card.write_text(arguments.json, json.dumps(to_json(photos), indent=1, ensure_ascii=False) + "\n")
+    if arguments.csv:
+        card.write_text(arguments.csv, to_csv(photos, columns))
+    for photo in photos:
+        if photo.error:
+            print(f"{photo.photo}: {photo.error}", file=sys.stderr)
+        elif not (arguments.json or arguments.csv):
+            for line in readable(photo):
+                print(line)
+
+
+def readable(photo: Photo) -> Iterator[str]:
+    """A line a face, as people read it."""
+    if not photo.readings:
+        yield f"{photo.photo}: no face found"
+    for number, reading in enumerate(photo.readings, start=1):
+        parts = []
+        for estimate in reading.estimates.values():
+            detail = (
+                f"{estimate.low:.0f} to {estimate.high:.0f}"
+                if estimate.low is not None and estimate.high is not None
+                else f"{100 * (estimate.confidence or 0):.0f} %"
+            )
+            parts.append(f"{estimate.text} ({detail}{'' if estimate.sure else ', unsure'})")
+        yield f"{photo.photo}: face {number}: {', '.join(parts)}"
+
+
+# -- train -------------------------------------------------------------------------------------------------------
+
+
+def add_train(parser: argparse.ArgumentParser) -> None:
+    config.add_options(parser, config.TrainConfig)
+    parser.add_argument("--resume", action="store_true", help="go on from the run's last state, with the same settings")
+    add_places(parser)
+    add_device(parser)
+
+
+def train(arguments: argparse.Namespace) -> int:
+    settings: config.TrainConfig = config.from_options(config.TrainConfig, vars(arguments))
+    name = card.check_name(settings.name)
+    weights = arguments.weights or card.shipped_weights()
+    folder = arguments.runs / name
+    if not arguments.resume and card.is_taken(name, weights, arguments.runs):
+        raise UsageError(f"The name '{name}' is taken. Choose another with --name, or go on with --resume.")
+    if not settings.source:
+        raise UsageError("No --source is given. Expected at least one, such as --source utkface:DIR.")
+    from mtl_model import predictor, training
+
+    use_threads(arguments)
+    start = card.find_checkpoint(settings.start, weights, arguments.runs) if settings.start else None
+    stream = training.train(
+        settings,
+        folder,
+        device=predictor.choose_device(arguments.device),
+        resume=arguments.resume,
+        start=start,
+        progress=Progress(),
+    )
+    return _drain(stream, folder)
+
+
+def _drain(stream: Iterator[events.Event], folder: Path) -> int:
+    """Write each event to the run's file and show it; the file is made with the first, when the settings are known good."""
+    failed, log = False, None
+    try:
+        for event in stream:
+            if log is None:
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "stop").unlink(missing_ok=True)
+                log = (folder / EVENTS).open("a", encoding="utf-8")
+            print(events.to_line(event), file=log, flush=True)
+            print(sentence(event), file=sys.stderr, flush=True)
+            failed = failed or isinstance(event, events.Failed)
+    finally:
+        if log:
+            log.close()
+    return 1 if failed else 0
+
+
+def sentence(event: events.Event) -> str:
+    """An event as a line for people."""
+    match event:
+        case events.Started():
+            steps = event.steps - event.first_step
+            return f"{event.name}: {steps:,} steps, {event.epochs} epochs; {json.dumps(event.counts)}"
+        case events.Step():
+            losses = " ".join(f"{task} {loss:.3f}" for task, loss in event.losses.items())
+            pace = f"{event.pictures_per_second:.0f} pictures/s, {event.seconds_left / 60:.0f} min left"
+            return f"epoch {event.epoch + 1} step {event.step:,}: {losses}; {pace}"
+        case events.Evaluated():
+            found = "; ".join(
+                f"{task} " + " ".join(f"{name} {one:.3f}" for name, one in some.items())
+                for task, some in event.metrics.items()
+            )
+            best = ", the best so far" if event.best else ""
+            return f"epoch {event.epoch + 1} on val: {found}; score {event.score:.4f}{best}"
+        case events.Saved():
+            return f"saved the {event.kind} at step {event.step:,}"
+        case events.Stopped():
+            return f"stopped at step {event.step:,}: {event.reason}"
+        case events.Finished():
+            spent = f"{event.step:,} steps and {event.seconds / 60:.1f} min"
+            return f"finished after {spent}; the best epoch is {event.best_epoch + 1}"
+        case events.Noted() | events.Failed():
+            return event.text
+    return events.to_line(event)
+
+
+# -- evaluate, models, ui ----------------------------------------------------------------------------------------
+
+
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="name of the checkpoint")
+    parser.add_argument("--source", required=True, metavar="KIND:DIR", help="the data set to measure on")
+    parser.add_argument("--split", default="test", help="train, val or test (default: test)")
+    parser.add_argument(
+        "--limit", type=int, default=None, metavar="N", help="the first N pictures alone, for a quick look"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the record as JSON")
+    parser.add_argument("--keep", action="store_true", help="write the record into the checkpoint's card")
+    add_places(parser)
+    add_device(parser)
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    weights = arguments.weights or card.shipped_weights()
+    folder = card.find_checkpoint(arguments.checkpoint, weights, arguments.runs)
+    from mtl_model import checkpoint, evaluation, predictor
+
+    use_threads(arguments)
+    device = predictor.choose_device(arguments.device)
+    network, loaded = checkpoint.load(folder, device)
+    record = evaluation.evaluate(
+        network, loaded, arguments.source, arguments.split, device=device, limit=arguments.limit, progress=Progress()
+    )
+    if arguments.json:
+        card.write_text(arguments.json, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    if arguments.keep:
+        keep_record(folder, loaded, record)
+    for task, metrics in record["tasks"].items():
+        for metric, one in metrics.items():
+            print(f"{task} {metric}: {one['value']} ({one['low']} to {one['high']}, n = {one['n']})")
+    return 0
+
+
+def keep_record(folder: Path, loaded: card.Card, record: dict[str, Any]) -> None:
+    """Into the card, in the place of an older record of the same source and split."""
+    source, split = record["source"], record["split"]
+    command = f"python -m mtl_model evaluate {folder.name} --source {source}:DATA/{source} --split {split}"
+    others = [one for one in loaded.metrics if (one["source"], one["split"]) != (source, split)]
+    card.write_card(folder, dataclasses.replace(loaded, metrics=(*others, {**record, "command": command})))
+
+
+def add_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the list as JSON")
+    add_places(parser)
+
+
+def models(arguments: argparse.Namespace) -> int:
+    found = card.list_checkpoints(arguments.weights or card.shipped_weights(), arguments.runs)
+    rows = []
+    for name, folder in found.items():
+        try:
+            one = card.read_card(folder)
+        except CheckpointError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            continue
+        tasks = [task.name for task in one.tasks]
+        rows.append(
+            {
+                "name": name,
+                "tasks": tasks,
+                "network": one.network,
+                "parameters": one.parameters,
+                "parent": one.parent,
+                "created": one.created,
+            }
+        )
+        print(
+            f"{name}: {', '.join(tasks)}; {one.network}, {one.parameters / 1e6:.1f} M parameters, {one.created}"
+            + (f", from {one.parent}" if one.parent else "")
+        )
+    if arguments.json:
+        card.write_text(arguments.json, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+    return 0
+
+
+def add_ui(parser: argparse.ArgumentParser) -> None:
+    from mtl_model.ui.options import add_arguments
+
+    add_arguments(parser)
+
+
+def ui(arguments: argparse.Namespace) -> int:
+    from mtl_model.ui import launch
+    from mtl_model.ui.options import from_args
+
+    return launch(from_args(arguments))
+
+
+COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
+    "predict": ("age, gender and smile of every face in pictures", add_predict, predict),
+    "train": ("teach a network from data sets, each with the labels it has", add_train, train),
+    "evaluate": ("measure a checkpoint on a data set", add_evaluate, evaluate),
+    "models": ("list the checkpoints", add_models, models),
+    "ui": ("serve the page", add_ui, ui),
+}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="mtl_model", description="Apparent age, gender and smile of faces.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (text, add, _) in COMMANDS.items():
+        add(commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + "."))
+    arguments = parser.parse_args(words)
+    try:
+        return COMMANDS[arguments.command][2](arguments)
+    except RunError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except MtlError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""The settings of a training, one record. Command-line options and the page's fields are made from it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args, get_type_hints
+
+from mtl_model.errors import UsageError, unknown
+
+
+def _option(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"help": text, "choices": choices})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a training's result, but the data themselves."""
+
+    name: str = _option("", "name of the new checkpoint, a folder in --runs")
+    source: tuple[str, ...] = _option((), "KIND:DIR, a data set to learn from; may be given several times")
+    network: str = _option("bknet", "network to train, a file in mtl_model/networks")
+    start: str = _option("", "checkpoint whose weights to start from, by name; fresh weights if not given")
+    tasks: str = _option("", "tasks to learn, such as age,smile; all that the sources label if not given")
+    mix: str = _option("", "share of each batch by source, such as utkface=0.7,genki4k=0.3; by size if not given")
+    mode: str = _option(
+        "joint", "one step on all tasks' summed losses, or one task's batch at a time", ("joint", "alternate")
+    )
+    epochs: int = _option(30, "passes over as many pictures as there are")
+    batch_size: int = _option(128, "pictures a step, over all processes together")
+    optimiser: str = _option("adamw", "optimiser", ("adamw", "adam", "sgd"))
+    learning_rate: float = _option(1e-3, "peak learning rate")
+    weight_decay: float = _option(0.02, "weight decay of matrices and filters")
+    schedule: str = _option("cosine", "learning rate after the warm-up", ("cosine", "constant"))
+    warmup_steps: int = _option(300, "steps over which the learning rate rises from 0")
+    clip: float = _option(5.0, "largest norm of the gradient; 0 switches clipping off")
+    ema: float = _option(0.999, "decay of the moving average of the weights that is evaluated and kept; 0 is off")
+    augmentation: float = _option(1.0, "strength of the augmentation, 0 (off) to 1")
+    task_weights: str = _option("", "weight of each task's loss, such as age=1,smile=2; 1 if not named")
+    select: str = _option("", "task by which the best epoch is chosen; all, each relative to its start, if not given")
+    patience: int = _option(0, "stop after so many epochs without a better one; 0 never stops early")
+    keep_copies: bool = _option(False, "keep training pictures that have a near copy in val or test")
+    fraction: float = _option(1.0, "share of the training pictures to use, for trials")
+    precision: str = _option("float32", "arithmetic of the forward and backward pass", ("float32", "bf16"))
+    seed: int = _option(0, "seed of the weights, the order, the augmentation and the dropout")
+
+    def __post_init__(self) -> None:
+        for one in dataclasses.fields(self):
+            choices = one.metadata["choices"]
+            if choices and getattr(self, one.name) not in choices:
+                raise UsageError(unknown(one.name.replace("_", "-"), getattr(self, one.name), choices))
+        checks = (
+            (self.epochs >= 1, "epochs", self.epochs, "at least 1"),
+            (self.batch_size >= 2, "batch-size", self.batch_size, "at least 2"),
+            (self.learning_rate > 0, "learning-rate", self.learning_rate, "a number above 0"),
+            (0 <= self.ema < 1, "ema", self.ema, "0 or a number below 1"),
+            (0 <= self.augmentation <= 1, "augmentation", self.augmentation, "a number from 0 to 1"),
+            (0 < self.fraction <= 1, "fraction", self.fraction, "a number above 0 and at most 1"),
+        )
+        for holds, name, seen, expected in checks:
+            if not holds:
+                raise UsageError(f"--{name} is {seen}. Expected {expected}; give another value.")
+
+
+def shares(text: str, what: str, known: list[str] | tuple[str, ...]) -> dict[str, float]:
+    """Read "a=0.7,b=0.3". Raises UsageError for an unknown name or a share that is not a number of 0 or more."""
+    result: dict[str, float] = {}
+    for part in filter(None, (one.strip() for one in text.split(","))):
+        name, _, number = part.partition("=")
+        if name.strip() not in known:
+            raise UsageError(unknown(what, name.strip(), known))
+        try:
+            result[name.strip()] = float(number)
+        except ValueError:
+            result[name.strip()] = -1.0
+        if not result[name.strip()] >= 0:
+            raise UsageError(
+                f"'{part}' gives no number. Expected {what}=number, such as {name.strip()}=0.5; correct it."
+            )
+    return result
+
+
+def add_options(parser: argparse.ArgumentParser, record: type) -> None:
+    """One --option a field of a config dataclass: default, help text and choices come from the field."""
+    hints = get_type_hints(record)
+    for one in dataclasses.fields(record):
+        flag, kind = "--" + one.name.replace("_", "-"), hints[one.name]
+        text = one.metadata["help"] + ("" if one.default in ("", (), False) else " (default: %(default)s)")
+        if kind is bool:
+            parser.add_argument(flag, action="store_true", help=text)
+        elif get_args(kind):
+            parser.add_argument(flag, action="append", default=None, help=text, metavar=one.name.upper())
+        else:
+            choices = one.metadata.get("choices") or None
+            parser.add_argument(
+                flag,
+                type=kind,
+                default=one.default,
+                choices=choices,
+                help=text,
+                metavar=None if choices else one.name.upper(),
+            )
+
+
+def from_options(record: type, options: Mapping[str, Any]) -> Any:
+    """The record from parsed options; raises UsageError for a value out of range."""
+    given = {}
+    for one in dataclasses.fields(record):
+        value = options.get(one.name, one.default)
+        given[one.name] = tuple(value or ()) if isinstance(one.default, tuple) else value
+    return record(**given)

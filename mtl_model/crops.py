@@ -1,0 +1,177 @@
+"""The one road from a picture to the network's input: find the faces, cut them out, turn them into a tensor.
+
+Training, evaluation, page and command line all take it, so that a network sees the same crop everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+
+from mtl_model.card import CropSettings, DetectionSettings
+from mtl_model.detectors import Detector
+from mtl_model.records import Box, Face
+
+DETECTOR_LEAST_PX = 20  # MTCNN cannot take a smaller picture
+SMALLEST_FACE_LEAST_PX = 12  # the side of the detector's own window: nothing smaller can be found
+GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma, the weights of PIL's "L"
+
+
+def find(
+    picture: np.ndarray, detector: Detector, settings: DetectionSettings, smallest_face_px: float | None = None
+) -> list[Face]:
+    """All faces of one picture; see `find_all`."""
+    return find_all([picture], detector, settings, smallest_face_px)[0]
+
+
+def find_all(
+    pictures: Sequence[np.ndarray],
+    detector: Detector,
+    settings: DetectionSettings,
+    smallest_face_px: float | None = None,
+) -> list[list[Face]]:
+    """All faces of each picture, largest first, boxes in pixels of the picture (not clipped to it).
+
+    The rule: scale down (never up) to the detection size, detect; where nothing is found or a box touches the border,
+    add black, a quarter of the longer side on each side, without scaling again, detect again and keep that pass.
+    Near the border the detector's boxes run wild: without the second pass they are 1.17 to 1.28 times too large on
+    pictures that a face fills.
+
+    pictures: uint8 RGB (H, W, 3), all of one size: they pass the detector as one batch.
+    smallest_face_px: longer edge of the smallest face wanted, in pixels of the pictures; None: the setting's.
+    """
+    height, width = pictures[0].shape[:2]
+    scale = min(1.0, settings.size_px / max(height, width))
+    least = settings.smallest_face_px
+    if smallest_face_px is not None:
+        least = max(smallest_face_px * scale, min(least, max(SMALLEST_FACE_LEAST_PX, smallest_face_px)))
+    scaled = [_shrink(picture, scale) for picture in pictures]
+    ready, offset = _widen(scaled, _missing_border(scaled[0]))
+    found = [_shift(faces, offset) for faces in detector.detect(ready, least)]
+
+    rows, columns = scaled[0].shape[:2]
+    again = [index for index, faces in enumerate(found) if not faces or _touches(faces, columns, rows)]
+    if again:
+        border = math.ceil(max(rows, columns) / 4)
+        ready, offset = _widen([scaled[index] for index in again], (border, border))
+        for index, faces in zip(again, detector.detect(ready, least), strict=True):
+            found[index] = _shift(faces, offset)
+
+    wanted = smallest_face_px if smallest_face_px and smallest_face_px > settings.smallest_face_px else 0.0
+    back = (width / columns, height / rows)
+    result = []
+    for faces in found:
+        upright = [_stretch(face, back) for face in faces]
+        kept = [face for face in upright if max(face.width, face.height) >= wanted]
+        result.append(sorted(kept, key=lambda face: -face.area))
+    return result
+
+
+def _shrink(picture: np.ndarray, scale: float) -> np.ndarray:
+    if scale >= 1:
+        return picture
+    height, width = picture.shape[:2]
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
+
+
+def _missing_border(picture: np.ndarray) -> tuple[int, int]:
+    """Rows and columns of black needed on each side of a picture that is too small for the detector."""
+    height, width = picture.shape[:2]
+    return math.ceil(max(0, DETECTOR_LEAST_PX - height) / 2), math.ceil(max(0, DETECTOR_LEAST_PX - width) / 2)
+
+
+def _widen(pictures: Sequence[np.ndarray], border: tuple[int, int]) -> tuple[list[np.ndarray], tuple[int, int]]:
+    rows, columns = border
+    if rows == columns == 0:
+        return list(pictures), (0, 0)
+    smallest = _missing_border(pictures[0])
+    rows, columns = max(rows, smallest[0]), max(columns, smallest[1])
+    wide = [np.pad(picture, ((rows, rows), (columns, columns), (0, 0))) for picture in pictures]
+    return wide, (-columns, -rows)
+
+
+def _touches(faces: Sequence[Face], width: int, height: int) -> bool:
+    boxes = [face.box for face in faces]
+    return any(box[0] <= 0 or box[1] <= 0 or box[2] >= width or box[3] >= height for box in boxes)
+
+
+def _shift(faces: Sequence[Face], offset: tuple[int, int]) -> list[Face]:
+    x, y = offset
+    return [
+        Face(
+            (face.box[0] + x, face.box[1] + y, face.box[2] + x, face.box[3] + y),
+            face.confidence,
+            tuple((a + x, b + y) for a, b in face.landmarks),
+        )
+        for face in faces
+    ]
+
+
+def _stretch(face: Face, factors: tuple[float, float]) -> Face:
+    x, y = factors
+    left, top, right, bottom = face.box
+    landmarks = tuple((a * x, b * y) for a, b in face.landmarks)
+    return Face((left * x, top * y, right * x, bottom * y), face.confidence, landmarks)
+
+
+def main_face(faces: Sequence[Face], width: int, height: int) -> Face | None:
+    """Of a data-set picture that shows one labelled person: the large central face, or None where none was found.
+
+    Source: the "center_weighted_size" of facenet-pytorch's MTCNN.select_boxes (area less twice the squared distance
+    from the centre, both in pixels)."""
+
+    def weight(face: Face) -> float:
+        x, y = (face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2
+        return face.area - 2 * ((x - width / 2) ** 2 + (y - height / 2) ** 2)
+
+    return max(faces, key=weight, default=None)
+
+
+def centre_box(width: int, height: int) -> Box:
+    """The centre square of a picture without a found face."""
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    return (left, top, left + side, top + side)
+
+
+def square(box: Box, margin: float) -> Box:
+    """The square around a box: side = its longer edge, widened by margin times that on each side."""
+    left, top, right, bottom = box
+    half = max(right - left, bottom - top) * (1 + 2 * margin) / 2
+    x, y = (left + right) / 2, (top + bottom) / 2
+    return (x - half, y - half, x + half, y + half)
+
+
+def cut(picture: np.ndarray, boxes: Sequence[Box], settings: CropSettings) -> np.ndarray:
+    """Square crops around boxes, cut from the whole picture; what lies outside it is black.
+
+    picture: uint8 RGB (H, W, 3). Returns: uint8 RGB (N, S, S, 3), S = settings.size_px.
+    """
+    image, side = Image.fromarray(picture), settings.size_px
+    crops = np.zeros((len(boxes), side, side, 3), np.uint8)
+    for index, box in enumerate(boxes):
+        left, top, right, bottom = square(box, settings.margin)
+        outer = (math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom))
+        inner = (left - outer[0], top - outer[1], right - outer[0], bottom - outer[1])
+        region = image.crop(outer)  # black outside the picture
+        crops[index] = np.asarray(region.resize((side, side), Image.Resampling.BILINEAR, box=inner))
+    return crops
+
+
+def to_tensor(crops: np.ndarray | torch.Tensor, settings: CropSettings) -> torch.Tensor:
+    """The network's input, float32 (N, C, S, S), C = 1 if grey else 3: values 0 to 1, less mean, over std.
+
+    crops: uint8 RGB (N, S, S, 3). The only place where uint8 turns into float.
+    """
+    images = torch.as_tensor(crops).permute(0, 3, 1, 2).to(torch.float32).div_(255.0)
+    if settings.grey:
+        weights = torch.tensor(GREY, device=images.device).view(1, 3, 1, 1)
+        images = (images * weights).sum(1, keepdim=True)
+    mean = torch.tensor(settings.mean, device=images.device).view(1, -1, 1, 1)
+    std = torch.tensor(settings.std, device=images.device).view(1, -1, 1, 1)
+    return ((images - mean) / std).contiguous()

@@ -1,0 +1,288 @@
+"""How good a network is on labelled pictures: the field's metrics, each with a bootstrap interval, whole and by group."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mtl_model import cache, layouts
+from mtl_model.batches import Labelled
+from mtl_model.card import Card
+from mtl_model.crops import to_tensor
+from mtl_model.errors import DataError, unknown
+from mtl_model.outputs import band_of, distributions, expected_years, logits, year_interval
+from mtl_model.records import Sample
+from mtl_model.tasks import Task
+
+BATCH = 128
+RESAMPLES = 1000
+ECE_BINS = 15
+LEAST_GROUP = 20  # a figure on fewer faces says nothing
+
+Rows = Mapping[str, np.ndarray]
+"""What a metric looks at: arrays of one length, a row a labelled face."""
+Metric = Callable[[Rows], float]
+
+
+def mean_of(name: str) -> Metric:
+    return lambda rows: float(rows[name].mean())
+
+
+def balanced_accuracy(rows: Rows) -> float:
+    """Mean over the classes seen of the share of each that is found."""
+    truth = rows["truth"]
+    return float(np.mean([rows["right"][truth == one].mean() for one in np.unique(truth)]))
+
+
+def area_under_curve(rows: Rows) -> float:
+    """Area under the ROC curve; of several classes the mean over each against the rest."""
+    from sklearn.metrics import roc_auc_score
+
+    truth, chances = rows["truth"], rows["chances"]
+    present = np.unique(truth)
+    if len(present) < 2:
+        return float("nan")
+    if chances.shape[1] == 2:
+        return float(roc_auc_score(truth, chances[:, 1]))
+    return float(np.mean([roc_auc_score(truth == one, chances[:, one]) for one in present]))
+
+
+def calibration_error(rows: Rows) -> float:
+    """Expected calibration error of the top class over bins of equal mass.
+
+    Source: Guo et al., 2017, section 2, with the bins of Nguyen and O'Connor, 2015."""
+    confidence, right = rows["confidence"], rows["right"]
+    order = np.argsort(confidence, kind="stable")
+    bins = np.array_split(order, min(ECE_BINS, len(order)))
+    return float(sum(len(one) * abs(confidence[one].mean() - right[one].mean()) for one in bins) / len(order))
+
+
+MEANS: dict[str, dict[str, str]] = {
+    "classes": {"accuracy": "right"},
+    "years": {"mae": "error", "cs5": "within_5", "coverage80": "covered", "accuracy_five_groups": "right_group"},
+}
+OTHERS: dict[str, dict[str, Metric]] = {
+    "classes": {"balanced_accuracy": balanced_accuracy, "auc": area_under_curve, "ece": calibration_error},
+    "years": {},
+}
+AGE_PARTS = {"mae_0_12": (0, 12), "mae_21_60": (21, 60), "mae_over_60": (61, 1000)}
+
+
+def class_rows(task: Task, chances: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
+    """chances: float (N, width), targets: int (N,)."""
+    top = chances.argmax(1)
+    right = (top == targets).astype(float)
+    return {"truth": targets, "chances": chances, "confidence": chances.max(1), "right": right}
+
+
+def year_rows(task: Task, chances: np.ndarray, targets: np.ndarray, margin: float) -> dict[str, np.ndarray]:
+    """chances: float (N, width), targets: float (N, 2) with equal ends."""
+    truth, value, interval = targets[:, 0], expected_years(chances), year_interval(chances, margin)
+    error = np.abs(value - truth)
+    right_group = [band_of(task, v) == band_of(task, t) for v, t in zip(value.round(1), truth, strict=True)]
+    return {
+        "truth": truth,
+        "error": error,
+        "within_5": (error <= 5).astype(float),
+        "covered": ((truth >= interval[:, 0]) & (truth <= interval[:, 1])).astype(float),
+        "right_group": np.array(right_group, float),
+    }
+
+
+def range_rows(chances: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
+    """For ages known as ranges: the range with the largest summed probability, among those that the labels use."""
+    ranges = np.unique(targets, axis=0)
+    last = chances.shape[1] - 1
+    sums = np.stack([chances[:, int(low) : int(min(high, last)) + 1].sum(1) for low, high in ranges], 1)
+    return {"right": (ranges[sums.argmax(1)] == targets).all(1).astype(float)}
+
+
+def interval_of(rows: Rows, metric: Metric | str, seed: int = 0) -> dict[str, float | int]:
+    """A figure with its 95 % percentile bootstrap interval; a metric given by name is the mean of that row."""
+    count = len(next(iter(rows.values())))
+    random = np.random.default_rng(seed)
+    if isinstance(metric, str):
+        values = rows[metric]
+        value = float(values.mean())
+        again = np.array([values[random.integers(0, count, count)].mean() for _ in range(RESAMPLES)])
+    else:
+        value, found = metric(rows), []
+        for _ in range(RESAMPLES // 4):
+            picked = random.integers(0, count, count)
+            found.append(metric({name: one[picked] for name, one in rows.items()}))
+        again = np.array(found)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        low, high = np.nanquantile(again, (0.025, 0.975))
+    return {"value": _short(value), "low": _short(low), "high": _short(high), "n": count}
+
+
+def _short(number: float) -> float:
+    return round(float(number), 4)
+
+
+def measure(
+    tasks: Sequence[Task],
+    chances: Mapping[str, np.ndarray],
+    data: Labelled,
+    card: Card,
+    rows: np.ndarray | None = None,
+    whole: bool = True,
+) -> dict[str, dict[str, dict[str, float | int]]]:
+    """{task: {metric: {"value", "low", "high", "n"}}} on the given rows of data (all, if None).
+
+    whole: with the metrics that are no means, which take longer; groups leave them out."""
+    chosen = np.zeros(len(data), bool)
+    chosen[rows if rows is not None else slice(None)] = True
+    ages = _exact_ages(data)
+    result = {}
+    for task in tasks:
+        mask = data.known[task.name].numpy() & chosen
+        if mask.sum() < (1 if whole else LEAST_GROUP):
+            continue
+        targets, some = data.targets[task.name].numpy()[mask], chances[task.name][mask]
+        if task.kind == "years":
+            margin = card.calibration_of(task.name).margin
+            result[task.name] = _measure_years(task, some, targets, margin, whole)
+        else:
+            of_rows = class_rows(task, some, targets)
+            found = {name: interval_of(of_rows, row) for name, row in MEANS["classes"].items()}
+            if whole:
+                found |= {name: interval_of(of_rows, metric) for name, metric in OTHERS["classes"].items()}
+            grown = ages[mask] >= 13
+            if whole and grown.any():
+                found["accuracy_13_plus"] = interval_of({"right": of_rows["right"][grown]}, "right")
+            result[task.name] = found
+    return result
+
+
+def _measure_years(task: Task, chances: np.ndarray, targets: np.ndarray, margin: float, whole: bool) -> dict:
+    exact = targets[:, 0] == targets[:, 1]
+    found = {}
+    if exact.any():
+        rows = year_rows(task, chances[exact], targets[exact], margin)
+        found = {name: interval_of(rows, row) for name, row in MEANS["years"].items()}
+        for name, (first, last) in AGE_PARTS.items():
+            part = (rows["truth"] >= first) & (rows["truth"] <= last)
+            if whole and part.any():
+                found[name] = interval_of({"error": rows["error"][part]}, "error")
+    if (~exact).any():
+        found["accuracy_ranges"] = interval_of(range_rows(chances[~exact], targets[~exact]), "right")
+    return found
+
+
+def _exact_ages(data: Labelled) -> np.ndarray:
+    """float (N,), the first year of each sample's age; -1 where none is known."""
+    ages = np.full(len(data), -1.0)
+    for task in data.tasks:
+        if task.kind == "years":
+            known = data.known[task.name].numpy()
+            ages[known] = data.targets[task.name].numpy()[known, 0]
+    return ages
+
+
+def groups_of(data: Labelled) -> dict[str, dict[str, np.ndarray]]:
+    """{attribute: {level: rows}}: what the source knows of its faces, the tasks whose classes serve as groups, the
+    bands of age, and whether a face was found."""
+    groups: dict[str, dict[str, np.ndarray]] = {}
+    names = sorted({name for sample in data.samples for name in sample.attributes if name in ("race",)})
+    for name in names:
+        groups[name] = _levels([sample.attributes.get(name, "") for sample in data.samples])
+    for task in data.tasks:
+        labels = [sample.labels.get(task.name) for sample in data.samples]
+        if task.kind == "years":
+            firsts = [one[0] if isinstance(one, tuple) else one for one in labels]
+            groups[task.name] = _levels(["" if one is None else band_of(task, float(one)) for one in firsts])
+        elif task.groups:
+            groups[task.name] = _levels(["" if one is None else str(one) for one in labels])
+    groups["face"] = {"found": np.flatnonzero(data.faces > 0)}
+    return {name: levels for name, levels in groups.items() if levels}
+
+
+def _levels(values: Sequence[str]) -> dict[str, np.ndarray]:
+    array = np.array(values)
+    return {level: np.flatnonzero(array == level) for level in sorted(set(values)) if level}
+
+
+@torch.inference_mode()
+def network_outputs(network: nn.Module, data: Labelled, card: Card, device: str = "cpu") -> dict[str, Tensor]:
+    """{task: float32 (N, width)}, logits in the order of data, on the CPU."""
+    network.eval()
+    parts: list[dict[str, Tensor]] = []
+    for start in range(0, len(data), BATCH):
+        rows = np.arange(start, min(start + BATCH, len(data)))
+        images = to_tensor(data.images(rows), card.crop).to(device)
+        parts.append({task: one.cpu() for task, one in logits(network, images, card.flip_averaging).items()})
+    return {task.name: torch.cat([part[task.name] for part in parts]) for task in card.tasks}
+
+
+def read_labelled(
+    source: layouts.Source, samples: Sequence[Sample], card_like: Card, progress: cache.Progress = cache.silent
+) -> Labelled:
+    """Some samples of a source with their crops, as the card's detection and crop settings cut them.
+
+    Unreadable pictures are left out. A label of a class that the card does not know is refused with a DataError."""
+    for task in card_like.tasks:
+        known = set(task.classes)
+        strange = {str(s.labels[task.name]) for s in samples if task.name in s.labels} - known
+        if task.kind != "years" and strange:
+            raise DataError(unknown(f"class of {task.name}", sorted(strange)[0], known))
+    paths = [sample.path for sample in samples]
+    crops = cache.crops_of(paths, card_like.detection, card_like.crop, progress=progress)
+    rows = np.flatnonzero(crops.readable).tolist()
+    return Labelled([([samples[row] for row in rows], crops, np.array(rows, int))], card_like.tasks)
+
+
+def evaluate(
+    network: nn.Module,
+    card: Card,
+    spec: str,
+    split: str,
+    *,
+    device: str = "cpu",
+    limit: int | None = None,
+    progress: cache.Progress = cache.silent,
+) -> dict[str, Any]:
+    """Measure a loaded network on one split of a data set ("KIND:DIR").
+
+    Returns the record {"source", "split", "n", "no_face", "several_faces", "unreadable", "tasks", "groups"}.
+    Raises DataError where the split has no sample of the network's tasks."""
+    source = layouts.read(spec)
+    names = {task.name for task in card.tasks}
+    splits = sorted({sample.split for sample in source.samples})
+    samples = [one for one in source.samples if one.split == split and names & set(one.labels)][:limit]
+    if not samples:
+        raise DataError(
+            f"Split '{split}' of {spec} holds no picture with a label of {', '.join(sorted(names))}. "
+            f"Splits there: {', '.join(splits) or 'none'}; tasks there: {', '.join(source.tasks) or 'none'}."
+        )
+    data = read_labelled(source, samples, card, progress)
+    outputs = network_outputs(network, data, card, device)
+    progress("measuring", 0, 1)
+    return {
+        "source": source.kind,
+        "split": split,
+        "n": len(data),
+        "no_face": int((data.faces == 0).sum()),
+        "several_faces": int((data.faces > 1).sum()),
+        "unreadable": len(samples) - len(data),
+        **record(card, outputs, data),
+    }
+
+
+def record(card: Card, outputs: Mapping[str, Tensor], data: Labelled) -> dict[str, Any]:
+    """The "tasks" and "groups" of a record, from logits in the order of data."""
+    chances = distributions(outputs, card)
+    groups = {}
+    for attribute, levels in groups_of(data).items():
+        measured = {
+            level: measure(card.tasks, chances, data, card, rows, whole=attribute == "face")
+            for level, rows in levels.items()
+        }
+        groups[attribute] = {level: found for level, found in measured.items() if found}
+    return {"tasks": measure(card.tasks, chances, data, card), "groups": groups}

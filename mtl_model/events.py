@@ -1,0 +1,107 @@
+"""What a training says while it runs. The loop yields these; the command line and the page read them.
+
+Each event is one JSON line {"event": kind, ...} in runs/<name>/events.jsonl.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Started:
+    """The loop is about to take its first step (again, if it resumes)."""
+
+    name: str
+    steps: int
+    epochs: int
+    first_step: int
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Training pictures by source and by task: {"utkface": {"pictures": 19319, "age": 19319, ...}}."""
+
+
+@dataclass(frozen=True)
+class Step:
+    step: int
+    epoch: int
+    losses: Mapping[str, float]
+    learning_rate: float
+    pictures_per_second: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Val after an epoch. score: the figure by which the best epoch is chosen, larger is better."""
+
+    epoch: int
+    step: int
+    metrics: Mapping[str, Mapping[str, float]]
+    score: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class Saved:
+    """kind: "state" (to go on from) or "checkpoint" (the best so far)."""
+
+    kind: str
+    step: int
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A record of check.py about the pictures that are learned from."""
+
+    report: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Something that a person should know: pictures left out, a task that drowns the others."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """It was asked to stop, or stopped improving; what was best so far is kept."""
+
+    step: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    step: int
+    seconds: float
+    best_epoch: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    text: str
+
+
+Event = Started | Step | Evaluated | Saved | Checked | Noted | Stopped | Finished | Failed
+KINDS = {
+    kind.__name__.lower(): kind for kind in (Started, Step, Evaluated, Saved, Checked, Noted, Stopped, Finished, Failed)
+}
+
+
+def to_line(event: Event) -> str:
+    return json.dumps({"event": type(event).__name__.lower(), **dataclasses.asdict(event)}, ensure_ascii=False)
+
+
+def from_line(line: str) -> Event:
+    """Raises ValueError for a line that is cut off or of an unknown kind."""
+    plain = json.loads(line)
+    try:
+        kind = KINDS[plain.pop("event")]
+        return kind(**plain)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not an event: {line[:80]!r}") from error

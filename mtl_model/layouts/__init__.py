@@ -1,0 +1,91 @@
+"""Data layouts: each file here reads one way in which labelled pictures are laid out in a folder.
+
+A file offers what the Protocol `Layout` says. `read` finds the file for a folder; readers are asked in the
+order of their ORDER: utkface, genki4k, fairface, celeba, imdbwiki, csv, list, folders, and the first that
+matches wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol, cast
+
+from mtl_model import registry
+from mtl_model.errors import DataError, UsageError, unknown
+from mtl_model.layouts._parts import SPLITS, Source, check_options
+
+__all__ = ["SPLITS", "Layout", "Source", "kinds", "layout", "parse_spec", "read", "recognise"]
+
+
+class Layout(Protocol):
+    """What a file in this folder offers.
+
+    ORDER: when it is asked, smallest first. EXPECTS: what such a folder looks like, for error messages.
+    OPTIONS: option name -> help text.
+    """
+
+    ORDER: int
+    EXPECTS: str
+    OPTIONS: Mapping[str, str]
+
+    def matches(self, folder: Path) -> bool:
+        """Whether the folder looks like this layout; cheap, and False for whatever cannot be read."""
+        ...
+
+    def read(self, folder: Path, options: Mapping[str, str]) -> Source:
+        """Read the folder. Wrong names and lines are left out and counted in Source.skipped.
+
+        Raises: DataError where the label file is missing or nothing in it can be made sense of as a whole.
+        """
+        ...
+
+
+def layout(kind: str) -> Layout:
+    """The reader of that name. Raises UsageError with the near match for an unknown one."""
+    return cast(Layout, registry.load("layouts", kind))
+
+
+def kinds() -> list[str]:
+    """All layouts in the order in which they are asked."""
+    return sorted(registry.names("layouts"), key=lambda kind: layout(kind).ORDER)
+
+
+def recognise(folder: Path) -> str:
+    """The first layout that the folder looks like. Raises DataError naming what was expected if there is none."""
+    if not folder.is_dir():
+        raise DataError(f"'{folder}' is not a folder. Expected the folder of a data set; check the path.")
+    for kind in kinds():
+        if layout(kind).matches(folder):
+            return kind
+    known = "; ".join(f"{kind}: {layout(kind).EXPECTS}" for kind in kinds())
+    raise DataError(f"'{folder}' is laid out in no way known here. Known: {known}. Arrange it in one of these ways.")
+
+
+def parse_spec(spec: str) -> tuple[str, Path]:
+    """Split "KIND:DIR", or recognise the layout of a bare "DIR".
+
+    Raises: UsageError for an unknown kind, DataError for a folder that is not there or not recognised.
+    """
+    kind, colon, rest = spec.partition(":")
+    if colon and kind in registry.names("layouts"):
+        return kind, Path(rest).expanduser()
+    folder = Path(spec).expanduser()
+    drive = len(kind) == 1  # C:\pictures is a folder, not a kind
+    if colon and not drive and not folder.exists():
+        raise UsageError(unknown("data layout", kind, kinds()))
+    return recognise(folder), folder
+
+
+def read(spec: str, options: Mapping[str, str] | None = None) -> Source:
+    """Read the data set that "KIND:DIR" or a bare "DIR" names.
+
+    options: options of that layout, such as {"columns": "kind=rose|daisy"}.
+    Raises: UsageError for an unknown kind or option; DataError for a folder that cannot be read as that kind.
+    """
+    kind, folder = parse_spec(spec)
+    chosen = layout(kind)
+    check_options(kind, options or {}, chosen.OPTIONS)
+    if not folder.is_dir():
+        raise DataError(f"'{folder}' is not a folder. Expected the folder of a data set ({kind}); check the path.")
+    return chosen.read(folder, options or {})

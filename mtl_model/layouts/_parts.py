@@ -1,0 +1,327 @@
+"""What every data layout shares: the record a reader returns, and the way samples are gathered into it.
+
+A reader goes through its label file and hands each entry to a Collector, which finds the picture, decides the
+split and counts what cannot be used. So no reader can give a picture the label of its neighbour: a label
+travels with the name it was written beside, or is left out and counted.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from mtl_model.errors import DataError, UsageError, unknown
+from mtl_model.pictures import SUFFIXES
+from mtl_model.records import Sample
+from mtl_model.tasks import TASKS, Label, Task, class_task, parse_label
+
+SPLITS_FILE = "splits.csv"
+SPLITS = ("train", "val", "test", "fewshot")  # fewshot: kept aside for learning a new task from few pictures
+SPLIT_SPELLINGS = {
+    **{name: name for name in SPLITS},
+    **dict.fromkeys(("training",), "train"),
+    **dict.fromkeys(("valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("testing",), "test"),
+}
+HASH_SEED = "mtl_model 1"  # another seed would move pictures between splits and make old figures incomparable
+EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set as read.
+
+    samples: their labels are class names, years, or ranges of years (low, high); `split` is one of SPLITS.
+    tasks: the tasks that at least one sample is labelled for.
+    skipped: why an entry was left out -> how many were. examples: the same reasons -> up to five of them.
+    notes: sentences on what the reader had to decide by itself.
+    """
+
+    kind: str
+    folder: Path
+    samples: tuple[Sample, ...]
+    tasks: Mapping[str, Task]
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    examples: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def in_split(self, split: str) -> tuple[Sample, ...]:
+        return tuple(sample for sample in self.samples if sample.split == split)
+
+    def summary(self) -> str:
+        """One paragraph for people: how many pictures, what was left out and why."""
+        splits = Counter(sample.split for sample in self.samples)
+        counts = ", ".join(f"{splits[name]:,} {name}" for name in SPLITS if splits[name])
+        text = f"{self.kind}: {len(self.samples):,} labelled pictures" + (f" ({counts})." if counts else ".")
+        for reason, count in self.skipped.items():
+            text += f" Left out {count:,}: {reason} (for example {self.examples[reason][0]})."
+        return " ".join([text, *self.notes])
+
+
+def check_options(kind: str, options: Mapping[str, str], known: Mapping[str, str]) -> None:
+    """Raises UsageError for an option that the layout does not have."""
+    for name in options:
+        if name not in known:
+            raise UsageError(unknown(f"option of the layout {kind}", name, known))
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file without their ends, blank ones included. Raises DataError if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    except OSError as error:
+        raise DataError(
+            f"The label file '{path.name}' cannot be read ({error.strerror or error}). Expected it in "
+            f"'{path.parent.name}'; check the folder and its permissions."
+        ) from None
+
+
+def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
+    """The header (lower case) and the rows of a CSV file, every field stripped; commas, semicolons or tabs.
+
+    Rows keep the number of fields they were written with; blank lines are left out.
+    """
+    lines = read_lines(path)
+    if not lines:
+        return [], []
+    delimiter = max(",;\t", key=lines[0].count)
+    rows = [[one.strip() for one in row] for row in csv.reader(lines, delimiter=delimiter) if any(map(str.strip, row))]
+    return ([name.casefold() for name in rows[0]], rows[1:]) if rows else ([], [])
+
+
+def stem(name: str) -> str:
+    """A name without its picture suffix, so that x.jpg and x.webp are the same picture.
+
+    >>> stem("part/25_0_1_2017.jpg.chip.webp"), stem("portrait.v2")
+    ('part/25_0_1_2017.jpg.chip', 'portrait.v2')
+    """
+    start, suffix = os.path.splitext(name)
+    return start if suffix.lower() in SUFFIXES else name
+
+
+def hash_split(key: str) -> str:
+    """Train, val or test (80/10/10) by a seeded hash of a name: the same on every machine, whatever else is there."""
+    digest = hashlib.sha256(f"{HASH_SEED}:{key}".encode()).digest()
+    part = int.from_bytes(digest[:8], "big") / 2**64
+    return "train" if part < 0.8 else "val" if part < 0.9 else "test"
+
+
+def _normal(name: str) -> str:
+    return os.path.normpath(name.strip().replace("\\", "/")).replace(os.sep, "/")
+
+
+class Pictures:
+    """The pictures below a folder, found by the names that label files use for them.
+
+    Names are relative to the folder. Only what lies below it is ever found, whatever a label file says.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.names: list[str] = []
+        for where, folders, files in os.walk(folder):
+            folders[:] = sorted(one for one in folders if not one.startswith((".", "__MACOSX")))
+            inside = os.path.relpath(where, folder).replace(os.sep, "/")
+            prefix = "" if inside == "." else f"{inside}/"
+            self.names += [prefix + one for one in sorted(files) if _is_picture_name(one)]
+        self._exact = frozenset(self.names)
+        self._by_stem: dict[str, list[str]] = {}
+        for name in self.names:
+            self._by_stem.setdefault(stem(name), []).append(name)
+
+    def find(self, name: str) -> str | None:
+        """The picture of that name, or the only one that differs in its picture suffix alone."""
+        wanted = _normal(name)
+        if wanted in self._exact:
+            return wanted
+        candidates = self._by_stem.get(stem(wanted), [])
+        return candidates[0] if len(candidates) == 1 else None
+
+
+def _is_picture_name(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
+
+
+def picture_names(folder: Path) -> list[str]:
+    """Names of the pictures that lie directly in a folder, sorted; empty where there is no such folder."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if _is_picture_name(entry.name))
+
+
+def read_split(text: str) -> str | None:
+    """The split that a word stands for, or None: "validation" is val."""
+    return SPLIT_SPELLINGS.get(text.strip().casefold())
+
+
+class Collector:
+    """Gathers the samples of one data set, finds their pictures, decides splits, counts what is left out.
+
+    The split: `splits.csv` in the folder decides it if it is there; else what the layout's own lists say;
+    else a seeded hash of the person, where the set knows persons, or of the file's name.
+    """
+
+    def __init__(self, kind: str, folder: Path):
+        if not folder.is_dir():
+            raise DataError(f"'{folder}' is not a folder. Expected the folder of a data set ({kind}); check the path.")
+        self.kind = kind
+        self.folder = folder
+        self.pictures = Pictures(folder)
+        self._samples: list[Sample] = []
+        self._tasks: dict[str, Task] = {}
+        self._used: set[str] = set()
+        self._skipped: Counter[str] = Counter()
+        self._examples: dict[str, list[str]] = {}
+        self._splits = self._read_splits(folder / SPLITS_FILE)
+
+    def skip(self, reason: str, example: str) -> None:
+        """Leave an entry out and count it."""
+        self._skipped[reason] += 1
+        examples = self._examples.setdefault(reason, [])
+        if len(examples) < EXAMPLES:
+            examples.append(example)
+
+    def parse(self, file: str, task: Task, text: str) -> tuple[bool, Label | None]:
+        """Read one label. Returns whether it could be read (if not, the entry is counted), and the label."""
+        try:
+            return True, parse_label(task, text)
+        except DataError as error:
+            self.skip(f"a label of {task.name} that is not known", f"{file}: {error}")
+            return False, None
+
+    def parse_all(self, file: str, written: Iterable[tuple[Task, str]]) -> dict[str, Label] | None:
+        """The labels of one entry. One wrong label makes the entry wrong: it is counted, and None comes back."""
+        labels: dict[str, Label] = {}
+        for task, text in written:
+            readable, label = self.parse(file, task, text)
+            if not readable:
+                return None
+            if label is not None:
+                labels[task.name] = label
+        return labels
+
+    def add(
+        self,
+        file: str,
+        labels: Mapping[str, Label],
+        tasks: Mapping[str, Task],
+        *,
+        picture: str = "",
+        split: str = "",
+        person: str = "",
+        attributes: Mapping[str, str] | None = None,
+        key: str = "",
+    ) -> None:
+        """Add one picture with its labels, or count why it cannot be used.
+
+        file: its name in the set's own label file. picture: where it lies below the folder, if not at `file`.
+        split: what the layout's own lists say. key: what the split is drawn by, if not person or file.
+        """
+        found = self.pictures.find(picture or file)
+        if found is None:
+            return self.skip("the picture is not there", file)
+        if found in self._used:
+            return self.skip("the picture is named a second time", file)
+        if not labels:
+            return self.skip("no label at all", file)
+        chosen = self._split_of(file, found, split, key or person)
+        if chosen is None:
+            return self.skip(f"{SPLITS_FILE} does not name the picture", file)
+        self._used.add(found)
+        self._tasks |= {name: TASKS.get(name, tasks[name]) for name in labels}
+        self._samples.append(
+            Sample(
+                path=str(self.folder / found),
+                labels=dict(labels),
+                split=chosen,
+                file=file,
+                person=person,
+                source=self.kind,
+                attributes=dict(attributes or {}),
+            )
+        )
+        return None
+
+    def source(self, notes: Iterable[str] = ()) -> Source:
+        """What was gathered. Tasks come in the order in which they were first seen."""
+        return Source(
+            kind=self.kind,
+            folder=self.folder,
+            samples=tuple(self._samples),
+            tasks=dict(self._tasks),
+            skipped=dict(self._skipped),
+            examples={reason: tuple(found) for reason, found in self._examples.items()},
+            notes=tuple(notes),
+        )
+
+    def unused(self) -> Iterator[str]:
+        """Pictures below the folder that no sample shows."""
+        return (name for name in self.pictures.names if name not in self._used)
+
+    def _split_of(self, file: str, found: str, split: str, key: str) -> str | None:
+        if self._splits is not None:
+            return self._splits.get(stem(_normal(file))) or self._splits.get(stem(found))
+        return split or hash_split(key or stem(_normal(file)))
+
+    def _read_splits(self, path: Path) -> dict[str, str] | None:
+        if not path.is_file():
+            return None
+        header, rows = read_rows(path)
+        if "file" not in header or "split" not in header:
+            raise DataError(
+                f"'{SPLITS_FILE}' has the columns {', '.join(header) or 'none'}. Expected file and split; "
+                "mend the header, or take the file away so that a seeded hash splits the pictures."
+            )
+        splits: dict[str, str] = {}
+        for row in rows:
+            entry = dict(zip(header, row, strict=False))
+            split = read_split(entry.get("split", ""))
+            if split is None:
+                self.skip(f"{SPLITS_FILE} gives a split that is not known (known: {', '.join(SPLITS)})", str(row))
+            else:
+                splits[stem(_normal(entry["file"]))] = split
+        return splits
+
+
+def column_name(text: str) -> str:
+    """How a column of labels is called as a task: "Hair Colour " is hair_colour."""
+    return "_".join(text.casefold().split())
+
+
+def declare_columns(text: str) -> dict[str, Task | None]:
+    """Read the option `columns`: "kind=rose|daisy,age" names the columns and the classes of their codes 0, 1, ...
+
+    Returns: column -> its task; None where the classes are the words that will be found in the column.
+    Raises: UsageError for classes that the column cannot have.
+    """
+    columns: dict[str, Task | None] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, equals, classes = part.partition("=")
+        name = column_name(name)
+        columns[name] = _declared(name, tuple(map(str.strip, classes.split("|")))) if equals else TASKS.get(name)
+    return columns
+
+
+def _declared(name: str, classes: tuple[str, ...]) -> Task:
+    known = TASKS.get(name)
+    if len(set(classes)) < 2 or "" in classes or (known and known.kind == "years"):
+        raise UsageError(
+            f"'{name}={'|'.join(classes)}' does not name the classes of {name}. Expected at least two different ones "
+            "for a column that is not in years, such as colour=red|pink|white; mend the option columns."
+        )
+    task = known or class_task(name, classes)
+    codes = {str(code): str(parse_label(task, word)) for code, word in enumerate(classes)}
+    return replace(task, spellings={**codes, **task.spellings} if known is None else {**task.spellings, **codes})
+
+
+def task_of_words(name: str, words: Iterable[str]) -> Task | None:
+    """A task whose classes are the words found in a column, in order; None for fewer than two different words."""
+    found = {word.casefold(): word for word in sorted(words, reverse=True) if word}
+    numbers_first = sorted(found.values(), key=lambda word: (not word.isdigit(), word.isdigit() and int(word), word))
+    return class_task(name, tuple(numbers_first)) if len(found) > 1 else None

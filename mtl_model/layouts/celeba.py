@@ -1,0 +1,87 @@
+"""CelebA: `list_attr_celeba.txt` (40 attributes, 1 or -1), `identity_CelebA.txt`, pictures in `img_celeba/`.
+
+Source: Liu, Luo, Wang and Tang, "Deep learning face attributes in the wild", ICCV 2015.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mtl_model.errors import DataError, UsageError, unknown
+from mtl_model.layouts._parts import Collector, Source, read_lines
+from mtl_model.tasks import TASKS, Label, Task, class_task
+
+ORDER = 40
+EXPECTS = "list_attr_celeba.txt and pictures in a folder img_celeba or img_align_celeba"
+OPTIONS: Mapping[str, str] = {
+    "attributes": "further attributes to learn as tasks of the classes no and yes, such as Eyeglasses,Young; or all",
+}
+
+ATTRIBUTES = "list_attr_celeba.txt"
+IDENTITIES = "identity_CelebA.txt"
+PARTITION = "list_eval_partition.txt"
+PARTS = {"0": "train", "1": "val", "2": "test"}
+KNOWN = {  # attribute -> the task it labels, the class of -1 and of 1
+    "Smiling": ("smile", "not smiling", "smiling"),
+    "Male": ("gender", "female", "male"),
+}
+
+
+def matches(folder: Path) -> bool:
+    """Whether list_attr_celeba.txt is there."""
+    return (folder / ATTRIBUTES).is_file()
+
+
+def read(folder: Path, options: Mapping[str, str]) -> Source:
+    """Read smile and gender, the person, and the attributes asked for as tasks of the classes no and yes."""
+    collector = Collector("celeba", folder)
+    lines = read_lines(folder / ATTRIBUTES)
+    names = lines[1].split() if len(lines) > 1 else []
+    if not names or not lines[0].strip().isdigit():
+        raise DataError(
+            f"'{ATTRIBUTES}' does not begin with a count and a line of attribute names. Expected {EXPECTS}; "
+            "copy the file again."
+        )
+    wanted = _wanted(names, options.get("attributes", ""))
+    tasks: dict[str, Task] = {task.name: task for task, _, _ in wanted.values()}
+    persons = _read_pairs(folder / IDENTITIES)
+    parts = _read_pairs(folder / PARTITION)
+    where = next((one.name for one in sorted(folder.glob("img_*")) if one.is_dir()), ".")
+    for line in filter(str.strip, lines[2:]):
+        file, *values = line.split()
+        if len(values) != len(names) or not set(values) <= {"1", "-1"}:
+            collector.skip(f"the line is not a name and {len(names)} values of 1 or -1", line[:60])
+            continue
+        said = dict(zip(names, values, strict=True))
+        labels: dict[str, Label] = {
+            task.name: yes if said[name] == "1" else no for name, (task, no, yes) in wanted.items()
+        }
+        person = persons.get(file, "")
+        split = PARTS.get(parts.get(file, ""), "")
+        collector.add(file, labels, tasks, picture=f"{where}/{file}", person=person, split=split)
+    return collector.source()
+
+
+def _wanted(names: list[str], asked: str) -> dict[str, tuple[Task, str, str]]:
+    """Attribute -> (task, class of -1, class of 1), for the known ones and those asked for."""
+    further = names if asked.strip() == "all" else list(filter(None, map(str.strip, asked.split(","))))
+    wanted: dict[str, tuple[Task, str, str]] = {}
+    for name in [*(one for one in KNOWN if one in names), *further]:
+        exact = {one.casefold(): one for one in names}.get(name.casefold())
+        if exact is None:
+            raise UsageError(unknown("attribute", name, names))
+        if exact in KNOWN:
+            task, no, yes = KNOWN[exact]
+            wanted[exact] = TASKS[task], no, yes
+        else:
+            wanted[exact] = class_task(exact.casefold(), ("no", "yes")), "no", "yes"
+    return wanted
+
+
+def _read_pairs(path: Path) -> dict[str, str]:
+    """A file of two words a line, as name -> word; empty where the set came without it."""
+    if not path.is_file():
+        return {}
+    pairs = (line.split() for line in read_lines(path))
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}

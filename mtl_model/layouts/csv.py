@@ -1,0 +1,127 @@
+"""A CSV file with a header: the column `file` names the picture, the others are its labels; a blank is unlabelled.
+
+Columns called like a task are that task; `split` and `person` are what they say; `race` is an attribute, to
+report by and not to learn. Any other column is a task whose classes are the words in it, or an attribute if
+there are too many of them. The option `columns` says which columns are tasks, and what the codes 0, 1, ... in
+them mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mtl_model.errors import DataError, UsageError
+from mtl_model.layouts._parts import (
+    SPLITS,
+    SPLITS_FILE,
+    Collector,
+    Source,
+    column_name,
+    declare_columns,
+    read_rows,
+    read_split,
+    task_of_words,
+)
+from mtl_model.tasks import TASKS, Task
+
+ORDER = 60
+EXPECTS = "a CSV file whose header has a column file"
+OPTIONS: Mapping[str, str] = {
+    "columns": "the columns to learn, and the meaning of their codes 0, 1, ...: kind=rose|daisy,age",
+    "labels": "the name of the CSV file, where there are several",
+}
+
+FILE, SPLIT, PERSON = "file", "split", "person"
+ATTRIBUTES = frozenset({"race", "ethnicity"})
+FEW_CLASSES, MOST_CLASSES = 10, 50
+
+
+def _label_files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    names = sorted(one for one in folder.glob("*.csv") if one.name != SPLITS_FILE and one.is_file())
+    return [path for path in names if FILE in _header(path)]
+
+
+def _header(path: Path) -> list[str]:
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as stream:
+            line = stream.readline(10_000)
+    except OSError:
+        return []
+    return [name.strip().strip('"').casefold() for name in line.replace(";", ",").replace("\t", ",").split(",")]
+
+
+def matches(folder: Path) -> bool:
+    """Whether a CSV file other than splits.csv has a column `file`."""
+    return bool(_label_files(folder))
+
+
+def read(folder: Path, options: Mapping[str, str]) -> Source:
+    """Read the labels of one CSV file; a row with a wrong label or number of fields is counted."""
+    collector = Collector("csv", folder)
+    header, rows = read_rows(_choose(folder, options.get("labels", "")))
+    header = [column_name(name) for name in header]
+    whole = [dict(zip(header, row, strict=True)) for row in rows if len(row) == len(header)]
+    for row in rows:
+        if len(row) != len(header):
+            collector.skip("the row has another number of fields than the header", ",".join(row))
+    tasks, notes = _tasks(header, whole, options.get("columns", ""))
+    kept = [name for name in header if name not in tasks and name not in (FILE, SPLIT, PERSON)]
+    for entry in whole:
+        file = entry[FILE]
+        split = read_split(entry.get(SPLIT, ""))
+        if entry.get(SPLIT) and split is None:
+            collector.skip(f"a split that is not known (known: {', '.join(SPLITS)})", f"{file}: {entry[SPLIT]}")
+            continue
+        labels = collector.parse_all(file, [(task, entry[name]) for name, task in tasks.items()])
+        if labels is not None:
+            attributes = {name: entry[name] for name in kept if entry[name]}
+            collector.add(file, labels, tasks, split=split or "", person=entry.get(PERSON, ""), attributes=attributes)
+    return collector.source(notes)
+
+
+def _choose(folder: Path, wanted: str) -> Path:
+    found = _label_files(folder)
+    by_name = {path.name: path for path in found}
+    if wanted in by_name:
+        return by_name[wanted]
+    if not found or wanted:
+        seen = f"'{wanted}' is no such file" if wanted else "There is none"
+        raise DataError(f"{seen} in '{folder}'. Expected {EXPECTS}; check its name and its first line.")
+    if len(found) > 1 and "labels.csv" not in by_name:
+        raise UsageError(
+            f"'{folder}' holds {len(found)} CSV files with a column file: {', '.join(by_name)}. "
+            "Expected one, or one called labels.csv; say which with the option labels."
+        )
+    return by_name.get("labels.csv", found[0])
+
+
+def _tasks(header: list[str], rows: list[dict[str, str]], columns: str) -> tuple[dict[str, Task], list[str]]:
+    """The columns that are tasks, and what had to be decided about the others."""
+    declared = declare_columns(columns)
+    for name in declared:
+        if name not in header:
+            raise UsageError(
+                f"The option columns names '{name}', which is no column. Known: {', '.join(header)}. Mend the option."
+            )
+    tasks: dict[str, Task] = {}
+    notes: list[str] = []
+    for name in declared or header:
+        task = declared.get(name) or TASKS.get(name)
+        if task is None and (name in declared or name not in {FILE, SPLIT, PERSON, *ATTRIBUTES}):
+            words = [entry[name] for entry in rows if entry[name]]
+            different = len({word.casefold() for word in words})
+            if name not in declared and not 2 <= different <= _most_classes(len(words)):
+                notes.append(f"The column {name} has {different:,} different values; it is kept as an attribute.")
+                continue
+            task = task_of_words(name, words)
+        if task is not None:
+            tasks[name] = task
+    return tasks, notes
+
+
+def _most_classes(labels: int) -> int:
+    """How many different words still make classes: names and numbers repeat less than twice and are none."""
+    return min(MOST_CLASSES, max(FEW_CLASSES, labels // 2))

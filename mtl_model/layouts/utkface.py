@@ -1,0 +1,65 @@
+"""UTKFace: the labels are in the file name, `[age]_[gender]_[race]_[time].jpg`.
+
+Source: Zhang, Song and Qi, "Age progression/regression by conditional adversarial autoencoder", CVPR 2017,
+and the page of the set: gender 0 is male and 1 female; race 0-4 is White, Black, Asian, Indian, Other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from mtl_model.layouts._parts import Collector, Source, picture_names
+from mtl_model.tasks import TASKS, Label
+
+ORDER = 10
+EXPECTS = "pictures named [age]_[gender]_[race]_[time].jpg"
+OPTIONS: Mapping[str, str] = {}
+
+GENDERS = {"0": "male", "1": "female"}
+RACES = {"0": "White", "1": "Black", "2": "Asian", "3": "Indian", "4": "Other"}
+OLDEST = 130
+
+# Of the published names one has a space before its suffix and one lacks the dot: the time is taken as the
+# digits in front, whatever follows them.
+WHOLE = re.compile(r"\d{1,3}_[01]_[0-4]_\d+")
+
+
+def matches(folder: Path) -> bool:
+    """Whether most pictures that lie directly in the folder have such names."""
+    names = picture_names(folder)
+    return sum(1 for name in names if WHOLE.match(name)) * 2 > len(names)
+
+
+def read(folder: Path, options: Mapping[str, str]) -> Source:
+    """Read age, gender and (as an attribute) race from the names of all pictures below the folder."""
+    collector = Collector("utkface", folder)
+    for file in collector.pictures.names:
+        fields = file.rsplit("/", 1)[-1].split("_")
+        fault = find_fault(fields)
+        if fault:
+            collector.skip(fault, file)
+        else:
+            age, gender, race, _ = fields
+            labels: dict[str, Label] = {"age": float(age), "gender": GENDERS[gender]}
+            collector.add(file, labels, TASKS, attributes={"race": RACES[race]})
+    return collector.source()
+
+
+def find_fault(fields: list[str]) -> str:
+    """Why the fields of a name cannot be read; "" if they can.
+
+    >>> find_fault("61_1_20170109142408075.jpg.chip.jpg".split("_"))
+    'the name lacks a field'
+    """
+    if len(fields) != 4:
+        return "the name lacks a field" if len(fields) < 4 else "the name has a field too many"
+    age, gender, race, time = fields
+    if not re.fullmatch(r"\d{1,3}", age) or int(age) > OLDEST:
+        return f"the age in the name is not a number of years from 0 to {OLDEST}"
+    if gender not in GENDERS:
+        return "the gender in the name is not 0 or 1"
+    if race not in RACES:
+        return "the race in the name is not 0, 1, 2, 3 or 4"
+    return "" if re.match(r"\d", time) else "the name lacks its time"

@@ -1,0 +1,62 @@
+"""BKNet: four VGG blocks shared by all tasks, one branch of three linear layers a task.
+
+Source: Sang, Cuong and Ha, "Multi-task learning for smile detection, emotion recognition and gender classification"
+(2017), section III; the blocks follow Simonyan and Zisserman, "Very Deep Convolutional Networks" (2015).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from mtl_model.errors import UsageError
+from mtl_model.networks._parts import MultiTaskNet
+
+INPUT: dict[str, Any] = {"size_px": 48, "grey": True, "margin": 0.0, "mean": (0.5,), "std": (0.25,)}
+BLOCKS = ((32, 2), (64, 2), (128, 2), (256, 3))  # channels, convolutions
+
+
+class Trunk(nn.Module):
+    """Images (B, channels, S, S) -> {"final": features (B, 256 x (S / 16)^2)}."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for width, convolutions in BLOCKS:
+            for _ in range(convolutions):
+                convolution = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+                layers += [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+                channels = width
+            layers.append(nn.MaxPool2d(2))
+        self.blocks = nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return {"final": self.blocks(images).flatten(1)}
+
+
+def branch(features: int, width: int, hidden: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(features, hidden),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, hidden),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, width),
+    )
+
+
+def build(
+    widths: Mapping[str, int], channels: int = 1, size_px: int = 48, hidden: int = 256, dropout: float = 0.5
+) -> MultiTaskNet:
+    """channels: 1 for grey crops, 3 for colour. size_px: side of the crops, a multiple of 16."""
+    if size_px % 16 or size_px < 16:
+        raise UsageError(f"BKNet halves its input four times and cannot take {size_px} px. Give a multiple of 16.")
+    features = BLOCKS[-1][0] * (size_px // 16) ** 2
+    branches = {task: branch(features, width, hidden, dropout) for task, width in widths.items()}
+    for module in (trunk := Trunk(channels)).modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return MultiTaskNet(trunk, branches, dict.fromkeys(widths, "final"))

@@ -1,0 +1,146 @@
+"""What a branch's numbers mean. OUTPUTS: kind of a task -> width, encode, estimate; and from logits to distributions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mtl_model.card import Card, TaskCalibration
+from mtl_model.records import Estimate
+from mtl_model.tasks import Label, Task
+
+INTERVAL = (0.1, 0.9)  # the percentiles between which four faces of five should lie
+
+
+class Output(Protocol):
+    metrics: str
+    """Name of the set of metrics in evaluation.METRICS."""
+
+    def width(self, task: Task) -> int:
+        """Numbers that the branch gives a sample."""
+        ...
+
+    def encode(self, task: Task, labels: Sequence[Label | None]) -> tuple[np.ndarray, np.ndarray]:
+        """Targets as the task's loss takes them, and known, bool (N,): which labels are there."""
+        ...
+
+    def estimate(self, task: Task, probabilities: np.ndarray, calibration: TaskCalibration) -> Estimate:
+        """One face's answer from its calibrated distribution, float (width,), summing to 1."""
+        ...
+
+
+class ClassOutput:
+    """One probability a class."""
+
+    metrics = "classes"
+
+    def width(self, task: Task) -> int:
+        return len(task.classes)
+
+    def encode(self, task: Task, labels: Sequence[Label | None]) -> tuple[np.ndarray, np.ndarray]:
+        """int64 (N,), the index of the class."""
+        known = np.array([label is not None for label in labels], bool)
+        index = {name: number for number, name in enumerate(task.classes)}
+        targets = np.array([0 if label is None else index[str(label)] for label in labels], np.int64)
+        return targets, known
+
+    def estimate(self, task: Task, probabilities: np.ndarray, calibration: TaskCalibration) -> Estimate:
+        top = int(probabilities.argmax())
+        confidence = float(probabilities[top])
+        return Estimate(
+            text=task.classes[top],
+            value=task.classes[top],
+            sure=confidence >= calibration.threshold,
+            scores={name: round(float(p), 6) for name, p in zip(task.classes, probabilities, strict=True)},
+            confidence=round(confidence, 4),
+        )
+
+
+class YearOutput:
+    """One probability a year of age."""
+
+    metrics = "years"
+
+    def width(self, task: Task) -> int:
+        return len(task.classes)
+
+    def encode(self, task: Task, labels: Sequence[Label | None]) -> tuple[np.ndarray, np.ndarray]:
+        """float32 (N, 2), first and last year; equal for an age that is known to the year."""
+        known = np.array([label is not None for label in labels], bool)
+        targets = np.zeros((len(labels), 2), np.float32)
+        for row, label in zip(targets, labels, strict=True):
+            if label is not None:
+                row[:] = label  # a number fills both, a range gives one each
+        return targets, known
+
+    def estimate(self, task: Task, probabilities: np.ndarray, calibration: TaskCalibration) -> Estimate:
+        value = round(float(expected_years(probabilities[None])[0]), 1)
+        low, high = (round(float(edge), 1) for edge in year_interval(probabilities[None], calibration.margin)[0])
+        whole = math.floor(value + 0.5)
+        return Estimate(
+            text=f"{whole} year" if whole == 1 else f"{whole} years",
+            value=value,
+            sure=high - low <= calibration.threshold,
+            scores={name: round(float(p), 6) for name, p in zip(task.classes, probabilities, strict=True)},
+            low=min(low, value),
+            high=max(high, value),
+            group=band_of(task, value),
+        )
+
+
+OUTPUTS: dict[str, Output] = {"classes": ClassOutput(), "years": YearOutput()}
+
+
+def band_of(task: Task, years: float) -> str:
+    """The named band of an age, rounded half up to whole years; older than the last belongs to the last."""
+    whole = math.floor(years + 0.5)
+    for name, _, last in task.bands:
+        if whole <= last:
+            return name
+    return task.bands[-1][0]
+
+
+def expected_years(probabilities: np.ndarray) -> np.ndarray:
+    """float (N,), the mean of distributions (N, width) over years from 0."""
+    return probabilities @ np.arange(probabilities.shape[1])
+
+
+def year_interval(probabilities: np.ndarray, margin: float = 0.0) -> np.ndarray:
+    """float (N, 2), the INTERVAL percentiles of distributions (N, width), widened by margin years on each side and
+    clipped to the years there are. The probability of a year is spread evenly over half a year on each side of it."""
+    width = probabilities.shape[1]
+    edges = np.arange(width + 1) - 0.5
+    result = np.empty((len(probabilities), 2))
+    for row, one in zip(result, probabilities, strict=True):
+        row[:] = np.interp(INTERVAL, np.concatenate([[0.0], np.cumsum(one)]), edges)
+    return np.clip(result + (-margin, margin), 0, width - 1)
+
+
+def widths(tasks: Sequence[Task]) -> dict[str, int]:
+    return {task.name: OUTPUTS[task.kind].width(task) for task in tasks}
+
+
+@torch.inference_mode()
+def logits(network: nn.Module, images: Tensor, flip_averaging: bool) -> dict[str, Tensor]:
+    """{task: float32 (N, width)} for images (N, C, S, S); with flip averaging the mean over each and its mirror image.
+
+    The one function by which both the predictor and the evaluation ask a network."""
+    outputs = network(images)
+    if flip_averaging:
+        mirrored = network(images.flip(-1))
+        outputs = {task: (output + mirrored[task]) / 2 for task, output in outputs.items()}
+    return {task: output.float() for task, output in outputs.items()}
+
+
+def distributions(outputs: Mapping[str, Tensor], card: Card) -> dict[str, np.ndarray]:
+    """{task: float64 (N, width)} calibrated by the card, each row summing to 1."""
+    result = {}
+    for task in card.tasks:
+        scaled = outputs[task.name].double() / card.calibration_of(task.name).temperature
+        result[task.name] = torch.softmax(scaled, dim=1).cpu().numpy()
+    return result

@@ -1,0 +1,128 @@
+"""The one way in for pictures: whatever a person hands over becomes an upright RGB array, or a sentence why not."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mtl_model.errors import PictureError
+
+SUFFIXES = frozenset(".jpg .jpeg .png .webp .bmp .gif .tif .tiff .heic .heif .avif".split())
+MAX_PIXELS = 64_000_000
+FORMATS = "JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF"
+
+PictureSource = str | os.PathLike | bytes | Image.Image | np.ndarray
+
+
+@functools.cache
+def _register_heic() -> None:
+    try:
+        import pillow_heif
+    except ImportError:  # then a HEIC file gets the sentence for an unknown format
+        return
+    pillow_heif.register_heif_opener()
+
+
+def read_picture(source: PictureSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read a picture upright and in colour.
+
+    source: a path, the bytes of a file, a PIL image, or an array: uint8 (H, W), (H, W, 3) RGB or (H, W, 4) RGBA.
+    Of an animation the first frame is taken; transparency is laid on white; 16 bits become 8 (65535 is white);
+    the EXIF orientation is applied.
+    Returns: uint8 (H, W, 3), RGB.
+    Raises: PictureError with a sentence for anything that is not a whole, readable picture of at most max_pixels.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source, max_pixels)
+    _register_heic()
+    stream = io.BytesIO(source) if isinstance(source, bytes) else source
+    if not isinstance(stream, io.BytesIO | Image.Image):
+        stream = Path(stream)
+        if not stream.is_file():
+            what = "is a folder, not a picture" if stream.is_dir() else "is not there"
+            raise PictureError(f"'{stream.name}' {what}. Expected a picture file; check the path.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is below Pillow's
+            if isinstance(stream, Image.Image):
+                return _decode(stream, max_pixels)  # it may still lie in its file, cut off or not
+            with Image.open(stream) as image:
+                return _decode(image, max_pixels)
+    except PictureError:
+        raise
+    except Image.DecompressionBombError:
+        raise PictureError(_too_large("far more", max_pixels)) from None
+    except UnidentifiedImageError:
+        raise PictureError(
+            f"The file is not a picture in a format known here. Expected {FORMATS}; open it in a picture program "
+            "and save it as JPEG."
+        ) from None
+    except PermissionError:
+        raise PictureError("The file may not be read. Expected a readable picture; change its permissions.") from None
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error) as error:
+        raise PictureError(
+            f"The picture is cut off or damaged ({_plain(error)}). Expected a whole {FORMATS} file; "
+            "copy or save it again."
+        ) from None
+
+
+def _plain(error: Exception) -> str:
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return text[:80].rstrip(".")
+
+
+def _too_large(seen: str, max_pixels: int) -> str:
+    return (
+        f"The picture has {seen} pixels, more than the {max_pixels / 1e6:.0f} million that are read here. "
+        "Save a smaller copy and try that."
+    )
+
+
+def _decode(image: Image.Image, max_pixels: int) -> np.ndarray:
+    pixels = image.width * image.height
+    if pixels > max_pixels:
+        raise PictureError(_too_large(f"{pixels / 1e6:.0f} million", max_pixels))
+    if pixels == 0:
+        raise PictureError("The picture is empty (0 pixels). Expected at least one pixel; choose another file.")
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        white = 65535.0 if image.mode.startswith("I;16") else None
+        return np.repeat(_to_eight_bits(np.asarray(image), white)[:, :, None], 3, axis=2)
+    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.array(image.convert("RGB"))
+
+
+def _to_eight_bits(values: np.ndarray, white: float | None) -> np.ndarray:
+    """Of a mode that does not say what is white, the smallest usual one that the values fit."""
+    values = np.nan_to_num(values.astype(np.float64))
+    if white is None:
+        white = 65535.0 if values.max() > 255 else 255.0 if values.max() > 1 else 1.0
+    return np.clip(np.rint(values * (255.0 / white)), 0, 255).astype(np.uint8)
+
+
+def _from_array(array: np.ndarray, max_pixels: int) -> np.ndarray:
+    grey = array.ndim == 2
+    colour = array.ndim == 3 and array.shape[2] in (3, 4)
+    if array.dtype != np.uint8 or not (grey or colour) or array.size == 0:
+        raise PictureError(
+            f"The array has shape {array.shape} and type {array.dtype}. Expected uint8 of shape (H, W, 3) in RGB "
+            "order; convert it before the call."
+        )
+    return _decode(Image.fromarray(array), max_pixels)
+
+
+def list_pictures(path: Path) -> list[Path]:
+    """The pictures that a path stands for: itself if it is a file, else all below the folder, sorted."""
+    if path.is_file():
+        return [path]
+    return sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())

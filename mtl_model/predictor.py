@@ -1,0 +1,97 @@
+"""From a picture to its Readings: what the page, the command line and Python programs call."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from mtl_model import checkpoint, crops, registry
+from mtl_model.card import Card, find_checkpoint, shipped_weights
+from mtl_model.detectors import Detector
+from mtl_model.errors import MtlError, UsageError
+from mtl_model.outputs import OUTPUTS, distributions, logits
+from mtl_model.pictures import PictureSource, read_picture
+from mtl_model.records import Face, Photo, Reading
+
+BATCH = 64  # crops a network pass, so that a crowd does not fill the memory
+
+
+def choose_device(device: str | None) -> str:
+    """The device itself if torch can use it; "auto" or None stands for cuda where there is one, else cpu."""
+    if device in (None, "", "auto"):
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise UsageError(
+            f"Device '{device}' cannot be used here. Expected auto, cpu, cuda or mps; try --device cpu."
+        ) from None
+    return str(device)
+
+
+class Predictor:
+    """A loaded checkpoint with its detector; safe to call from several threads."""
+
+    def __init__(self, name: str, network: nn.Module, card: Card, device: str = "cpu") -> None:
+        self.name, self.network, self.card, self.device = name, network, card, device
+        self._detector: Detector = registry.load("detectors", card.detection.detector).build(device)
+
+    @classmethod
+    def load(
+        cls,
+        name: str | None = None,
+        *,
+        weights: str | os.PathLike | None = None,
+        runs: str | os.PathLike = "runs",
+        device: str | None = None,
+    ) -> Predictor:
+        """name: None stands for `default` if it is shipped, else `bknet`; looked up in weights, then in runs.
+
+        Raises CheckpointError for a checkpoint that is missing, cut, foreign, or does not fit.
+        """
+        folder = find_checkpoint(name, Path(weights) if weights else shipped_weights(), Path(runs))
+        chosen = choose_device(device)
+        network, card = checkpoint.load(folder, chosen)
+        return cls(folder.name, network, card, chosen)
+
+    def find(self, picture: PictureSource, *, smallest_face_px: float | None = None) -> list[Face]:
+        """The faces alone, largest first; see `predict`."""
+        return crops.find(read_picture(picture), self._detector, self.card.detection, smallest_face_px)
+
+    def predict(self, picture: PictureSource, *, smallest_face_px: float | None = None) -> list[Reading]:
+        """All faces of a picture with an Estimate for each task, largest face first; an empty list where there is none.
+
+        picture: a path, the bytes of a file, a PIL image or a uint8 RGB array (H, W, 3).
+        smallest_face_px: longer edge of the smallest face looked for, in pixels of the upright picture.
+        Raises PictureError with a sentence for what cannot be read.
+        """
+        upright = read_picture(picture)
+        faces = crops.find(upright, self._detector, self.card.detection, smallest_face_px)
+        readings = []
+        for start in range(0, len(faces), BATCH):
+            some = faces[start : start + BATCH]
+            images = crops.to_tensor(crops.cut(upright, [face.box for face in some], self.card.crop), self.card.crop)
+            outputs = logits(self.network, images.to(self.device), self.card.flip_averaging)
+            chances = distributions(outputs, self.card)
+            for row, face in enumerate(some):
+                estimates = {
+                    task.name: OUTPUTS[task.kind].estimate(
+                        task, chances[task.name][row], self.card.calibration_of(task.name)
+                    )
+                    for task in self.card.tasks
+                }
+                readings.append(Reading(face, estimates))
+        return readings
+
+    def photo(self, source: PictureSource, name: str, *, smallest_face_px: float | None = None) -> Photo:
+        """Like `predict`, as a Photo called `name`; what is wrong with the picture is a sentence inside it."""
+        try:
+            upright = read_picture(source)
+            readings = self.predict(upright, smallest_face_px=smallest_face_px)
+        except MtlError as error:
+            return Photo(name, str(error))
+        height, width = upright.shape[:2]
+        return Photo(name, None, tuple(readings), width, height)

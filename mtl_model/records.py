@@ -1,0 +1,160 @@
+"""The plain records that flow upward, and the contract in which predictions leave the program (JSON, CSV)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from mtl_model.tasks import Label
+
+Box = tuple[float, float, float, float]
+"""left, top, right, bottom in pixels of the upright picture; not clipped to it."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled picture. A task that is absent from `labels` is not labelled.
+
+    file: the picture's name in the data set's own label file. person: who it shows, where the set knows.
+    attributes: what the set knows besides the tasks, such as {"race": "Asian"}.
+    """
+
+    path: str
+    labels: Mapping[str, Label]
+    split: str = "train"
+    file: str = ""
+    person: str = ""
+    source: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face found in a picture; landmarks are eyes, nose and mouth corners as (x, y), left to right, top down."""
+
+    box: Box
+    confidence: float
+    landmarks: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def width(self) -> float:
+        return self.box[2] - self.box[0]
+
+    @property
+    def height(self) -> float:
+        return self.box[3] - self.box[1]
+
+    @property
+    def area(self) -> float:
+        return self.width * self.height
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a network says of one face for one task.
+
+    text: how people say it ("34 years", "not smiling"). value: a class name, or years with one decimal.
+    sure: whether the card's threshold is met. scores: probability of each class, summing to 1.
+    low, high, group: for years, the interval and the named band. confidence: for classes, the top probability.
+    """
+
+    text: str
+    value: str | float
+    sure: bool
+    scores: Mapping[str, float]
+    low: float | None = None
+    high: float | None = None
+    group: str | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One face with an Estimate for each task of the checkpoint."""
+
+    face: Face
+    estimates: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One picture's answer: its readings, largest face first, or the sentence why there are none."""
+
+    photo: str
+    error: str | None = None
+    readings: tuple[Reading, ...] = ()
+    width: int = 0
+    height: int = 0
+
+
+def _estimate_to_json(estimate: Estimate) -> dict:
+    plain: dict[str, object] = {"text": estimate.text, "value": estimate.value}
+    for name in ("low", "high", "group", "confidence"):
+        if getattr(estimate, name) is not None:
+            plain[name] = getattr(estimate, name)
+    plain["sure"] = estimate.sure
+    plain["scores"] = dict(estimate.scores)
+    return plain
+
+
+def clip_box(box: Box, width: int, height: int) -> list[float]:
+    """The part of a box that lies inside the picture, rounded to a tenth of a pixel."""
+    left, top, right, bottom = box
+    clipped = [
+        min(max(left, 0), width),
+        min(max(top, 0), height),
+        min(max(right, 0), width),
+        min(max(bottom, 0), height),
+    ]
+    return [round(float(edge), 1) for edge in clipped]
+
+
+def to_json(photos: Iterable[Photo]) -> list[dict]:
+    """The JSON contract: a list with an object a photo. Fields may be added, never renamed."""
+    plain = []
+    for photo in photos:
+        faces = [
+            {
+                "box": clip_box(reading.face.box, photo.width, photo.height),
+                "confidence": round(reading.face.confidence, 4),
+                "landmarks": [[round(x, 1), round(y, 1)] for x, y in reading.face.landmarks],
+                "estimates": {name: _estimate_to_json(one) for name, one in reading.estimates.items()},
+            }
+            for reading in photo.readings
+        ]
+        plain.append({"photo": photo.photo, "error": photo.error, "faces": faces})
+    return plain
+
+
+def csv_columns(estimate_columns: Mapping[str, bool]) -> list[str]:
+    """Column names; `estimate_columns` maps each task to whether it is measured in years (an interval)."""
+    columns = ["photo", "face", "left", "top", "right", "bottom", "confidence"]
+    for task, years in estimate_columns.items():
+        columns += [task, f"{task}_low", f"{task}_high"] if years else [task, f"{task}_confidence"]
+    return [*columns, "error"]
+
+
+def to_csv(photos: Iterable[Photo], estimate_columns: Mapping[str, bool]) -> str:
+    """The CSV contract: a row a face, counted from 1; a photo without faces is one row with `face` empty."""
+    columns = csv_columns(estimate_columns)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    for photo in photos:
+        if not photo.readings:
+            writer.writerow({"photo": photo.photo, "error": photo.error or ""})
+        for number, reading in enumerate(photo.readings, start=1):
+            edges = clip_box(reading.face.box, photo.width, photo.height)
+            row: dict[str, object] = {"photo": photo.photo, "face": number}
+            row |= dict(zip(("left", "top", "right", "bottom"), edges, strict=True))
+            row["confidence"] = round(reading.face.confidence, 4)
+            for task, estimate in reading.estimates.items():
+                row[task] = estimate.value
+                if estimate_columns[task]:
+                    row |= {f"{task}_low": estimate.low, f"{task}_high": estimate.high}
+                else:
+                    row[f"{task}_confidence"] = estimate.confidence
+            writer.writerow(row)
+    return text.getvalue()

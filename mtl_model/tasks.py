@@ -1,0 +1,150 @@
+"""What a network can be taught: strings and numbers, nothing else.
+
+A Task names its kind (a key of outputs.OUTPUTS) and its loss (a key of losses.LOSSES). Nothing else in the
+program knows a task by its name; code that needs ages asks for the task of kind "years".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mtl_model.errors import DataError
+
+YEARS = 101  # one class a year, 0 to 100; older people train as 100 and are scored as they are
+
+AGE_BANDS = (("1-13", 0, 13), ("14-23", 14, 23), ("24-39", 24, 39), ("40-55", 40, 55), ("56+", 56, 100))
+
+Label = str | float | tuple[float, float]
+"""A class name, a number of years, or a range of years (both ends included)."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One branch of a network.
+
+    classes: names of the classes in the order of the outputs; for kind "years" the years as strings.
+    spellings: accepted spelling (lower case) -> class. A spelling that is not here is refused.
+    bands: named ranges of years (name, first year, last year), both ends included; kind "years" only.
+    groups: whether its classes are worth reporting the other tasks' metrics by.
+    """
+
+    name: str
+    title: str
+    kind: str
+    loss: str
+    classes: tuple[str, ...]
+    spellings: Mapping[str, str] = field(default_factory=dict)
+    bands: tuple[tuple[str, int, int], ...] = ()
+    groups: bool = False
+
+
+TASKS: dict[str, Task] = {
+    "age": Task(
+        name="age",
+        title="Age",
+        kind="years",
+        loss="soft_years",
+        classes=tuple(str(year) for year in range(YEARS)),
+        bands=AGE_BANDS,
+    ),
+    "gender": Task(
+        name="gender",
+        title="Gender",
+        kind="classes",
+        loss="cross_entropy",
+        classes=("female", "male"),
+        spellings={
+            **dict.fromkeys(("female", "f", "woman", "women", "girl", "w"), "female"),
+            **dict.fromkeys(("male", "m", "man", "men", "boy"), "male"),
+        },
+        groups=True,
+    ),
+    "smile": Task(
+        name="smile",
+        title="Smile",
+        kind="classes",
+        loss="cross_entropy",
+        classes=("not smiling", "smiling"),
+        spellings={
+            **dict.fromkeys(("not smiling", "not_smiling", "no", "n", "0", "-1", "false", "neutral"), "not smiling"),
+            **dict.fromkeys(("smiling", "smile", "yes", "y", "1", "true"), "smiling"),
+        },
+    ),
+}
+
+
+def class_task(name: str, classes: tuple[str, ...]) -> Task:
+    """A task that the program has never heard of, made from the names of its classes."""
+    spellings = {spelling.casefold(): spelling for spelling in classes}
+    title = name.replace("_", " ").capitalize()
+    return Task(name=name, title=title, kind="classes", loss="cross_entropy", classes=classes, spellings=spellings)
+
+
+def parse_label(task: Task, text: str) -> Label | None:
+    """Read one label as people write it.
+
+    "" is no label. Years are a number ("34", "34.5"), a range ("20-29") or an open range ("70+", "more than 70").
+    Raises DataError for a spelling that the task does not know, with those it knows.
+    """
+    seen = text.strip()
+    if not seen:
+        return None
+    if task.kind == "years":
+        return _parse_years(task, seen)
+    known = {spelling.casefold(): name for spelling, name in task.spellings.items()}
+    name = known.get(seen.casefold().replace("_", " "), known.get(seen.casefold()))
+    if name is None:
+        raise DataError(
+            f"'{seen}' is not a label of {task.name}. Known: {', '.join(sorted(known))}. "
+            "Write one of these, or leave the field blank for a picture without this label."
+        )
+    return name
+
+
+def _parse_years(task: Task, seen: str) -> Label:
+    plain = seen.casefold().replace("years", "").replace("more than", "").strip()
+    open_ended = plain.endswith("+") or "more than" in seen.casefold()
+    try:
+        if open_ended:
+            low, high = float(plain.rstrip("+")), float(YEARS - 1)
+        elif "-" in plain[1:]:
+            low, high = (float(part) for part in plain.split("-", 1))
+        else:
+            low = high = float(plain)
+    except ValueError:
+        low, high = -1.0, -1.0
+    if not 0 <= low <= high <= 130:
+        raise DataError(
+            f"'{seen}' is not a label of {task.name}. Expected years from 0 to 130 such as 34, or a range such as "
+            "20-29 or 70+. Correct it, or leave the field blank."
+        )
+    return low if low == high else (low, high)
+
+
+def to_json(task: Task) -> dict[str, object]:
+    """The task as a card holds it."""
+    plain: dict[str, object] = {
+        "title": task.title,
+        "kind": task.kind,
+        "loss": task.loss,
+        "classes": list(task.classes),
+        "spellings": dict(task.spellings),
+        "bands": [list(band) for band in task.bands],
+        "groups": task.groups,
+    }
+    return plain
+
+
+def from_json(name: str, plain: Mapping) -> Task:
+    """The task of a card. Raises KeyError, TypeError or ValueError for one that is not whole."""
+    return Task(
+        name=name,
+        title=str(plain["title"]),
+        kind=str(plain["kind"]),
+        loss=str(plain["loss"]),
+        classes=tuple(str(one) for one in plain["classes"]),
+        spellings={str(key): str(value) for key, value in plain["spellings"].items()},
+        bands=tuple((str(label), int(low), int(high)) for label, low, high in plain["bands"]),
+        groups=bool(plain["groups"]),
+    )

@@ -1,0 +1,477 @@
+"""The one training loop: a generator of events that knows neither screen nor page.
+
+A run is a folder runs/<name>/: state.pt to go on from, and card.json + model.safetensors, the best so far. Every random
+choice is a function of the seed and of where the run is (epoch, step, picture), so a run that was killed and
+resumed ends with the very weights of one that was not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import accelerate
+import numpy as np
+import torch
+from accelerate.utils import broadcast_object_list
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from mtl_model import __version__, cache, checkpoint, duplicates, layouts, registry
+from mtl_model.batches import Batch, Batches, Labelled
+from mtl_model.calibration import fit
+from mtl_model.card import Card, CropSettings, DetectionSettings
+from mtl_model.config import TrainConfig, shares
+from mtl_model.errors import DataError, RunError, UsageError, unknown
+from mtl_model.evaluation import class_rows, network_outputs, range_rows, year_rows
+from mtl_model.events import Evaluated, Event, Failed, Finished, Noted, Saved, Started, Step, Stopped
+from mtl_model.losses import LOSSES
+from mtl_model.outputs import distributions
+from mtl_model.tasks import Task
+
+STATE, STOP = "state.pt", "stop"
+SAVE_SECONDS = 300  # what a power cut costs at most
+REPORT_SECONDS = 2
+RESEARCH_TERMS = (
+    "The weights were learned from data sets that are for non-commercial research only; they are for research use. "
+    "See weights/LICENSE.md."
+)
+
+
+@dataclass
+class Data:
+    """What a run learns from and is chosen by."""
+
+    train: Labelled
+    val: Labelled
+    card: Card
+    notes: list[str]
+
+
+def train(
+    config: TrainConfig,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    resume: bool = False,
+    start: Path | None = None,
+    progress: cache.Progress = cache.silent,
+) -> Iterator[Event]:
+    """Train in `folder`; yields events (on the main process alone, if there are several).
+
+    start: folder of a checkpoint to take the weights of. resume: go on from the folder's state.
+    Raises UsageError or DataError for settings and data that cannot be used, RunError for a state that cannot be read.
+    """
+    accelerator = accelerate.Accelerator(cpu=device == "cpu")
+    with accelerator.main_process_first():
+        data = prepare(config, progress)
+    run = Run(config, folder, data, accelerator, start)
+    if resume:
+        run.restore()
+    for event in run.events():
+        if accelerator.is_main_process:
+            yield event
+
+
+def prepare(config: TrainConfig, progress: cache.Progress = cache.silent) -> Data:
+    """Read the sources, leave out copies of val and test pictures, cut the crops."""
+    if not config.source:
+        raise UsageError("No --source is given. Expected at least one, such as --source utkface:DIR.")
+    sources = [layouts.read(spec) for spec in config.source]
+    tasks = _tasks(config, sources)
+    names = {task.name for task in tasks}
+    module = registry.load("networks", config.network)
+    crop = CropSettings(**module.INPUT)
+    options = {"size_px": crop.size_px, "channels": 1 if crop.grey else 3}
+    card = Card(config.network, options, tasks, DetectionSettings(), crop, terms=RESEARCH_TERMS)
+
+    notes = [source.summary() for source in sources]
+    chosen = [[one for one in source.samples if names & set(one.labels)] for source in sources]
+    left_out: set[str] = set()
+    if not config.keep_copies:
+        held = [one for some in chosen for one in some if one.split in ("val", "test")]
+        taught = [one for some in chosen for one in some if one.split == "train"]
+        mine, theirs = (duplicates.thumbnails([one.path for one in some], progress) for some in (taught, held))
+        left_out = {taught[row].path for row in duplicates.leak(mine, theirs, progress=progress)}
+        notes.append(f"{len(left_out)} training pictures are near copies of val or test pictures and are left out.")
+
+    parts: dict[str, list] = {"train": [], "val": []}
+    for source, samples in zip(sources, chosen, strict=True):
+        crops = cache.crops_of([one.path for one in samples], card.detection, card.crop, progress=progress)
+        notes.append(f"{source.kind}: faces found, {_counted(crops.counts())}.")
+        for split, part in parts.items():
+            rows = [row for row in np.flatnonzero(crops.readable).tolist() if samples[row].split == split]
+            if split == "train":
+                rows = [row for row in rows if samples[row].path not in left_out]
+                rows = _share(rows, config)
+            part.append(([samples[row] for row in rows], crops, np.array(rows, int)))
+    return Data(Labelled(parts["train"], tasks), Labelled(parts["val"], tasks), card, notes)
+
+
+def _tasks(config: TrainConfig, sources: Sequence[layouts.Source]) -> tuple[Task, ...]:
+    found: dict[str, Task] = {}
+    for source in sources:
+        found |= source.tasks
+    wanted = [one.strip() for one in config.tasks.split(",") if one.strip()] or list(found)
+    for name in wanted:
+        if name not in found:
+            raise UsageError(unknown("task of these sources", name, found))
+    return tuple(found[name] for name in wanted)
+
+
+def _share(rows: list[int], config: TrainConfig) -> list[int]:
+    if config.fraction == 1:
+        return rows
+    order = np.random.default_rng(config.seed).permutation(len(rows))
+    return [rows[one] for one in sorted(order[: max(1, round(len(rows) * config.fraction))])]
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+
+
+def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
+    """Linear warm-up, then a cosine to 1 % of the peak, or constant."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    if config.schedule == "constant":
+        return config.learning_rate
+    share = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
+    return config.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, share))) / 2)
+
+
+def make_optimiser(config: TrainConfig, network: nn.Module) -> torch.optim.Optimizer:
+    """Decay pulls on matrices and filters alone; biases and batch norm keep their freedom."""
+    trained = [one for one in network.parameters() if one.requires_grad]
+    groups = [
+        {"params": [one for one in trained if one.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [one for one in trained if one.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
+    kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
+    return kind(groups, lr=config.learning_rate)
+
+
+def errors_on(tasks: Sequence[Task], chances: Mapping[str, np.ndarray], data: Labelled) -> dict[str, dict[str, float]]:
+    """{task: {metric: figure}} without intervals: quick, for every epoch. "error" is what the choice is made by:
+    mean absolute error in years, or the share of wrong answers."""
+    result = {}
+    for task in tasks:
+        mask = data.known[task.name].numpy()
+        if not mask.any():
+            continue
+        targets, some = data.targets[task.name].numpy()[mask], chances[task.name][mask]
+        if task.kind != "years":
+            accuracy = float(class_rows(task, some, targets)["right"].mean())
+            result[task.name] = {"accuracy": accuracy, "error": 1 - accuracy}
+            continue
+        exact = targets[:, 0] == targets[:, 1]
+        found: dict[str, float] = {}
+        if (~exact).any():
+            found["accuracy_ranges"] = float(range_rows(some[~exact], targets[~exact])["right"].mean())
+            found["error"] = 1 - found["accuracy_ranges"]
+        if exact.any():
+            rows = year_rows(task, some[exact], targets[exact], 0.0)
+            found |= {"mae": float(rows["error"].mean()), "coverage80": float(rows["covered"].mean())}
+            found["error"] = found["mae"]
+        result[task.name] = found
+    return result
+
+
+def score_of(found: Mapping[str, Mapping[str, float]], reference: Mapping[str, float], select: str) -> float:
+    """The rule that chooses the best epoch: by how much each task's error on val has shrunk since the start, as a share
+    of it, averaged over the tasks; years and shares of wrong answers so count alike. select names one task alone."""
+    names = [select] if select else list(found)
+    return float(np.mean([1 - found[name]["error"] / max(reference[name], 1e-9) for name in names]))
+
+
+class Run:
+    """A training in progress: network, moving average, optimiser, and how far they are."""
+
+    def __init__(
+        self, config: TrainConfig, folder: Path, data: Data, accelerator: accelerate.Accelerator, start: Path | None
+    ) -> None:
+        self.config, self.folder, self.data, self.accelerator = config, folder, data, accelerator
+        tasks = data.card.tasks
+        names = [task.name for task in tasks]
+        if config.select and config.select not in names:
+            raise UsageError(unknown("task to select by", config.select, names))
+        if not len(data.val):
+            raise DataError("Split 'val' holds no picture of these tasks. Add some: without it no epoch can be chosen.")
+        self.weights = dict.fromkeys(names, 1.0) | shares(config.task_weights, "task", names)
+        kinds = [str(one) for one in np.unique(data.train.sources)]
+        self.batches = Batches(
+            data.train,
+            data.card.crop,
+            size=config.batch_size,
+            seed=config.seed,
+            augmentation=config.augmentation,
+            mix=shares(config.mix, "source", kinds),
+            alternate=config.mode == "alternate",
+            rank=accelerator.process_index,
+            processes=accelerator.num_processes,
+        )
+        torch.manual_seed(config.seed)
+        network = checkpoint.build_network(data.card)
+        self.parent = ""
+        if start:
+            self.parent = start.name
+            _take_weights(network, start)
+        network = network.to(accelerator.device)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth quicker on a CPU
+        self.average = AveragedModel(network, avg_fn=self._average, use_buffers=True)
+        self.network, self.optimiser = accelerator.prepare(network, make_optimiser(config, network))
+        self.bare: Any = accelerator.unwrap_model(self.network)
+        self.step, self.best, self.best_epoch, self.stale, self.seconds = 0, -math.inf, -1, 0, 0.0
+        self.reference: dict[str, float] = {}
+        self.steps = config.epochs * self.batches.steps
+        self._saved = self._reported = self._clock = (
+            0.0  # when state was saved, a step told, the counting of pictures begun
+        )
+        self._seen = 0  # pictures since then
+
+    def _average(self, old: torch.Tensor, new: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
+        """The moving average, quick at first: the weights that a run starts from should be forgotten."""
+        number = float(count)
+        decay = min(self.config.ema, (1 + number) / (10 + number))
+        return old + (new - old) * (1 - decay)
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    def events(self) -> Iterator[Event]:
+        """The whole run from where it is; every process goes through it in step with the others."""
+        for note in self.data.notes:
+            yield Noted(note)
+        yield Started(self.config.name, self.steps, self.config.epochs, self.step, self.data.train.counts())
+        if not self.reference:
+            self.reference = {name: found["error"] for name, found in self._measure().items()}
+        began = time.monotonic() - self.seconds
+        self._clock = self._saved = time.monotonic()
+        for epoch in range(self.step // self.batches.steps, self.config.epochs):
+            plans = self.batches.plans(epoch)
+            for plan in plans[self.step - epoch * self.batches.steps :]:
+                fault, losses = self._take_step(self.batches.load(plan, epoch))
+                if fault:
+                    yield Failed(fault)
+                    return
+                self.step += 1
+                self.seconds = time.monotonic() - began
+                yield from self._report(epoch, losses)
+                if self._is_asked_to_stop():
+                    yield from self._save_state()
+                    yield Stopped(self.step, "It was asked to stop; the best so far is kept, and it can be resumed.")
+                    return
+            yield from self._end_epoch(epoch)
+            if self.config.patience and self.stale >= self.config.patience:
+                yield Stopped(
+                    self.step, f"No better epoch in {self.stale}; the best, epoch {self.best_epoch + 1}, is kept."
+                )
+                break
+        yield Finished(self.step, round(self.seconds, 1), self.best_epoch)
+
+    def _take_step(self, batch: Batch) -> tuple[str, dict[str, float]]:
+        """One step of the optimiser. Returns what went wrong ("" if nothing), and each task's loss over the whole batch."""
+        config, device, processes = self.config, self.accelerator.device, self.accelerator.num_processes
+        self.network.train()
+        torch.manual_seed(
+            _seed(config.seed, self.step, self.accelerator.process_index)
+        )  # dropout's, so that resume is exact
+        rate = learning_rate(config, self.step, self.steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            outputs = self.network(batch.images.to(device, memory_format=torch.channels_last))
+        parts = []
+        for task in self.data.card.tasks:
+            known = batch.known[task.name].to(device)
+            loss = LOSSES[task.loss](outputs[task.name], batch.targets[task.name].to(device), known)
+            # The mean over the labelled samples of all processes; the processes' gradients are then averaged.
+            parts.append(loss * (known.sum() * processes / max(1, batch.labelled[task.name])))
+        total = torch.stack(
+            [part * self.weights[task.name] for task, part in zip(self.data.card.tasks, parts, strict=True)]
+        )
+        self.accelerator.backward(total.sum())
+        for task in self.data.card.tasks:
+            if not batch.labelled[task.name]:  # a gradient of zero would still let decay and momentum move the branch
+                for parameter in self.bare.branches[task.name].parameters():
+                    parameter.grad = None
+        everywhere: Any = self.accelerator.reduce(torch.stack(parts).detach(), "mean")
+        losses = {task.name: float(one) for task, one in zip(self.data.card.tasks, everywhere, strict=True)}
+        norm = self.accelerator.clip_grad_norm_(self.network.parameters(), config.clip or math.inf)
+        bad = [name for name, loss in losses.items() if not math.isfinite(loss)]
+        if bad or not math.isfinite(float(norm if norm is not None else 0.0)):
+            blamed = bad[0] if bad else max(losses, key=lambda name: losses[name])
+            return (
+                f"The loss of {blamed} overflowed at step {self.step + 1} (losses: {losses}). The best checkpoint so far "
+                "is kept; try a smaller --learning-rate, or a smaller weight of that task.",
+                losses,
+            )
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.average.update_parameters(self.bare)
+        self._seen += len(batch.images) * processes
+        labelled = {name: loss for name, loss in losses.items() if batch.labelled[name]}
+        return "", labelled
+
+    def _report(self, epoch: int, losses: Mapping[str, float]) -> Iterator[Event]:
+        now = time.monotonic()
+        if now - self._reported >= REPORT_SECONDS or self.step == self.steps:
+            rate = self._seen / max(1e-6, now - self._clock)
+            left = (self.steps - self.step) * self.batches.size / max(1e-6, rate)
+            rounded = {name: round(loss, 5) for name, loss in losses.items()}
+            learning = learning_rate(self.config, self.step - 1, self.steps)
+            yield Step(self.step, epoch, rounded, learning, round(rate, 1), round(left, 1))
+            self._reported = now
+            if now - self._clock > 60:
+                self._clock, self._seen = now, 0
+        if now - self._saved >= SAVE_SECONDS:
+            yield from self._save_state()
+
+    def _is_asked_to_stop(self) -> bool:
+        if self.accelerator.is_main_process and (self.folder / STOP).exists():
+            self.accelerator.set_trigger()
+        return self.accelerator.check_trigger()
+
+    def _end_epoch(self, epoch: int) -> Iterator[Event]:
+        found = self._measure()
+        score = score_of(found, self.reference, self.config.select)
+        better = score > self.best
+        if better:
+            self.best, self.best_epoch, self.stale = score, epoch, 0
+            if self.accelerator.is_main_process:
+                self._save_checkpoint(epoch, found)
+        else:
+            self.stale += 1
+        rounded = {task: {name: round(one, 4) for name, one in some.items()} for task, some in found.items()}
+        yield Evaluated(epoch, self.step, rounded, round(score, 5), better)
+        if better:
+            yield Saved("checkpoint", self.step)
+        yield from self._save_state()
+
+    def _measure(self) -> dict[str, dict[str, float]]:
+        """Val, by the moving average; worked out once and told to the other processes."""
+        told: list[Any] = [None]
+        if self.accelerator.is_main_process:
+            outputs = network_outputs(self.evaluated, self.data.val, self.data.card, str(self.accelerator.device))
+            told = [errors_on(self.data.card.tasks, distributions(outputs, self.data.card), self.data.val)]
+        return broadcast_object_list(told)[0]
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network that is measured and kept."""
+        return self.average.module if self.config.ema and self.step else self.bare
+
+    # -- on disk -------------------------------------------------------------------------------------------------
+
+    def _save_checkpoint(self, epoch: int, found: Mapping[str, Mapping[str, float]]) -> None:
+        outputs = network_outputs(self.evaluated, self.data.val, self.data.card, str(self.accelerator.device))
+        calibration = fit(self.data.card.tasks, outputs, self.data.val.targets, self.data.val.known)
+        training = {
+            "command": command_of(self.config),
+            "data": self.data.train.counts(),
+            "val": self.data.val.counts(),
+            "notes": self.data.notes,
+            "epoch": epoch + 1,
+            "epochs": self.config.epochs,
+            "step": self.step,
+            "seconds": round(self.seconds),
+            "val_errors": {name: round(one["error"], 4) for name, one in found.items()},
+            "versions": {"mtl_model": __version__, "torch": torch.__version__},
+        }
+        created = datetime.datetime.now(datetime.UTC).date().isoformat()
+        card = dataclasses.replace(
+            self.data.card, calibration=calibration, training=training, created=created, parent=self.parent
+        )
+        checkpoint.save(self.folder, self.evaluated, card)
+
+    def _save_state(self) -> Iterator[Event]:
+        self._saved = time.monotonic()
+        if not self.accelerator.is_main_process:
+            return
+        state = {
+            "config": dataclasses.asdict(self.config) | {"source": list(self.config.source)},
+            "network": self.bare.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "stale": self.stale,
+            "seconds": self.seconds,
+            "reference": self.reference,
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f".{STATE}.{os.getpid()}"
+        try:
+            torch.save(state, temporary)
+            os.replace(temporary, self.folder / STATE)
+        except (OSError, RuntimeError) as error:
+            raise RunError(
+                f"The state of the run could not be written ({error}). Make room on the disk and resume; the last state "
+                "and the best checkpoint are whole."
+            ) from None
+        finally:
+            temporary.unlink(missing_ok=True)
+        yield Saved("state", self.step)
+
+    def restore(self) -> None:
+        """Go on from state.pt. Raises RunError where it cannot be read, UsageError where it is of other settings."""
+        path = self.folder / STATE
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            raise RunError(f"'{self.folder.name}' has no {STATE} to go on from. Start it without --resume.") from None
+        except Exception as error:
+            raise RunError(
+                f"The {STATE} of '{self.folder.name}' cannot be read ({error}). Start the run anew."
+            ) from None
+        now = dataclasses.asdict(self.config) | {"source": list(self.config.source)}
+        changed = sorted(name for name, value in now.items() if state["config"].get(name) != value)
+        if changed:
+            raise UsageError(
+                f"The run '{self.folder.name}' was started with other settings of: {', '.join(changed)}. Resume it with "
+                "the same ones, or start a new run with --start."
+            )
+        self.bare.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.best, self.best_epoch = state["step"], state["best"], state["best_epoch"]
+        self.stale, self.seconds, self.reference = state["stale"], state["seconds"], state["reference"]
+
+
+def _seed(seed: int, step: int, rank: int) -> int:
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
+
+
+def _take_weights(network: nn.Module, start: Path) -> None:
+    """The parent's weights, wherever name and shape agree; the branches of new tasks keep their fresh ones."""
+    parent, _ = checkpoint.load(start)
+    own = network.state_dict()
+    fitting = {name: one for name, one in parent.state_dict().items() if name in own and own[name].shape == one.shape}
+    if not any(name.startswith("trunk.") for name in fitting):
+        raise UsageError(f"The trunk of '{start.name}' is another network. Start from a checkpoint of the same one.")
+    network.load_state_dict({**own, **fitting})
+
+
+def command_of(config: TrainConfig) -> str:
+    """The command that repeats the run; data sets by their folder's name, since paths differ between machines."""
+    words = ["python -m mtl_model train"]
+    for one in dataclasses.fields(config):
+        value, flag = getattr(config, one.name), "--" + one.name.replace("_", "-")
+        if one.name == "source":
+            for spec in value:
+                kind, path = layouts.parse_spec(spec)
+                words.append(f"{flag} {kind}:DATA/{path.resolve().name}")
+        elif value is True:
+            words.append(flag)
+        elif value != one.default:
+            words.append(f"{flag} {value}")
+    return " ".join(words)

@@ -1,0 +1,60 @@
+"""Augmentation: every picture in its own way, and the same way whenever and wherever it is drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mtl_model.augmentation import DRAWS, augment, uniform
+from mtl_model.card import CropSettings
+
+GREY = CropSettings()
+COLOUR = CropSettings(48, False, 0.0, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+
+
+def test_numbers_depend_on_seed_epoch_and_index_alone() -> None:
+    numbers = uniform(3, 5, np.arange(100))
+    assert (numbers[[7, 2]] == uniform(3, 5, np.array([7, 2]))).all()
+    for other in (uniform(4, 5, np.arange(100)), uniform(3, 6, np.arange(100)), uniform(3, 5, np.arange(1, 101))):
+        assert (numbers != other).mean() > 0.99
+
+
+def test_numbers_are_evenly_spread_and_unrelated() -> None:
+    numbers = uniform(0, 0, np.arange(20000))
+    assert numbers.shape == (20000, DRAWS) and numbers.min() >= 0 and numbers.max() < 1
+    assert np.abs(numbers.mean(0) - 0.5).max() < 0.01
+    between = np.corrcoef(numbers.T) - np.eye(DRAWS)
+    assert np.abs(between).max() < 0.03
+    assert abs(np.corrcoef(numbers[:-1, 0], numbers[1:, 0])[0, 1]) < 0.03
+
+
+@pytest.mark.parametrize("settings", [GREY, COLOUR])
+def test_a_picture_does_not_depend_on_its_batch(settings: CropSettings) -> None:
+    images = torch.rand(12, len(settings.mean), 48, 48)
+    numbers = uniform(1, 2, np.arange(12))
+    together = augment(images.clone(), settings, numbers)
+    for row in range(12):
+        alone = augment(images[row : row + 1].clone(), settings, numbers[row : row + 1])
+        assert torch.allclose(alone[0], together[row], atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [GREY, COLOUR])
+def test_it_changes_pictures_within_the_range_and_off_is_off(settings: CropSettings) -> None:
+    images = torch.rand(64, len(settings.mean), 48, 48)
+    numbers = uniform(0, 0, np.arange(64))
+    assert augment(images, settings, numbers, 0) is images
+    changed = augment(images.clone(), settings, numbers)
+    assert changed.shape == images.shape and bool(changed.isfinite().all())
+    mean, std = (torch.tensor(one).view(1, -1, 1, 1) for one in (settings.mean, settings.std))
+    values = changed * std + mean
+    assert values.min() >= -1e-6 and values.max() <= 1 + 1e-6
+    assert (changed - images).abs().mean((1, 2, 3)).min() > 0.01
+
+
+def test_half_of_the_pictures_are_mirrored() -> None:
+    images = torch.zeros(400, 1, 48, 48) - 2
+    images[..., :24] = 2
+    changed = augment(images, GREY, uniform(0, 1, np.arange(400)), 1e-6)
+    mirrored = (changed[..., 24:].mean((1, 2, 3)) > 0).float().mean()
+    assert 0.4 < mirrored < 0.6

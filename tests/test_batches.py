@@ -1,0 +1,112 @@
+"""Batches: each picture with its own labels, sources in the asked shares, the same plan on every process."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mtl_model.batches import Batches, Labelled
+from mtl_model.cache import Crops
+from mtl_model.card import CropSettings
+from mtl_model.errors import DataError
+from mtl_model.records import Sample
+from mtl_model.tasks import TASKS
+
+CROP = CropSettings(size_px=16)
+
+
+def labelled(ages: int = 60, smiles: int = 20) -> Labelled:
+    """Two sources; a picture's shade is its number, an age its shade, a smile whether the shade is odd."""
+    parts = []
+    for source, count in (("years", ages), ("smiles", smiles)):
+        images = np.zeros((count, 16, 16, 3), np.uint8) + np.arange(count, dtype=np.uint8)[:, None, None, None]
+        samples = []
+        for row in range(count):
+            smile = "smiling" if row % 2 else "not smiling"
+            samples.append(
+                Sample(f"{source}{row}", {"age": float(row)} if source == "years" else {"smile": smile}, source=source)
+            )
+        parts.append((samples, Crops(images, np.ones(count, np.int16)), np.arange(count)))
+    return Labelled(parts, (TASKS["age"], TASKS["smile"]))
+
+
+def shades(images: torch.Tensor) -> list[int]:
+    return ((images[:, 0, 0, 0] * 0.25 + 0.5) * 255).round().int().tolist()
+
+
+def test_every_picture_keeps_its_own_labels() -> None:
+    data = labelled()
+    batches = Batches(data, CROP, size=16, seed=0)
+    seen = 0
+    for plan in batches.plans(0):
+        batch = batches.load(plan, 0)
+        for row, shade in enumerate(shades(batch.images)):
+            if batch.known["age"][row]:
+                assert batch.targets["age"][row].tolist() == [shade, shade] and not batch.known["smile"][row]
+            else:
+                assert batch.known["smile"][row] and batch.targets["smile"][row] == shade % 2
+            seen += 1
+        assert batch.labelled == {task: int(known.sum()) for task, known in batch.known.items()}
+    assert seen == 80
+
+
+def test_by_size_an_epoch_shows_each_picture_once_in_a_new_order() -> None:
+    batches = Batches(labelled(), CROP, size=16, seed=0)
+    first, second = (np.concatenate([plan.rows for plan in batches.plans(epoch)]) for epoch in (0, 1))
+    assert sorted(first) == sorted(second) == list(range(80))
+    assert first.tolist() != second.tolist()
+    assert (
+        first.tolist()
+        == np.concatenate([plan.rows for plan in Batches(labelled(), CROP, size=16, seed=0).plans(0)]).tolist()
+    )
+
+
+def test_the_mix_gives_each_source_its_share_of_every_batch() -> None:
+    data = labelled()
+    batches = Batches(data, CROP, size=16, seed=0, mix={"years": 0.5, "smiles": 0.5})
+    for plan in batches.plans(3):
+        assert (data.sources[plan.rows] == "smiles").sum() == 8
+    uneven = Batches(data, CROP, size=16, seed=0, mix={"years": 0.9, "smiles": 0.1})
+    counts = [int((data.sources[plan.rows] == "smiles").sum()) for plan in uneven.plans(0)]
+    assert set(counts) <= {1, 2} and sum(counts) == 8  # what rounding kept back is given later
+
+
+def test_alternate_batches_teach_one_task_each() -> None:
+    data = labelled()
+    batches = Batches(data, CROP, size=16, seed=0, alternate=True)
+    plans = batches.plans(0)
+    assert [plan.task for plan in plans[:4]] == ["age", "smile", "age", "smile"]
+    for plan in plans:
+        batch = batches.load(plan, 0)
+        assert [task for task, count in batch.labelled.items() if count] == [plan.task]
+        assert bool(batch.known[str(plan.task)].all())
+
+
+def test_processes_share_a_batch_between_them() -> None:
+    data = labelled()
+    whole = Batches(data, CROP, size=16, seed=0, augmentation=1.0)
+    halves = [Batches(data, CROP, size=16, seed=0, augmentation=1.0, rank=rank, processes=2) for rank in (0, 1)]
+    plan = whole.plans(1)[0]
+    one, parts = whole.load(plan, 1), [half.load(half.plans(1)[0], 1) for half in halves]
+    assert torch.allclose(
+        torch.cat([part.images for part in parts]), one.images[[*range(0, 16, 2), *range(1, 16, 2)]], atol=1e-6
+    )
+    assert all(part.labelled == one.labelled for part in parts)  # of the whole batch, not of the part
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"size": 15, "processes": 2}, "cannot be shared by 2"),
+        ({"size": 16, "mix": {"years": 1, "nobody": 1}}, "nobody has no training"),
+    ],
+)
+def test_what_cannot_be_batched_gets_a_sentence(arguments: dict, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        Batches(labelled(), CROP, seed=0, **arguments).plans(0)
+
+
+def test_fewer_pictures_than_a_batch_make_one_smaller_batch() -> None:
+    batches = Batches(labelled(5, 2), CROP, size=16, seed=0)
+    assert [len(plan.rows) for plan in batches.plans(0)] == [7]

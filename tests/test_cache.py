@@ -1,0 +1,77 @@
+"""Crops are worked out once, keyed by what they depend on, and never half-written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mtl_model import cache
+from mtl_model.card import CropSettings, DetectionSettings
+from mtl_model.crops import centre_box, cut
+from mtl_model.errors import DataError
+
+DETECTION, CROP = DetectionSettings(), CropSettings(size_px=16)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, sample_picture: np.ndarray) -> list[str]:
+    """A face, a picture without one, and a file that is none."""
+    paths = [tmp_path / name for name in ("face.png", "plain.png", "broken.png")]
+    Image.fromarray(sample_picture).resize((200, 200)).save(paths[0])
+    Image.new("RGB", (60, 40), (10, 200, 30)).save(paths[1])
+    paths[2].write_text("not a picture")
+    return [str(path) for path in paths]
+
+
+def test_faces_and_crops_of_each_kind_of_picture(pictures: list[str], tmp_path: Path) -> None:
+    crops = cache.crops_of(pictures, DETECTION, CROP, tmp_path / "cache")
+    assert crops.faces.tolist() == [1, 0, cache.UNREADABLE]
+    assert crops.readable.tolist() == [True, True, False]
+    assert crops.counts() == {"one": 1, "none": 1, "several": 0, "unreadable": 1}
+    plain = np.asarray(Image.open(pictures[1]))
+    assert (crops.images[1] == cut(plain, [centre_box(60, 40)], CROP)[0]).all()
+    faces = cache.faces_of(pictures, DETECTION, tmp_path / "cache")
+    assert faces[0] is not None and faces[1] == () and faces[2] is None
+    picture = np.asarray(Image.open(pictures[0]))
+    assert (crops.images[0] == cut(picture, [faces[0][0].box], CROP)[0]).all()
+
+
+def test_the_second_time_nothing_is_looked_for(
+    pictures: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = cache.crops_of(pictures, DETECTION, CROP, tmp_path / "cache")
+
+    def fail(*_: object) -> None:
+        raise AssertionError("looked again")
+
+    monkeypatch.setattr(cache, "_look_at", fail)
+    again = cache.crops_of(pictures, DETECTION, CROP, tmp_path / "cache")
+    assert (again.images == first.images).all()
+    cache.crops_of(pictures[:2], DETECTION, CropSettings(size_px=8), tmp_path / "cache")  # other crops, known faces
+    with pytest.raises(AssertionError, match="looked again"):
+        cache.crops_of(pictures, DetectionSettings(size_px=640), CROP, tmp_path / "cache")
+
+
+def test_a_changed_picture_is_looked_at_anew(pictures: list[str], tmp_path: Path) -> None:
+    cache.crops_of(pictures, DETECTION, CROP, tmp_path / "cache")
+    Image.new("RGB", (50, 50), "white").save(pictures[0])
+    assert cache.crops_of(pictures, DETECTION, CROP, tmp_path / "cache").faces.tolist() == [0, 0, cache.UNREADABLE]
+
+
+def test_crops_without_their_last_file_are_cut_again(pictures: list[str], tmp_path: Path) -> None:
+    cache.crops_of(pictures, DETECTION, CROP, tmp_path / "cache")
+    (marker,) = (tmp_path / "cache" / "crops").glob("*.faces.npy")
+    marker.unlink()
+    images = marker.with_name(marker.name.replace(".faces", ""))
+    images.write_bytes(images.read_bytes()[:100])
+    assert cache.crops_of(pictures, DETECTION, CROP, tmp_path / "cache").images.shape == (3, 16, 16, 3)
+    assert not list((tmp_path / "cache" / "crops").glob("*.part"))
+
+
+def test_a_cache_that_cannot_be_written_gets_a_sentence(pictures: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="could not be written.*MTL_CACHE"):
+        cache.crops_of(pictures, DETECTION, CROP, tmp_path / "file" / "cache")

@@ -1,0 +1,49 @@
+"""Calibration: temperatures that make val's labels likeliest, and a threshold that calls one face in six unsure."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mtl_model.calibration import CLASS_THRESHOLD, fit, fit_temperature
+from mtl_model.card import TaskCalibration
+from mtl_model.outputs import year_interval
+from mtl_model.tasks import TASKS
+
+
+@pytest.mark.parametrize("true_temperature", [0.5, 1.0, 3.0])
+def test_the_temperature_of_made_up_answers_is_found_again(true_temperature: float) -> None:
+    random = np.random.default_rng(0)
+    logits = random.normal(0, 3, (20000, 2))
+    chances = torch.softmax(torch.tensor(logits), 1).numpy()[:, 1]
+    labels = torch.tensor((random.random(20000) < chances).astype(int))
+    found = fit_temperature(torch.tensor(logits * true_temperature), labels)
+    assert found == pytest.approx(true_temperature, rel=0.06)
+
+
+def test_a_range_counts_with_its_summed_probability() -> None:
+    logits = torch.zeros(1, 101).double()
+    logits[0, 20:30] = 5.0
+    assert fit_temperature(logits, torch.tensor([[20.0, 29.0]])) < 0.3  # sharper is likelier
+    assert fit_temperature(logits, torch.tensor([[60.0, 69.0]])) > 3.9
+
+
+def test_one_face_in_six_is_unsure_of_its_age() -> None:
+    random = np.random.default_rng(1)
+    widths = random.uniform(1, 10, 600)
+    years = np.arange(101)
+    logits = torch.tensor(-((years[None] - 50) ** 2) / (2 * widths[:, None] ** 2))
+    targets = torch.full((600, 2), 50.0)
+    tasks = (TASKS["age"], TASKS["smile"])
+    found = fit(
+        tasks,
+        {"age": logits, "smile": torch.zeros(600, 2)},
+        {"age": targets, "smile": torch.zeros(600, dtype=torch.int64)},
+        {"age": torch.ones(600, dtype=torch.bool), "smile": torch.zeros(600, dtype=torch.bool)},
+    )
+    age = found["age"]
+    intervals = year_interval(torch.softmax(logits / age.temperature, 1).numpy())
+    unsure = (intervals[:, 1] - intervals[:, 0] > age.threshold).mean()
+    assert unsure == pytest.approx(1 / 6, abs=0.02)
+    assert found["smile"] == TaskCalibration(1.0, CLASS_THRESHOLD)  # nothing to fit it on

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from mtl_model import card as cards
+from mtl_model.card import Card, CropSettings, DetectionSettings, TaskCalibration
+from mtl_model.errors import CheckpointError, UsageError
+from mtl_model.tasks import TASKS, class_task
+
+CARD = Card(
+    network="bknet",
+    network_options={"channels": 1, "dropout": 0.5},
+    tasks=(TASKS["age"], TASKS["smile"], class_task("hair", ("ginger", "grün"))),
+    detection=DetectionSettings(size_px=640),
+    crop=CropSettings(size_px=64, grey=False, margin=0.1, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2)),
+    calibration={"age": TaskCalibration(1.3, 21.5, 0.4)},
+    flip_averaging=True,
+    weights_sha256="0" * 64,
+    parameters=12,
+    training={"sources": {"utkface": 19319}},
+    metrics=({"source": "utkface", "tasks": {"age": {"mae": {"value": 6.1, "low": 5.9, "high": 6.3}}}},),
+    limits=("It is worse on faces older than 60.",),
+)
+
+
+def write(parent: Path, name: str, card: Card = CARD, *, pending: bool = False) -> Path:
+    folder = parent / name
+    cards.write_card(folder, card)
+    if pending:
+        (folder / cards.PENDING).touch()
+    return folder
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    write(tmp_path / "weights", "bknet")
+    write(tmp_path / "weights", "both")
+    (tmp_path / "weights" / "LICENSE.md").write_text("terms")
+    return tmp_path / "weights"
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    write(tmp_path / "runs", "mine")
+    write(tmp_path / "runs", "both")
+    write(tmp_path / "runs", "soon", pending=True)
+    (tmp_path / "runs" / "training").mkdir()
+    return tmp_path / "runs"
+
+
+def test_a_card_survives_its_file(tmp_path: Path):
+    folder = write(tmp_path, "made")
+    assert cards.read_card(folder) == CARD
+    plain = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    assert plain["format"] == cards.FORMAT
+    assert list(plain["tasks"]) == ["age", "smile", "hair"]
+    assert [path.name for path in folder.iterdir()] == ["card.json"]  # no temporary file is left
+
+
+def test_an_old_card_does_not_change_with_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = write(tmp_path, "old")
+    monkeypatch.delitem(TASKS, "smile")
+    assert cards.read_card(folder).task("smile").classes == ("not smiling", "smiling")
+
+
+def test_unknown_fields_of_a_later_program_are_left_alone(tmp_path: Path):
+    folder = write(tmp_path, "later")
+    path = folder / "card.json"
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), "colour": "green"}), encoding="utf-8")
+    assert cards.read_card(folder) == CARD
+
+
+def test_a_task_without_calibration_has_the_plain_one():
+    assert CARD.calibration_of("age").threshold == 21.5
+    assert CARD.calibration_of("smile") == TaskCalibration()
+
+
+def changed(**fields: object) -> str:
+    return json.dumps({**cards.to_json(CARD), **fields})
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "card.json is missing"),
+        ("", "cut off or not JSON"),
+        (json.dumps(cards.to_json(CARD))[:200], "cut off or not JSON"),
+        ("\xff\xfe", "cut off or not JSON"),
+        ("[]", "format None"),
+        ("{}", "format None"),
+        (changed(format=2), "format 2; this program reads format 1"),
+        (changed(tasks=[]), "not whole"),
+        (changed(tasks={"age": {"kind": "years"}}), "not whole"),
+        (changed(tasks=None), "not whole"),
+        (changed(crop={"size_px": 48}), "not whole"),
+        (changed(crop={**dataclasses.asdict(CARD.crop), "turn": 3}), "not whole"),
+        (changed(detection=7), "not whole"),
+        (changed(calibration={"age": {"heat": 1}}), "not whole"),
+        (changed(metrics=5), "not whole"),
+    ],
+)
+def test_a_card_that_is_not_whole_gets_a_sentence(tmp_path: Path, text: str | None, sentence: str):
+    folder = tmp_path / "foreign"
+    folder.mkdir()
+    if text is not None:
+        (folder / "card.json").write_bytes(text.encode("latin-1" if text.startswith("\xff") else "utf-8"))
+    with pytest.raises(CheckpointError, match=sentence) as caught:
+        cards.read_card(folder)
+    assert "'foreign'" in str(caught.value)
+
+
+@pytest.mark.parametrize("lacking", ["network", "network_options", "tasks", "detection", "crop"])
+def test_a_card_without_a_field_that_matters_is_refused(tmp_path: Path, lacking: str):
+    plain = cards.to_json(CARD)
+    del plain[lacking]
+    (tmp_path / "card.json").write_text(json.dumps(plain))
+    with pytest.raises(CheckpointError, match="not whole"):
+        cards.read_card(tmp_path)
+
+
+def test_checkpoints_are_listed_shipped_ones_first(weights: Path, runs: Path):
+    found = cards.list_checkpoints(weights, runs)
+    assert list(found) == ["bknet", "both", "mine"]
+    assert found["both"] == weights / "both"
+    assert cards.list_checkpoints(weights / "nowhere", runs / "nowhere") == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"), [("bknet", True), ("mine", True), ("soon", True), ("training", True), ("new", False)]
+)
+def test_a_name_is_taken_wherever_it_stands(weights: Path, runs: Path, name: str, taken: bool):
+    assert cards.is_taken(name, weights, runs) is taken
+
+
+@pytest.mark.parametrize("name", ["a", "A-1_b.c", "9", "x" * 64])
+def test_names_that_can_be_folders(name: str):
+    assert cards.check_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "-x", "a/b", "a\\b", "a b", "ä", "a\n", "x" * 65, "../a"])
+def test_names_that_cannot(name: str):
+    with pytest.raises(UsageError, match="cannot name a checkpoint"):
+        cards.check_name(name)
+
+
+def test_a_checkpoint_is_found_by_name(weights: Path, runs: Path):
+    assert cards.find_checkpoint("mine", weights, runs) == runs / "mine"
+    assert cards.find_checkpoint("both", weights, runs) == weights / "both"
+    assert cards.find_checkpoint(None, weights, runs) == weights / "bknet"
+    write(weights, "default")
+    assert cards.find_checkpoint(None, weights, runs) == weights / "default"
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("bknt", "Unknown checkpoint 'bknt'. Did you mean 'bknet'[?] Known: bknet, both, mine"),
+        ("soon", "Unknown checkpoint 'soon'"),
+        ("training", "'training' is no checkpoint: card.json is missing"),
+        ("../runs/mine", "Unknown checkpoint"),
+        (".", "Unknown checkpoint"),
+        ("", "Unknown checkpoint"),
+    ],
+)
+def test_a_name_that_is_none_is_said(weights: Path, runs: Path, name: str, sentence: str):
+    with pytest.raises(CheckpointError, match=sentence):
+        cards.find_checkpoint(name, weights, runs)
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path):
+    path = tmp_path / "deep" / "file.json"
+    cards.write_text(path, "first")
+    with pytest.raises(UnicodeEncodeError):
+        cards.write_text(path, "second \udc80")
+    assert path.read_text() == "first"
+    assert [one.name for one in path.parent.iterdir()] == ["file.json"]
+
+
+def test_shipped_weights_are_the_checkout_s_or_the_package_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cards, "PACKAGE", tmp_path / "mtl_model")
+    assert cards.shipped_weights() == tmp_path / "weights"
+    (tmp_path / "mtl_model" / "weights").mkdir(parents=True)
+    assert cards.shipped_weights() == tmp_path / "mtl_model" / "weights"

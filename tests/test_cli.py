@@ -1,0 +1,177 @@
+"""The command line and its contract: answers, files, exit codes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mtl_model import cache, checkpoint
+from mtl_model.card import CARD, Card, CropSettings
+from mtl_model.cli import main
+from mtl_model.networks import bknet
+from mtl_model.tasks import TASKS
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    card = Card("bknet", {"size_px": 16, "hidden": 8}, tuple(TASKS.values()), crop=CropSettings(size_px=16))
+    checkpoint.save(folder / "bknet", checkpoint.build_network(card), card)
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path, sample_picture: np.ndarray) -> Path:
+    folder = tmp_path / "photos"
+    (folder / "deep").mkdir(parents=True)
+    Image.fromarray(sample_picture).save(folder / "deep" / "face.JPG", quality=95)
+    Image.new("RGB", (40, 40)).save(folder / "empty.png")
+    (folder / "broken.jpg").write_text("text")
+    (folder / "notes.txt").write_text("left alone")
+    return folder
+
+
+def run(weights: Path, *words: object) -> int:
+    return main([str(word) for word in (*words, "--weights", weights)])
+
+
+def test_the_contract_of_predict(weights: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    code = run(
+        weights,
+        "predict",
+        photos,
+        "--json",
+        tmp_path / "a.json",
+        "--csv",
+        tmp_path / "a.csv",
+        "--annotate",
+        tmp_path / "drawn",
+    )
+    assert code == 1  # one picture has no answer, the JSON is whole
+    found = {Path(one["photo"]).name: one for one in json.loads((tmp_path / "a.json").read_text())}
+    assert sorted(found) == ["broken.jpg", "empty.png", "face.JPG"]
+    assert found["face.JPG"]["photo"] == str(photos / "deep" / "face.JPG")
+    assert found["empty.png"] == {"photo": str(photos / "empty.png"), "error": None, "faces": []}
+    assert found["broken.jpg"]["faces"] == [] and "not a picture" in found["broken.jpg"]["error"]
+    (face,) = found["face.JPG"]["faces"]
+    assert len(face["box"]) == 4 and 0 <= face["box"][0] < face["box"][2] <= 512 and len(face["landmarks"]) == 5
+    age, smile = face["estimates"]["age"], face["estimates"]["smile"]
+    assert set(age) == {"text", "value", "low", "high", "group", "sure", "scores"}
+    assert set(smile) == {"text", "value", "confidence", "sure", "scores"}
+    assert list(age["scores"]) == [str(year) for year in range(101)] and sum(age["scores"].values()) == pytest.approx(
+        1, abs=1e-3
+    )
+    assert age["group"] in ("1-13", "14-23", "24-39", "40-55", "56+") and age["low"] <= age["value"] <= age["high"]
+    assert list(smile["scores"]) == ["not smiling", "smiling"] and smile["value"] in smile["scores"]
+    rows = list(csv.DictReader((tmp_path / "a.csv").open()))
+    assert list(rows[0]) == (
+        "photo,face,left,top,right,bottom,confidence,age,age_low,age_high,gender,gender_confidence,smile,smile_confidence,error"
+    ).split(",")
+    assert [row["face"] for row in rows] == ["", "1", ""]
+    assert (tmp_path / "drawn" / "deep" / "face.JPG.png").is_file()
+    captured = capsys.readouterr()
+    assert captured.out == "" and "broken.jpg" in captured.err and "pictures" in captured.err
+
+
+def test_without_files_a_line_a_face_is_printed(weights: Path, photos: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run(weights, "predict", photos / "deep" / "face.JPG", photos / "empty.png") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and "face 1: " in lines[0] and "years" in lines[0] and lines[1].endswith("no face found")
+
+
+def test_a_file_named_directly_is_tried_whatever_its_name(weights: Path, photos: Path, tmp_path: Path) -> None:
+    strange = tmp_path / "picture.dat"
+    strange.write_bytes((photos / "deep" / "face.JPG").read_bytes())
+    assert run(weights, "predict", strange, "--json", tmp_path / "a.json") == 0
+    assert len(json.loads((tmp_path / "a.json").read_text())[0]["faces"]) == 1
+
+
+def test_an_empty_folder_is_answered(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "none").mkdir()
+    assert run(weights, "predict", tmp_path / "none", "--json", tmp_path / "a.json") == 0
+    assert json.loads((tmp_path / "a.json").read_text()) == []
+    assert "no picture" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["predict", "nowhere.jpg"], "'nowhere.jpg' is not there"),
+        (["predict", ".", "--checkpoint", "bknt"], "Did you mean 'bknet'"),
+        (["predict", ".", "--smallest-face", "-3"], "Expected pixels above 0"),
+        (["predict", ".", "--device", "tpu9"], "cannot be used here"),
+        (["evaluate", "nobody", "--source", "utkface:."], "Unknown checkpoint 'nobody'"),
+        (["evaluate", "bknet", "--source", "utkfac:nowhere"], "Did you mean 'utkface'"),
+        (["train", "--name", "bknet", "--source", "utkface:."], "The name 'bknet' is taken"),
+        (["train", "--name", "../up", "--source", "utkface:."], "cannot name a checkpoint"),
+        (["train", "--name", "new"], "No --source"),
+        (["train", "--name", "new", "--source", "utkface:.", "--epochs", "0"], "at least 1"),
+    ],
+)
+def test_wrong_usage_is_exit_2_and_a_sentence(
+    weights: Path, words: list[str], says: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert run(weights, *words) == 2
+    captured = capsys.readouterr()
+    assert says in captured.err and captured.out == ""
+
+
+def test_a_spoilt_checkpoint_is_exit_2(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    spoilt = tmp_path / "weights"
+    (spoilt / "bknet").mkdir(parents=True)
+    (spoilt / "bknet" / CARD).write_text((weights / "bknet" / CARD).read_text())
+    assert run(spoilt, "predict", ".") == 2
+    assert "model.safetensors is missing" in capsys.readouterr().err
+
+
+def test_train_evaluate_and_models(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setitem(bknet.INPUT, "size_px", 16)
+    monkeypatch.setenv("MTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "_look_at", lambda paths, settings, detector: dict.fromkeys(paths, ()))
+    faces, runs = tmp_path / "faces", tmp_path / "runs"
+    faces.mkdir()
+    for number in range(40):
+        Image.fromarray(np.full((24, 24, 3), number * 6, np.uint8)).save(
+            faces / f"{number + 10}_{number % 2}_0_{number}.png"
+        )
+    source = ["--source", f"utkface:{faces}", "--runs", runs]
+    options = ["--name", "new", "--epochs", "1", "--batch-size", "8", "--keep-copies", "--device", "cpu"]
+    assert run(weights, "train", *source, *options) == 0
+    lines = [json.loads(line) for line in (runs / "new" / "events.jsonl").read_text().splitlines()]
+    assert [line["event"] for line in lines].count("started") == 1 and lines[-1]["event"] == "finished"
+    assert run(weights, "train", *source, *options) == 2
+    assert run(weights, "train", *source, *options, "--resume") == 0
+    assert run(weights, "evaluate", "new", *source, "--json", tmp_path / "e.json", "--keep", "--device", "cpu") == 0
+    record = json.loads((tmp_path / "e.json").read_text())
+    assert {"source", "split", "n", "no_face", "tasks", "groups"} <= set(record) and record["no_face"] == record["n"]
+    assert {"value", "low", "high"} <= set(record["tasks"]["age"]["mae"])
+    (kept,) = json.loads((runs / "new" / CARD).read_text())["metrics"]
+    assert kept["command"] == "python -m mtl_model evaluate new --source utkface:DATA/utkface --split test"
+    capsys.readouterr()
+    assert run(weights, "models", "--runs", runs, "--json", tmp_path / "m.json") == 0
+    assert [one["name"] for one in json.loads((tmp_path / "m.json").read_text())] == ["bknet", "new"]
+    assert "new: age, gender; bknet" in capsys.readouterr().out
+
+
+def test_help_needs_no_torch() -> None:
+    code = """
+import sys
+from mtl_model import cli
+try:
+    cli.main(["predict", "--help"])
+except SystemExit:
+    pass
+assert "torch" not in sys.modules and "gradio" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -1,0 +1,604 @@
+"""What every entry of every registry keeps, for ever: a new file or key is tested without a line here.
+
+Two small tables below are the exception: a new kind of task needs labels to be tried with, a new data layout a tiny
+folder. The tests say so when they lack one.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from mtl_model import checkpoint, crops, evaluation, layouts, registry, tasks
+from mtl_model.card import Card, CropSettings, TaskCalibration
+from mtl_model.errors import CheckpointError, MtlError
+from mtl_model.losses import LOSSES
+from mtl_model.outputs import OUTPUTS, distributions, logits, widths
+from mtl_model.records import Face
+from mtl_model.tasks import TASKS, Label, Task, class_task
+
+BATCH = 6
+THREE = class_task("colour", ("red", "pink", "white"))  # a task that the program has never heard of
+EVERY_TASK = (*TASKS.values(), THREE)
+
+EXAMPLES: dict[str, Callable[[Task], list[Label]]] = {
+    "classes": lambda task: [task.classes[number % len(task.classes)] for number in range(BATCH)],
+    "years": lambda _: [34.0, (20.0, 29.0), 0.0, (70.0, 100.0), 116.0, 7.5],
+}
+"""BATCH labels of each kind of task."""
+
+
+def labels_of(task: Task) -> list[Label]:
+    assert task.kind in EXAMPLES, f"give EXAMPLES some labels of the kind {task.kind}"
+    return EXAMPLES[task.kind](task)
+
+
+def encode(task: Task, labels: list[Label | None]) -> tuple[Tensor, Tensor]:
+    targets, known = OUTPUTS[task.kind].encode(task, labels)
+    return torch.from_numpy(targets), torch.from_numpy(known)
+
+
+# Tasks, kinds of tasks, losses -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", EVERY_TASK, ids=lambda task: task.name)
+def test_a_task_names_a_kind_and_a_loss_that_exist(task: Task):
+    assert task.kind in OUTPUTS
+    assert task.loss in LOSSES
+    assert tasks.from_json(task.name, json.loads(json.dumps(tasks.to_json(task)))) == task
+
+
+@pytest.mark.parametrize("task", EVERY_TASK, ids=lambda task: task.name)
+def test_labels_are_encoded_a_row_a_sample(task: Task):
+    labels: list[Label | None] = [*labels_of(task)]
+    labels[1] = labels[4] = None
+    targets, known = OUTPUTS[task.kind].encode(task, labels)
+    assert len(targets) == BATCH
+    assert np.isfinite(targets).all()
+    assert known.dtype == bool and known.tolist() == [True, False, True, True, False, True]
+    assert OUTPUTS[task.kind].encode(task, [])[0].shape == (0, *targets.shape[1:])
+
+
+@pytest.mark.parametrize("task", EVERY_TASK, ids=lambda task: task.name)
+@pytest.mark.parametrize("shape", ["even", "first", "last", "random"])
+def test_an_estimate_says_what_its_distribution_says(task: Task, shape: str):
+    width = OUTPUTS[task.kind].width(task)
+    rows = {
+        "even": np.full(width, 1 / width),
+        "first": np.eye(width)[0],
+        "last": np.eye(width)[-1],
+        "random": np.random.default_rng(3).dirichlet(np.ones(width)),
+    }
+    estimate = OUTPUTS[task.kind].estimate(task, rows[shape], TaskCalibration())
+    assert list(estimate.scores) == list(task.classes)
+    assert sum(estimate.scores.values()) == pytest.approx(1, abs=1e-4)
+    assert estimate.text and isinstance(estimate.sure, bool)
+    if task.kind == "years":
+        assert estimate.low is not None and estimate.high is not None and estimate.confidence is None
+        assert 0 <= estimate.low <= float(estimate.value) <= estimate.high <= width - 1
+        assert estimate.group in [name for name, _, _ in task.bands]
+    else:
+        assert estimate.value in task.classes
+        assert estimate.confidence == pytest.approx(rows[shape].max(), abs=1e-4)
+        assert (estimate.low, estimate.high, estimate.group) == (None, None, None)
+    if shape != "even":
+        assert OUTPUTS[task.kind].estimate(task, rows[shape], TaskCalibration(threshold=1e9)).sure is (
+            task.kind == "years"
+        )
+
+
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_a_kind_of_task_is_used_and_measured(kind: str):
+    assert kind in EXAMPLES, f"give EXAMPLES some labels of the kind {kind}"
+    assert kind in {task.kind for task in EVERY_TASK}
+    assert OUTPUTS[kind].metrics in evaluation.MEANS
+    assert OUTPUTS[kind].metrics in evaluation.OTHERS
+
+
+def with_loss(name: str) -> Task:
+    """A task taught by that loss."""
+    found = next((task for task in EVERY_TASK if task.loss == name), None)
+    assert found is not None, f"no task is taught by {name}; give the test one"
+    return found
+
+
+def random_output(task: Task, seed: int = 0) -> Tensor:
+    output = torch.randn(BATCH, OUTPUTS[task.kind].width(task), generator=torch.Generator().manual_seed(seed))
+    return output.requires_grad_()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_is_the_mean_over_what_is_labelled(name: str):
+    task, loss = with_loss(name), LOSSES[name]
+    output = random_output(task)
+    targets, known = encode(task, [*labels_of(task)])
+    some = torch.tensor([True, False, True, False, False, True])
+    whole, part = loss(output, targets, known), loss(output, targets, some)
+    assert whole.shape == part.shape == ()
+    assert torch.isfinite(whole) and whole.item() > 0
+    assert part.item() == pytest.approx(loss(output[some], targets[some], known[some]).item(), rel=1e-5)
+    alone = [loss(output[n : n + 1], targets[n : n + 1], known[n : n + 1]).item() for n in range(BATCH)]
+    assert whole.item() == pytest.approx(np.mean(alone), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_leaves_the_unlabelled_alone(name: str):
+    task, loss = with_loss(name), LOSSES[name]
+    output = random_output(task)
+    targets, known = encode(task, [*labels_of(task)])
+    some = torch.tensor([True, False, True, False, False, True])
+    loss(output, targets, some).backward()
+    assert output.grad is not None
+    assert torch.count_nonzero(output.grad[~some]) == 0
+    assert (output.grad[some].abs().sum(1) > 0).all()
+    other = targets.clone()
+    other[~some] = targets[0]
+    assert loss(output, other, some).item() == loss(output, targets, some).item()
+    output.grad = None
+    nothing = loss(output, targets, torch.zeros_like(known))
+    nothing.backward()
+    assert nothing.item() == 0
+    assert output.grad is not None and torch.count_nonzero(output.grad) == 0
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_can_be_learned_from(name: str):
+    task, loss = with_loss(name), LOSSES[name]
+    output = random_output(task)
+    targets, known = encode(task, [*labels_of(task)])
+    start = loss(output, targets, known).item()
+    optimiser = torch.optim.Adam([output], 0.5)
+    for _ in range(60):
+        optimiser.zero_grad()
+        loss(output, targets, known).backward()
+        optimiser.step()
+    assert loss(output, targets, known).item() < start / 3
+    for number, (row, label) in enumerate(zip(torch.softmax(output, 1).detach().numpy(), labels_of(task), strict=True)):
+        value = OUTPUTS[task.kind].estimate(task, row, TaskCalibration()).value
+        if isinstance(label, tuple):
+            assert label[0] - 1 <= float(value) <= label[1] + 1, number
+        elif task.kind == "years":
+            assert float(value) == pytest.approx(min(float(label), 100), abs=3), number
+        else:
+            assert value == label, number
+
+
+# Networks --------------------------------------------------------------------------------------------------------
+
+
+def crop_of(name: str) -> CropSettings:
+    return CropSettings(**registry.load("networks", name).INPUT)
+
+
+def build(name: str, some: tuple[Task, ...] = EVERY_TASK) -> Any:
+    torch.manual_seed(0)
+    return registry.load("networks", name).build(widths(some))
+
+
+def images_of(name: str, seed: int = 0) -> Tensor:
+    settings = crop_of(name)
+    random = np.random.default_rng(seed)
+    return crops.to_tensor(random.integers(0, 256, (BATCH, settings.size_px, settings.size_px, 3), np.uint8), settings)
+
+
+def total_loss(outputs: Mapping[str, Tensor], some: tuple[Task, ...], labelled: set[str]) -> Tensor:
+    """The sum of the tasks' losses of a batch in which only `labelled` tasks have labels."""
+    parts = []
+    for task in some:
+        targets, known = encode(task, [*labels_of(task)])
+        known &= task.name in labelled
+        parts.append(LOSSES[task.loss](outputs[task.name], targets, known))
+    return torch.stack(parts).sum()
+
+
+def branch_gradients(network: Any, task: Task) -> list[Tensor]:
+    gradients = [parameter.grad for parameter in network.branches[task.name].parameters()]
+    assert gradients and all(gradient is not None for gradient in gradients)
+    return [gradient for gradient in gradients if gradient is not None]
+
+
+@pytest.fixture(params=registry.names("networks"))
+def network_name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def test_a_network_answers_every_task(network_name: str):
+    for some in (EVERY_TASK, EVERY_TASK[:1], (THREE,)):
+        network = build(network_name, some).eval()
+        assert isinstance(network, nn.Module)
+        with torch.no_grad():
+            outputs = network(images_of(network_name))
+            alone = network(images_of(network_name)[:1])
+        assert {task: tuple(output.shape) for task, output in outputs.items()} == {
+            task.name: (BATCH, OUTPUTS[task.kind].width(task)) for task in some
+        }
+        for task, output in outputs.items():
+            assert torch.isfinite(output).all()
+            assert torch.allclose(alone[task], output[:1], atol=1e-4)  # no face changes its neighbour's answer
+
+
+def test_every_part_of_a_network_learns(network_name: str):
+    network = build(network_name).train()
+    total_loss(network(images_of(network_name)), EVERY_TASK, set(widths(EVERY_TASK))).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+    for task in EVERY_TASK:
+        assert any(torch.count_nonzero(gradient) for gradient in branch_gradients(network, task))
+
+
+@pytest.mark.parametrize("absent", EVERY_TASK, ids=lambda task: task.name)
+def test_a_branch_without_labels_rests(network_name: str, absent: Task):
+    network = build(network_name).train()
+    present = {task.name for task in EVERY_TASK} - {absent.name}
+    total_loss(network(images_of(network_name)), EVERY_TASK, present).backward()
+    for task in EVERY_TASK:
+        moving = sum(int(torch.count_nonzero(gradient)) for gradient in branch_gradients(network, task))
+        assert (moving == 0) is (task is absent), task.name
+    assert any(torch.count_nonzero(parameter.grad) for parameter in network.trunk.parameters())
+
+
+def test_the_mask_test_can_fail(network_name: str):
+    """A loss that forgets its mask moves the branch; the check above would see it."""
+    network = build(network_name).train()
+    outputs = network(images_of(network_name))
+    (total_loss(outputs, EVERY_TASK, set()) + outputs[THREE.name].square().mean()).backward()
+    assert any(torch.count_nonzero(gradient) for gradient in branch_gradients(network, THREE))
+    assert not any(torch.count_nonzero(gradient) for gradient in branch_gradients(network, TASKS["age"]))
+
+
+def test_a_network_learns_a_tiny_set(network_name: str):
+    network, images = build(network_name).train(), images_of(network_name)
+    optimiser = torch.optim.AdamW(network.parameters(), 1e-3)
+    everything = set(widths(EVERY_TASK))
+    seen = []
+    for _ in range(15):
+        optimiser.zero_grad()
+        loss = total_loss(network(images), EVERY_TASK, everything)
+        loss.backward()
+        optimiser.step()
+        seen.append(loss.item())
+    assert np.mean(seen[-3:]) < np.mean(seen[:3]) * 0.9
+
+
+def saved(folder: Path, name: str) -> tuple[Any, Card]:
+    network = build(name).eval()
+    with torch.no_grad():  # batch norm that has seen something
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
+                module.running_mean.uniform_(-0.5, 0.5)
+    card = Card(network=name, network_options={}, tasks=EVERY_TASK, crop=crop_of(name), flip_averaging=True)
+    return network, checkpoint.save(folder, network, card)
+
+
+def test_a_network_survives_its_file(network_name: str, tmp_path: Path):
+    network, card = saved(tmp_path / "made", network_name)
+    loaded, read = checkpoint.load(tmp_path / "made")
+    assert read == card
+    assert read.parameters == sum(parameter.numel() for parameter in network.parameters())
+    assert not loaded.training
+    network.half().float()  # what is stored: float16
+    images = images_of(network_name)
+    before, after = (logits(one, images, card.flip_averaging) for one in (network, loaded))
+    for task in card.tasks:
+        assert torch.equal(before[task.name], after[task.name])
+    for chances in distributions(after, card).values():
+        assert np.allclose(chances.sum(1), 1)
+    size = (tmp_path / "made" / "model.safetensors").stat().st_size
+    assert size < 2.1 * read.parameters + 200_000
+    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["card.json", "model.safetensors"]
+
+
+def cut_weights(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def change_one_byte(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def change_card(**fields: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / "card.json"
+        path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **fields}), encoding="utf-8")
+
+    return change
+
+
+def only_task(name: str, **fields: object) -> Callable[[Path], None]:
+    return change_card(tasks={name: {**tasks.to_json(TASKS[name]), **fields}})
+
+
+HARM: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors is missing"),
+    "no card": (lambda folder: (folder / "card.json").unlink(), "card.json is missing"),
+    "cut weights": (cut_weights, "cut off or is not the one"),
+    "one bit": (change_one_byte, "cut off or is not the one"),
+    "empty weights": (lambda folder: (folder / "model.safetensors").write_bytes(b""), "cut off or is not the one"),
+    "no such network": (change_card(network="nothing"), "Unknown network 'nothing'"),
+    "a module as network": (change_card(network="os.path"), "Unknown network"),
+    "no such option": (change_card(network_options={"colour": 1}), "cannot be built"),
+    "no such kind": (only_task("age", kind="weeks"), "Unknown kind of task age 'weeks'"),
+    "no such loss": (only_task("age", loss="guess"), "Unknown loss of task age 'guess'"),
+    "another task": (only_task("age"), "do not fit its card"),
+    "another width": (only_task("smile", classes=["a", "b", "c"]), "do not fit its card"),
+}
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_a_harmed_checkpoint_is_refused(network_name: str, tmp_path: Path, harm: str):
+    saved(tmp_path / "made", network_name)
+    do, sentence = HARM[harm]
+    do(tmp_path / "made")
+    with pytest.raises(CheckpointError, match=sentence):
+        checkpoint.load(tmp_path / "made")
+
+
+def test_foreign_weights_are_refused_even_with_the_right_sum(network_name: str, tmp_path: Path):
+    import hashlib
+
+    saved(tmp_path / "made", network_name)
+    content = b"no tensors at all"
+    (tmp_path / "made" / "model.safetensors").write_bytes(content)
+    change_card(weights_sha256=hashlib.sha256(content).hexdigest())(tmp_path / "made")
+    with pytest.raises(CheckpointError, match="do not fit its card"):
+        checkpoint.load(tmp_path / "made")
+
+
+# Detectors -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=registry.names("detectors"))
+def detector(request: pytest.FixtureRequest) -> Any:
+    return registry.load("detectors", request.param).build("cpu")
+
+
+def test_a_detector_answers_each_picture(detector: Any, sample_picture: np.ndarray):
+    black = np.zeros_like(sample_picture)
+    found = detector.detect([black, sample_picture, black], 20)
+    assert [type(faces) for faces in found] == [list] * 3
+    assert found[0] == found[2] == []
+    for face in found[1]:
+        assert isinstance(face, Face)
+        assert face.width > 0 and face.height > 0 and 0 < face.confidence <= 1
+        assert all(type(edge) is float for edge in face.box)
+        assert len(face.landmarks) == 5
+
+
+def test_a_detector_takes_the_smallest_picture(detector: Any):
+    grey = np.full((20, 20, 3), 128, np.uint8)
+    assert [type(faces) for faces in detector.detect([grey], 20)] == [list]
+
+
+def test_a_detector_finds_the_sample_s_face(detector: Any, root: Path, sample_picture: np.ndarray):
+    if not (root / "samples" / "astronaut.jpg").is_file():
+        pytest.skip("the sample picture is not there")
+    (alone,) = detector.detect([sample_picture], 20)
+    assert len(alone) >= 1
+    _, together = detector.detect([np.zeros_like(sample_picture), sample_picture], 20)
+    assert np.allclose([face.box for face in alone], [face.box for face in together], atol=0.01)
+    largest = max(alone, key=lambda face: face.area)
+    assert detector.detect([sample_picture], max(sample_picture.shape)) == [[]]
+    left, top = np.transpose(largest.landmarks)
+    assert left[0] < left[1] and top[:2].max() < top[3:].min()  # eyes left to right, above the mouth
+
+
+def test_threads_do_not_mix_their_smallest_faces(detector: Any, sample_picture: np.ndarray):
+    sizes = (20.0, float(max(sample_picture.shape)))
+    wanted = {size: len(detector.detect([sample_picture], size)[0]) for size in sizes}
+    wrong: list[float] = []
+
+    def look(size: float) -> None:
+        found = [len(detector.detect([sample_picture], size)[0]) for _ in range(4)]
+        wrong.extend(size for count in found if count != wanted[size])
+
+    threads = [threading.Thread(target=look, args=(size,)) for size in sizes * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+# Data layouts ----------------------------------------------------------------------------------------------------
+
+COUNT = 8
+
+
+def draw(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(len(str(path.name)))
+    Image.fromarray(random.integers(0, 256, (48, 48, 3), np.uint8)).save(path, quality=90)
+
+
+def utkface(folder: Path) -> None:
+    for number in range(COUNT):
+        draw(folder / f"{20 + number}_{number % 2}_{number % 5}_2017010{number}.jpg")
+
+
+def genki4k(folder: Path) -> None:
+    for number in range(1, COUNT + 1):
+        draw(folder / "files" / f"file{number:04d}.jpg")
+    (folder / "labels.txt").write_text("".join(f"{number % 2} 0.1 -0.2 0.0\n" for number in range(COUNT)))
+
+
+def fairface(folder: Path) -> None:
+    rows = ["file,age,gender,race,service_test"]
+    for number in range(COUNT):
+        draw(folder / "train" / f"{number}.jpg")
+        rows.append(f"train/{number}.jpg,{('20-29', 'more than 70')[number % 2]},Male,Indian,True")
+    (folder / "fairface_label.csv").write_text("\n".join(rows))
+
+
+def celeba(folder: Path) -> None:
+    rows, persons = [str(COUNT), "Male Smiling Young"], []
+    for number in range(1, COUNT + 1):
+        draw(folder / "img_celeba" / f"{number:06d}.jpg")
+        rows.append(f"{number:06d}.jpg  1 {(-1, 1)[number % 2]:2d} -1")
+        persons.append(f"{number:06d}.jpg {number // 2}")
+    (folder / "list_attr_celeba.txt").write_text("\n".join(rows))
+    (folder / "identity_CelebA.txt").write_text("\n".join(persons))
+
+
+def imdbwiki(folder: Path) -> None:
+    from scipy.io import savemat
+
+    paths = [f"0{number}/{number}.jpg" for number in range(COUNT)]
+    for path in paths:
+        draw(folder / path)
+    record = {
+        "dob": np.full(COUNT, 721000.0),
+        "photo_taken": np.arange(2000, 2000 + COUNT),
+        "full_path": np.array(paths, dtype=object),
+        "gender": np.arange(COUNT, dtype=float) % 2,
+        "face_score": np.ones(COUNT),
+        "second_face_score": np.full(COUNT, np.nan),
+    }
+    savemat(folder / "wiki.mat", {"wiki": record})
+
+
+def csv(folder: Path) -> None:
+    rows = ["file,smile,flower"]
+    for number in range(COUNT):
+        draw(folder / f"{number}.png")
+        rows.append(f"{number}.png,{('yes', '')[number % 2]},{('rose', 'daisy')[number % 2]}")
+    (folder / "labels.csv").write_text("\n".join(rows))
+
+
+def lists(folder: Path) -> None:
+    for name, split in (("train.txt", "train"), ("test.txt", "test")):
+        for number in range(COUNT):
+            draw(folder / split / f"{number}.jpg")
+        rows = [f"{split}/{number}.jpg, {('rose', 'daisy')[number % 2]}, " for number in range(COUNT)]
+        (folder / name).write_text("path, kind, colour\n" + "\n".join(rows))
+
+
+def folders(folder: Path) -> None:
+    for number in range(COUNT):
+        draw(folder / "smile" / ("yes", "no")[number % 2] / f"{number}.jpg")
+
+
+TINY: dict[str, Callable[[Path], None]] = {
+    "utkface": utkface,
+    "genki4k": genki4k,
+    "fairface": fairface,
+    "celeba": celeba,
+    "imdbwiki": imdbwiki,
+    "csv": csv,
+    "list": lists,
+    "folders": folders,
+}
+"""How a tiny folder of each layout is made."""
+
+
+@pytest.fixture(params=registry.names("layouts"))
+def layout_name(request: pytest.FixtureRequest) -> str:
+    assert request.param in TINY, f"give TINY a folder of the layout {request.param}"
+    return request.param
+
+
+def test_a_tiny_folder_is_recognised_and_read(layout_name: str, tmp_path: Path):
+    TINY[layout_name](tmp_path)
+    assert layouts.recognise(tmp_path) == layout_name
+    for spec in (str(tmp_path), f"{layout_name}:{tmp_path}"):
+        source = layouts.read(spec)
+        assert source.kind == layout_name
+        assert len(source.samples) >= COUNT
+        assert source.tasks
+        assert set(source.tasks) == {name for sample in source.samples for name in sample.labels}
+    for sample in source.samples:
+        assert Path(sample.path).is_file() and tmp_path in Path(sample.path).parents
+        assert sample.split in layouts.SPLITS
+        assert sample.labels and sample.source == layout_name and sample.file
+    assert len({sample.path for sample in source.samples}) == len(source.samples)
+    for task in source.tasks.values():
+        _, known = OUTPUTS[task.kind].encode(task, [sample.labels.get(task.name) for sample in source.samples])
+        assert known.any()
+
+
+def test_a_tiny_folder_becomes_a_batch(layout_name: str, tmp_path: Path):
+    TINY[layout_name](tmp_path)
+    source = layouts.read(str(tmp_path))
+    some = tuple(source.tasks.values())
+    settings = crop_of("bknet")
+    rows = []
+    for sample in source.samples[:BATCH]:
+        picture = np.asarray(Image.open(sample.path).convert("RGB"))
+        rows.append(crops.cut(picture, [crops.centre_box(picture.shape[1], picture.shape[0])], settings))
+    network = build("bknet", some).train()
+    outputs = network(crops.to_tensor(np.concatenate(rows), settings))
+    parts = []
+    for task in some:
+        targets, known = encode(task, [sample.labels.get(task.name) for sample in source.samples[:BATCH]])
+        parts.append(LOSSES[task.loss](outputs[task.name], targets, known))
+    loss = torch.stack(parts).sum()
+    loss.backward()
+    assert torch.isfinite(loss) and loss.item() > 0
+
+
+def test_splits_csv_decides_in_every_layout(layout_name: str, tmp_path: Path):
+    TINY[layout_name](tmp_path)
+    before = layouts.read(str(tmp_path)).samples
+    rows = [f"{sample.file},{('val', 'test')[number % 2]}" for number, sample in enumerate(before)]
+    (tmp_path / "splits.csv").write_text("file,split\n" + "\n".join(rows))
+    assert layouts.recognise(tmp_path) == layout_name
+    after = {sample.file: sample.split for sample in layouts.read(str(tmp_path)).samples}
+    assert after == {sample.file: ("val", "test")[number % 2] for number, sample in enumerate(before)}
+
+
+def make_nothing(folder: Path) -> None:
+    folder.mkdir()
+
+
+def make_noise(folder: Path) -> None:
+    """Files with the names that layouts look for, and nothing sensible in them."""
+    folder.mkdir()
+    for name in ("labels.txt", "train.txt", "list_attr_celeba.txt", "fairface_label.csv", "labels.csv", "wiki.mat"):
+        (folder / name).write_bytes(b"\xff\xfe\x00\x01,,\n;;\n" * 5)
+    (folder / "files").mkdir()
+    (folder / "1_2.jpg").write_bytes(b"no picture")
+
+
+@pytest.mark.parametrize("make", [make_nothing, make_noise])
+def test_a_folder_of_nothing_gets_a_sentence(layout_name: str, tmp_path: Path, make: Callable[[Path], None]):
+    make(tmp_path / "odd")
+    assert isinstance(layouts.layout(layout_name).matches(tmp_path / "odd"), bool)
+    assert layouts.layout(layout_name).matches(tmp_path / "gone") is False
+    sentence, samples = "", ()
+    try:
+        samples = layouts.read(f"{layout_name}:{tmp_path / 'odd'}").samples
+    except MtlError as error:
+        sentence = str(error)
+    assert samples == ()
+    assert sentence == "" or (len(sentence) > 20 and sentence.endswith("."))
+
+
+def test_layouts_are_asked_in_one_order():
+    assert layouts.kinds() == ["utkface", "genki4k", "fairface", "celeba", "imdbwiki", "csv", "list", "folders"]
+    orders = [layouts.layout(kind).ORDER for kind in layouts.kinds()]
+    assert len(set(orders)) == len(orders)
+
+
+# Tabs ------------------------------------------------------------------------------------------------------------
+
+
+def test_tabs_have_a_title_and_an_order_of_their_own():
+    tabs = [registry.load("ui/tabs", name) for name in registry.names("ui/tabs")]
+    for tab in tabs:
+        assert isinstance(tab.TITLE, str) and tab.TITLE[0].isupper()
+        assert isinstance(tab.ORDER, int)
+        assert callable(tab.build)
+    assert len({tab.TITLE for tab in tabs}) == len({tab.ORDER for tab in tabs}) == len(tabs)

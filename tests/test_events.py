@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mtl_model import events
+from mtl_model.events import Event, from_line, to_line
+
+EXAMPLES: list[Event] = [
+    events.Started("a run", steps=100, epochs=2, first_step=51, counts={"utkface": {"pictures": 7, "age": 5}}),
+    events.Step(3, 1, {"age": 2.5, "smile": 0.0}, 0.001, 310.5, 42.0),
+    events.Evaluated(1, 50, {"age": {"mae": 6.1}}, score=-6.1, best=True),
+    events.Saved("state", 50),
+    events.Checked({"wrong": ["grün.jpg"], "n": 3}),
+    events.Noted("12 pictures were left out: ‘ä’ is no label."),
+    events.Stopped(70, "asked to"),
+    events.Finished(100, 61.5, best_epoch=2),
+    events.Failed("The disk is full."),
+]
+
+
+def test_every_kind_has_an_example():
+    assert {type(event) for event in EXAMPLES} == set(events.KINDS.values())
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)
+def test_an_event_survives_its_line(event: Event):
+    line = to_line(event)
+    assert "\n" not in line
+    assert json.loads(line)["event"] == type(event).__name__.lower()
+    assert from_line(line) == event
+    assert from_line(line + "\n") == event
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "{", to_line(EXAMPLES[1])[:-5], "[]", "5", "null", "{}", '{"event": "grown"}', '{"event": "saved"}',
+     '{"event": "saved", "kind": "state", "step": 1, "more": 2}', '{"event": ["saved"]}'],
+)  # fmt: skip
+def test_a_line_that_is_no_event_is_a_value_error(line: str):
+    with pytest.raises(ValueError):  # noqa: PT011 - JSON's own and ours, the caller takes both
+        from_line(line)

@@ -1,0 +1,111 @@
+"""From a picture to Readings, in a tiny checkpoint of its own and with the real detector."""
+
+from __future__ import annotations
+
+import io
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import mtl_model
+from mtl_model import checkpoint
+from mtl_model.card import Card, CropSettings
+from mtl_model.errors import CheckpointError, PictureError, UsageError
+from mtl_model.predictor import Predictor, choose_device
+from mtl_model.records import Reading
+from mtl_model.tasks import TASKS
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    card = Card("bknet", {"size_px": 16, "hidden": 8}, tuple(TASKS.values()), crop=CropSettings(size_px=16))
+    for name in ("bknet", "other"):
+        checkpoint.save(folder / name, checkpoint.build_network(card), card)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def predictor(weights: Path) -> Predictor:
+    return Predictor.load(weights=weights, device="cpu")
+
+
+def plain(readings: list[Reading]) -> list:
+    return [(one.face.box, {task: estimate.scores for task, estimate in one.estimates.items()}) for one in readings]
+
+
+def test_the_public_name_is_the_predictor() -> None:
+    assert mtl_model.Predictor is Predictor
+
+
+def test_every_way_to_hand_over_a_picture_gives_the_same(
+    predictor: Predictor, sample_picture: np.ndarray, tmp_path: Path
+) -> None:
+    Image.fromarray(sample_picture).save(tmp_path / "face.png")
+    content = (tmp_path / "face.png").read_bytes()
+    readings = predictor.predict(sample_picture)
+    assert len(readings) == 1 and list(readings[0].estimates) == ["age", "gender", "smile"]
+    for source in (tmp_path / "face.png", str(tmp_path / "face.png"), content, Image.open(io.BytesIO(content))):
+        assert plain(predictor.predict(source)) == plain(readings)
+
+
+def test_all_faces_largest_first(predictor: Predictor, sample_picture: np.ndarray) -> None:
+    canvas = np.zeros((600, 1100, 3), np.uint8)
+    for left, side in ((0, 250), (250, 500), (800, 300)):
+        canvas[:side, left : left + side] = np.asarray(Image.fromarray(sample_picture).resize((side, side)))
+    readings = predictor.predict(canvas)
+    areas = [reading.face.area for reading in readings]
+    assert len(readings) == 3 and areas == sorted(areas, reverse=True)
+    assert len(predictor.predict(canvas, smallest_face_px=80)) == 1
+    assert predictor.find(canvas) == [reading.face for reading in readings]
+
+
+def test_a_picture_without_a_face_has_no_readings(predictor: Predictor) -> None:
+    assert predictor.predict(np.full((60, 60, 3), 127, np.uint8)) == []
+    assert predictor.predict(np.zeros((10, 10, 3), np.uint8)) == []
+
+
+def test_what_cannot_be_read_is_raised_by_predict_and_told_by_photo(predictor: Predictor) -> None:
+    with pytest.raises(PictureError, match="not a picture"):
+        predictor.predict(b"hello")
+    photo = predictor.photo(b"hello", "notes.jpg")
+    assert photo.photo == "notes.jpg" and photo.error and photo.readings == ()
+    good = predictor.photo(np.zeros((30, 50, 3), np.uint8), "black.png")
+    assert (good.error, good.width, good.height) == (None, 50, 30)
+
+
+def test_threads_get_what_one_alone_gets(predictor: Predictor, sample_picture: np.ndarray) -> None:
+    expected = plain(predictor.predict(sample_picture, smallest_face_px=40))
+    found: list = []
+    threads = [
+        threading.Thread(
+            target=lambda size=size: found.append(
+                (size, plain(predictor.predict(sample_picture, smallest_face_px=size)))
+            )
+        )
+        for size in (40, 400, 40, 400)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [one for size, one in found if size == 40] == [expected] * 2
+    assert [one for size, one in found if size == 400] == [[]] * 2
+
+
+def test_names(weights: Path) -> None:
+    assert Predictor.load("other", weights=weights).name == "other"
+    assert Predictor.load(weights=weights).name == "bknet"
+    with pytest.raises(CheckpointError, match="Did you mean 'bknet'"):
+        Predictor.load("bknt", weights=weights)
+
+
+def test_devices() -> None:
+    assert choose_device("cpu") == "cpu" and choose_device("auto") in ("cpu", "cuda")
+    with pytest.raises(UsageError, match="Device 'tpu9' cannot be used"):
+        choose_device("tpu9")

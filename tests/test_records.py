@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from mtl_model.records import Estimate, Face, Photo, Reading, clip_box, csv_columns, to_csv, to_json
+
+AGE = Estimate("34 years", 34.2, True, {"33": 0.4, "34": 0.6}, low=28.0, high=41.3, group="24-39")
+GENDER = Estimate("female", "female", False, {"female": 0.6, "male": 0.4}, confidence=0.6)
+FACE = Face(
+    (-3.04, 10.26, 60.0, 90.0), 0.99987, ((10.04, 20.0), (30.0, 20.0), (20.0, 30.0), (12.0, 40.0), (28.0, 40.0))
+)
+SMALL = Face((50.0, 50.0, 60.0, 61.0), 0.91)
+PHOTO = Photo("a, b.jpg", None, (Reading(FACE, {"age": AGE, "gender": GENDER}), Reading(SMALL, {"age": AGE})), 64, 80)
+YEARS = {"age": True, "gender": False}
+
+
+@pytest.mark.parametrize(
+    ("box", "clipped"),
+    [
+        ((1.04, 2.06, 3.0, 4.0), [1.0, 2.1, 3.0, 4.0]),
+        ((-5, -6, 200, 300), [0, 0, 100, 50]),
+        ((120, 60, 130, 70), [100, 50, 100, 50]),
+        ((-20, -20, -10, -10), [0, 0, 0, 0]),
+    ],
+)
+def test_boxes_are_clipped_to_the_picture(box: tuple[float, float, float, float], clipped: list[float]):
+    assert clip_box(box, 100, 50) == clipped
+
+
+def test_a_face_measures_its_box():
+    assert (SMALL.width, SMALL.height, SMALL.area) == (10, 11, 110)
+
+
+def test_the_json_is_the_contract():
+    plain = to_json([PHOTO, Photo("none.jpg"), Photo("cut.jpg", "It is cut off.")])
+    assert json.loads(json.dumps(plain)) == plain
+    assert [list(one) for one in plain] == [["photo", "error", "faces"]] * 3
+    assert [(one["photo"], one["error"], len(one["faces"])) for one in plain] == [
+        ("a, b.jpg", None, 2),
+        ("none.jpg", None, 0),
+        ("cut.jpg", "It is cut off.", 0),
+    ]
+    face = plain[0]["faces"][0]
+    assert list(face) == ["box", "confidence", "landmarks", "estimates"]
+    assert face["box"] == [0, 10.3, 60.0, 80]
+    assert face["confidence"] == 0.9999
+    assert face["landmarks"][0] == [10.0, 20.0] and len(face["landmarks"]) == 5
+    assert face["estimates"]["age"] == {
+        "text": "34 years",
+        "value": 34.2,
+        "low": 28.0,
+        "high": 41.3,
+        "group": "24-39",
+        "sure": True,
+        "scores": {"33": 0.4, "34": 0.6},
+    }
+    assert face["estimates"]["gender"] == {
+        "text": "female",
+        "value": "female",
+        "confidence": 0.6,
+        "sure": False,
+        "scores": {"female": 0.6, "male": 0.4},
+    }
+
+
+def test_the_csv_is_the_contract():
+    assert ",".join(csv_columns({**YEARS, "smile": False})) == (
+        "photo,face,left,top,right,bottom,confidence,age,age_low,age_high,gender,gender_confidence,"
+        "smile,smile_confidence,error"
+    )
+    text = to_csv([PHOTO, Photo("none.jpg"), Photo("cut.jpg", 'It is "cut", off.')], YEARS)
+    assert "\r" not in text
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [(row["photo"], row["face"], row["error"]) for row in rows] == [
+        ("a, b.jpg", "1", ""),
+        ("a, b.jpg", "2", ""),
+        ("none.jpg", "", ""),
+        ("cut.jpg", "", 'It is "cut", off.'),
+    ]
+    first, second = rows[:2]
+    assert [first[name] for name in ("left", "top", "right", "bottom", "confidence")] == [
+        "0.0",
+        "10.3",
+        "60.0",
+        "80.0",
+        "0.9999",
+    ]
+    assert [first[name] for name in ("age", "age_low", "age_high")] == ["34.2", "28.0", "41.3"]
+    assert [first[name] for name in ("gender", "gender_confidence")] == ["female", "0.6"]
+    assert second["gender"] == ""  # a checkpoint without that task

@@ -1,0 +1,224 @@
+"""The loop: it learns, it touches only what a batch teaches, it can be stopped, killed and resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from pathlib import Path
+
+import accelerate
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mtl_model import cache, checkpoint, training
+from mtl_model.card import list_checkpoints
+from mtl_model.config import TrainConfig
+from mtl_model.errors import RunError, UsageError
+from mtl_model.events import Evaluated, Event, Failed, Finished, Saved, Started, Step, Stopped
+from mtl_model.networks import bknet
+from mtl_model.training import Run, errors_on, learning_rate, prepare, score_of, train
+
+
+@pytest.fixture(autouse=True)
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network of 16 px, crops in a cache of the test's own; the detector sees nothing, so crops are whole pictures."""
+    monkeypatch.setitem(bknet.INPUT, "size_px", 16)
+    monkeypatch.setenv("MTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "_look_at", lambda paths, settings, detector: dict.fromkeys(paths, ()))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> TrainConfig:
+    """Pictures whose brightness is the age and whose left half tells the gender; smiles whose top row tells them."""
+    noise = np.random.default_rng(0)
+    faces, smiles = tmp_path / "utkface", tmp_path / "smile"
+    faces.mkdir()
+    for number in range(60):
+        age, gender = (number * 37) % 90 + 5, number % 2
+        picture = noise.integers(0, 30, (24, 24, 3)) + age * 2
+        picture[:, :12] += 40 * gender
+        Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(faces / f"{age}_{gender}_0_{number}.png")
+    for number in range(30):
+        folder = smiles / "smile" / ("yes" if number % 2 else "no")
+        folder.mkdir(parents=True, exist_ok=True)
+        picture = noise.integers(0, 60, (24, 24, 3))
+        picture[:8] += 150 * (number % 2)
+        Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(folder / f"{number}.png")
+    return TrainConfig(
+        name="small", source=(f"utkface:{faces}", f"folders:{smiles}"), epochs=3, batch_size=16, warmup_steps=2,
+        learning_rate=2e-3, augmentation=0.5, ema=0.9, keep_copies=True,
+    )  # fmt: skip
+
+
+def run_all(config: TrainConfig, folder: Path, resume: bool = False) -> list[Event]:
+    return list(train(config, folder, resume=resume))
+
+
+def test_a_run_says_what_it_does_and_leaves_a_checkpoint(config: TrainConfig, tmp_path: Path) -> None:
+    events = run_all(config, tmp_path / "runs" / "small")
+    (started,) = [one for one in events if isinstance(one, Started)]
+    assert sum(one["pictures"] for one in started.counts.values()) == sum(
+        sum(v for k, v in one.items() if k in ("age", "smile")) for one in started.counts.values()
+    )
+    assert len([one for one in events if isinstance(one, Evaluated)]) == 3
+    assert isinstance(events[-1], Finished) and events[-1].step == started.steps
+    assert any(isinstance(one, Step) for one in events)
+    assert {one.kind for one in events if isinstance(one, Saved)} == {"state", "checkpoint"}
+    assert list(list_checkpoints(tmp_path / "none", tmp_path / "runs")) == ["small"]
+    _, card = checkpoint.load(tmp_path / "runs" / "small")
+    assert [task.name for task in card.tasks] == ["age", "gender", "smile"]
+    assert card.training["command"].startswith("python -m mtl_model train --name small --source utkface:DATA/utkface")
+    assert str(tmp_path) not in str(card.training)
+    assert set(card.calibration) == {"age", "gender", "smile"}
+
+
+def test_it_learns(config: TrainConfig, tmp_path: Path) -> None:
+    events = run_all(dataclasses.replace(config, epochs=30, augmentation=0.0), tmp_path / "run")
+    last = [one for one in events if isinstance(one, Evaluated)][-1].metrics
+    assert last["smile"]["accuracy"] == 1.0
+    assert last["age"]["mae"] < 15
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    state = torch.load(folder / training.STATE, weights_only=True)
+    return {**state["network"], **{f"average.{name}": one for name, one in state["average"].items()}}
+
+
+def test_a_killed_run_resumed_ends_with_the_weights_of_one_that_was_not(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left in the middle of an epoch at random steps, with augmentation and dropout on; state after every step."""
+    run_all(config, tmp_path / "whole")
+    monkeypatch.setattr(training, "SAVE_SECONDS", 0)
+    for number in range(3):
+        stream = train(config, tmp_path / "parts", resume=number > 0)
+        saved, wanted = 0, random.Random(number).randint(1, 4)
+        for event in stream:
+            saved += isinstance(event, Saved) and event.kind == "state"
+            if saved == wanted:
+                break
+        del stream
+        torch.manual_seed(number)  # what else the process draws must not matter
+    events = run_all(config, tmp_path / "parts", resume=True)
+    assert isinstance(events[-1], Finished)
+    whole, parts = weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")
+    assert whole.keys() == parts.keys()
+    for name in whole:
+        assert torch.equal(whole[name], parts[name]), name
+
+
+def test_another_seed_gives_other_weights(config: TrainConfig, tmp_path: Path) -> None:
+    run_all(dataclasses.replace(config, epochs=1), tmp_path / "one")
+    run_all(dataclasses.replace(config, epochs=1, seed=1), tmp_path / "other")
+    one, other = weights_of(tmp_path / "one"), weights_of(tmp_path / "other")
+    assert not torch.equal(one["trunk.blocks.0.weight"], other["trunk.blocks.0.weight"])
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "adam", "sgd"])
+def test_a_branch_rests_while_its_task_is_not_in_the_batch(config: TrainConfig, tmp_path: Path, optimiser: str) -> None:
+    """Not even decay or momentum move it, though it has moved before."""
+    config = dataclasses.replace(config, mode="alternate", optimiser=optimiser, weight_decay=0.1, learning_rate=1e-2)
+    run = Run(config, tmp_path / "run", prepare(config), accelerate.Accelerator(cpu=True), None)
+    for plan in run.batches.plans(0)[:6] * 2:
+        before = {name: one.clone() for name, one in run.bare.named_parameters()}
+        fault, losses = run._take_step(run.batches.load(plan, 0))
+        assert fault == "" and list(losses) == [plan.task]
+        run.step += 1
+        for name, one in run.bare.named_parameters():
+            if name.startswith("branches."):
+                rests = not name.startswith(f"branches.{plan.task}.")
+                assert torch.equal(one, before[name]) == rests, name
+
+
+def test_a_stop_file_stops_it_and_it_can_go_on(config: TrainConfig, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / training.STOP).touch()
+    events = run_all(config, folder)
+    assert isinstance(events[-1], Stopped) and events[-1].step == 1
+    (folder / training.STOP).unlink()
+    assert isinstance(run_all(config, folder, resume=True)[-1], Finished)
+
+
+def test_a_loss_that_overflows_names_its_task_and_keeps_the_best(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    epochs, last = 0, None
+    for event in train(config, folder):
+        epochs += isinstance(event, Evaluated)
+        if epochs == 1 and isinstance(event, Saved) and event.kind == "state":
+            monkeypatch.setitem(
+                training.LOSSES, "soft_years", lambda output, target, known: output.sum() * float("nan")
+            )
+        last = event
+    assert isinstance(last, Failed) and "loss of age overflowed" in last.text and "--learning-rate" in last.text
+    checkpoint.load(folder)  # the best so far is whole
+
+
+def test_patience_ends_a_run_that_no_longer_improves(config: TrainConfig, tmp_path: Path) -> None:
+    events = run_all(dataclasses.replace(config, epochs=12, learning_rate=1e-9, ema=0.0, patience=2), tmp_path / "run")
+    assert any(isinstance(one, Stopped) and "No better epoch in 2" in one.reason for one in events)
+    assert isinstance(events[-1], Finished)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"select": "hair"}, "Unknown task to select by 'hair'"),
+        ({"tasks": "smle"}, "Did you mean 'smile'"),
+        ({"network": "bknett"}, "Did you mean 'bknet'"),
+        ({"mix": "utkface=1,nobody=1"}, "Unknown source 'nobody'"),
+        ({"task_weights": "age=many"}, "gives no number"),
+        ({"source": ()}, "No --source"),
+    ],
+)
+def test_wrong_settings_get_a_sentence(config: TrainConfig, tmp_path: Path, changes: dict, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        run_all(dataclasses.replace(config, **changes), tmp_path / "run")
+
+
+def test_a_state_of_other_settings_or_none_is_refused(config: TrainConfig, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no state.pt to go on from"):
+        run_all(config, tmp_path / "run", resume=True)
+    run_all(dataclasses.replace(config, epochs=1), tmp_path / "run")
+    with pytest.raises(UsageError, match="other settings of: seed"):
+        run_all(dataclasses.replace(config, epochs=1, seed=4), tmp_path / "run", resume=True)
+    (tmp_path / "run" / training.STATE).write_bytes(b"cut off")
+    with pytest.raises(RunError, match="cannot be read"):
+        run_all(dataclasses.replace(config, epochs=1), tmp_path / "run", resume=True)
+
+
+def test_a_run_can_start_from_another_ones_weights(config: TrainConfig, tmp_path: Path) -> None:
+    run_all(dataclasses.replace(config, epochs=1), tmp_path / "parent")
+    config = dataclasses.replace(config, epochs=1, learning_rate=1e-9, ema=0.0)
+    list(train(config, tmp_path / "child", start=tmp_path / "parent"))
+    parent, child = (checkpoint.load(tmp_path / name) for name in ("parent", "child"))
+    assert child[1].parent == "parent"
+    for name, one in parent[0].named_parameters():
+        assert torch.allclose(one, child[0].get_parameter(name), atol=1e-3), name
+
+
+def test_the_learning_rate_warms_up_and_falls() -> None:
+    config = TrainConfig(warmup_steps=10, learning_rate=1.0)
+    rates = [learning_rate(config, step, 100) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1) and rates[9] == pytest.approx(1.0) and max(rates) == pytest.approx(1.0)
+    assert rates[9:] == sorted(rates[9:], reverse=True) and rates[-1] < 0.02
+    assert learning_rate(dataclasses.replace(config, schedule="constant"), 99, 100) == 1.0
+
+
+def test_the_best_epoch_is_judged_by_each_tasks_own_start() -> None:
+    reference = {"age": 20.0, "smile": 0.5}
+    found = {"age": {"error": 10.0}, "smile": {"error": 0.1}}
+    assert score_of(found, reference, "") == pytest.approx((0.5 + 0.8) / 2)
+    assert score_of(found, reference, "smile") == pytest.approx(0.8)
+
+
+def test_errors_of_an_epoch(config: TrainConfig) -> None:
+    data = prepare(config).val
+    chances = {task.name: np.full((len(data), len(task.classes)), 1 / len(task.classes)) for task in data.tasks}
+    found = errors_on(data.tasks, chances, data)
+    assert set(found) == {"age", "gender", "smile"}
+    assert found["age"]["error"] == found["age"]["mae"] and found["smile"]["error"] == 1 - found["smile"]["accuracy"]
