@@ -1,7 +1,8 @@
-"""The command line: python -m mtl_model predict | train | evaluate | models | ui.
+"""The command line: python -m mtl_model predict | train | evaluate | check | models | ui.
 
 Answers go to stdout, progress and errors to stderr. Exit codes: 0 done or stopped on request; 1 failed while working
-(predict: some pictures have no answer); 2 wrong usage, a taken name, or something that cannot be loaded.
+(predict: some pictures have no answer; check: usable with warnings); 2 wrong usage, a taken name,
+or something that cannot be loaded.
 torch is imported by the commands that need it, so that --help answers at once.
 """
 
@@ -22,6 +23,7 @@ from mtl_model.pictures import list_pictures, read_picture
 from mtl_model.records import Photo, to_csv, to_json
 
 EVENTS = "events.jsonl"
+READINGS = Path("docs/test-readings.md")
 
 
 class Progress:
@@ -163,6 +165,7 @@ def readable(photo: Photo) -> Iterator[str]:
 
 def add_train(parser: argparse.ArgumentParser) -> None:
     config.add_options(parser, config.TrainConfig)
+    parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="write losses and val figures for TensorBoard")
     parser.add_argument("--resume", action="store_true", help="go on from the run's last state, with the same settings")
     add_places(parser)
     add_device(parser)
@@ -189,10 +192,35 @@ def train(arguments: argparse.Namespace) -> int:
         start=start,
         progress=Progress(),
     )
-    return _drain(stream, folder)
+    return _drain(stream, folder, Board(arguments.tensorboard) if arguments.tensorboard else None)
 
 
-def _drain(stream: Iterator[events.Event], folder: Path) -> int:
+class Board:
+    """Events as TensorBoard shows them; tensorboard is an extra."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise UsageError(
+                "TensorBoard is not installed. Run: pip install 'mtl_model[logs]', or leave --tensorboard out."
+            ) from None
+        self._writer = SummaryWriter(str(folder))
+
+    def add(self, event: events.Event) -> None:
+        if isinstance(event, events.Step):
+            for task, loss in event.losses.items():
+                self._writer.add_scalar(f"loss/{task}", loss, event.step)
+            self._writer.add_scalar("learning_rate", event.learning_rate, event.step)
+        elif isinstance(event, events.Evaluated):
+            for task, metrics in event.metrics.items():
+                for name, value in metrics.items():
+                    self._writer.add_scalar(f"val/{task}_{name}", value, event.step)
+            self._writer.add_scalar("val/score", event.score, event.step)
+        self._writer.flush()
+
+
+def _drain(stream: Iterator[events.Event], folder: Path, board: Board | None) -> int:
     """Write each event to the run's file and show it; the file is made with the first, when the settings are known good."""
     failed, log = False, None
     try:
@@ -203,6 +231,8 @@ def _drain(stream: Iterator[events.Event], folder: Path) -> int:
                 log = (folder / EVENTS).open("a", encoding="utf-8")
             print(events.to_line(event), file=log, flush=True)
             print(sentence(event), file=sys.stderr, flush=True)
+            if board:
+                board.add(event)
             failed = failed or isinstance(event, events.Failed)
     finally:
         if log:
@@ -250,6 +280,14 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         "--limit", type=int, default=None, metavar="N", help="the first N pictures alone, for a quick look"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the record as JSON")
+    parser.add_argument("--charts", type=Path, metavar="DIR", help="write confusion, calibration and age-error charts")
+    parser.add_argument(
+        "--readings",
+        type=Path,
+        default=READINGS,
+        metavar="FILE",
+        help="log of the readings of test splits, if it is there",
+    )
     parser.add_argument("--keep", action="store_true", help="write the record into the checkpoint's card")
     add_places(parser)
     add_device(parser)
@@ -268,6 +306,13 @@ def evaluate(arguments: argparse.Namespace) -> int:
     )
     if arguments.json:
         card.write_text(arguments.json, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    if arguments.charts:
+        from mtl_model import charts
+
+        for file in charts.evaluation_charts(record, arguments.charts):
+            print(f"wrote {file}", file=sys.stderr)
+    if record["split"] == "test" and arguments.readings.is_file():
+        note_reading(arguments.readings, folder.name, record)
     if arguments.keep:
         keep_record(folder, loaded, record)
     for task, metrics in record["tasks"].items():
@@ -276,12 +321,50 @@ def evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def note_reading(file: Path, checkpoint: str, record: dict[str, Any]) -> None:
+    """A line for each reading of a test split: val chooses, test is read, and how often it was is written down."""
+    import datetime
+    import subprocess
+
+    called = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    commit = called.stdout.strip() if called.returncode == 0 else "unknown"
+    first = {task: next(iter(metrics.items())) for task, metrics in record["tasks"].items()}
+    figures = "; ".join(f"{task} {name} {one['value']}" for task, (name, one) in first.items())
+    date = datetime.datetime.now(datetime.UTC).date().isoformat()
+    line = f"| {date} | {commit} | {checkpoint} | {record['source']} | {record['n']} | {figures} |\n"
+    card.write_text(file, file.read_text(encoding="utf-8") + line)
+
+
 def keep_record(folder: Path, loaded: card.Card, record: dict[str, Any]) -> None:
     """Into the card, in the place of an older record of the same source and split."""
     source, split = record["source"], record["split"]
     command = f"python -m mtl_model evaluate {folder.name} --source {source}:DATA/{source} --split {split}"
     others = [one for one in loaded.metrics if (one["source"], one["split"]) != (source, split)]
     card.write_card(folder, dataclasses.replace(loaded, metrics=(*others, {**record, "command": command})))
+
+
+def add_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="KIND:DIR", help="a data set; of a bare DIR the layout is recognised")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
+    parser.add_argument("--charts", type=Path, metavar="DIR", help="write the pictures by class as PNG, a chart a task")
+    parser.add_argument("--no-faces", action="store_true", help="do not look for faces, which takes most of the time")
+
+
+def check(arguments: argparse.Namespace) -> int:
+    from mtl_model import cache, layouts
+    from mtl_model.check import check as look_at
+
+    report = look_at(layouts.read(arguments.source), Progress(), look=None if arguments.no_faces else cache.faces_of)
+    if arguments.json:
+        card.write_text(arguments.json, json.dumps(report.to_json(), indent=1, ensure_ascii=False) + "\n")
+    if arguments.charts:
+        from mtl_model import charts
+
+        for task, classes in report.labels.items():
+            counts = {name: sum(where.values()) for name, where in classes.items()}
+            charts.count_chart(counts, f"{task} in {report.kind}", arguments.charts / f"{report.kind}-{task}.png")
+    print("\n".join(report.lines()))
+    return report.exit_code
 
 
 def add_models(parser: argparse.ArgumentParser) -> None:
@@ -335,6 +418,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
     "predict": ("age, gender and smile of every face in pictures", add_predict, predict),
     "train": ("teach a network from data sets, each with the labels it has", add_train, train),
     "evaluate": ("measure a checkpoint on a data set", add_evaluate, evaluate),
+    "check": ("say what is wrong with a data set before it is learned from", add_check, check),
     "models": ("list the checkpoints", add_models, models),
     "ui": ("serve the page", add_ui, ui),
 }

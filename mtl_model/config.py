@@ -39,6 +39,10 @@ class TrainConfig:
     ema: float = _option(0.999, "decay of the moving average of the weights that is evaluated and kept; 0 is off")
     augmentation: float = _option(1.0, "strength of the augmentation, 0 (off) to 1")
     task_weights: str = _option("", "weight of each task's loss, such as age=1,smile=2; 1 if not named")
+    weighting: str = _option(
+        "fixed", "task weights as given, or learned from each task's uncertainty", ("fixed", "learned")
+    )
+    freeze: str = _option("", "parts of the network that stay as they are, by name, such as trunk or branches.age")
     select: str = _option("", "task by which the best epoch is chosen; all, each relative to its start, if not given")
     patience: int = _option(0, "stop after so many epochs without a better one; 0 never stops early")
     keep_copies: bool = _option(False, "keep training pictures that have a near copy in val or test")

@@ -207,7 +207,7 @@ def _vectors(found: Thumbnails, side_px: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows that can be compared, int (K,), and their grey versions, float32 (K, side * side), of mean 0, length 1."""
     rows = np.flatnonzero(found.readable)
     grey = {32: found.grey32, 16: found.grey16}[side_px]
-    vectors = grey[rows].reshape(len(rows), -1).astype(np.float32)
+    vectors = grey[rows].reshape(len(rows), side_px * side_px).astype(np.float32)
     vectors -= vectors.mean(axis=1, keepdims=True)
     length = np.linalg.norm(vectors, axis=1)
     clear = length >= FLAT * side_px

@@ -57,9 +57,14 @@ def calibration_error(rows: Rows) -> float:
 
     Source: Guo et al., 2017, section 2, with the bins of Nguyen and O'Connor, 2015."""
     confidence, right = rows["confidence"], rows["right"]
+    bins = equal_mass(confidence)
+    return float(sum(len(one) * abs(confidence[one].mean() - right[one].mean()) for one in bins) / len(confidence))
+
+
+def equal_mass(confidence: np.ndarray) -> list[np.ndarray]:
+    """Rows in bins of equal numbers, from the least to the most confident."""
     order = np.argsort(confidence, kind="stable")
-    bins = np.array_split(order, min(ECE_BINS, len(order)))
-    return float(sum(len(one) * abs(confidence[one].mean() - right[one].mean()) for one in bins) / len(order))
+    return np.array_split(order, min(ECE_BINS, len(order)))
 
 
 MEANS: dict[str, dict[str, str]] = {
@@ -250,7 +255,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure a loaded network on one split of a data set ("KIND:DIR").
 
-    Returns the record {"source", "split", "n", "no_face", "several_faces", "unreadable", "tasks", "groups"}.
+    Returns the record {"source", "split", "n", "no_face", "several_faces", "unreadable", "tasks", "groups", "curves"}.
     Raises DataError where the split has no sample of the network's tasks."""
     source = layouts.read(spec)
     names = {task.name for task in card.tasks}
@@ -285,4 +290,36 @@ def record(card: Card, outputs: Mapping[str, Tensor], data: Labelled) -> dict[st
             for level, rows in levels.items()
         }
         groups[attribute] = {level: found for level, found in measured.items() if found}
-    return {"tasks": measure(card.tasks, chances, data, card), "groups": groups}
+    return {
+        "tasks": measure(card.tasks, chances, data, card),
+        "groups": groups,
+        "curves": {task.name: found for task in card.tasks if (found := curves_of(task, chances[task.name], data))},
+    }
+
+
+def curves_of(task: Task, chances: np.ndarray, data: Labelled) -> dict[str, Any]:
+    """What the charts show. Classes: "confusion", counts by truth and answer, and "calibration", for each bin the mean
+    confidence, the share of right answers, and the faces. Years: "errors", for each ten years of true age its name, the
+    mean error, the mean absolute error, and the faces."""
+    mask = data.known[task.name].numpy()
+    targets, some = data.targets[task.name].numpy()[mask], chances[mask]
+    if not mask.any():
+        return {}
+    if task.kind != "years":
+        rows = class_rows(task, some, targets)
+        answers = some.argmax(1)
+        confusion = np.zeros((len(task.classes),) * 2, int)
+        np.add.at(confusion, (targets, answers), 1)
+        bins = equal_mass(rows["confidence"])
+        calibration = [
+            [_short(rows[name][one].mean()) for name in ("confidence", "right")] + [len(one)] for one in bins
+        ]
+        return {"classes": list(task.classes), "confusion": confusion.tolist(), "calibration": calibration}
+    exact = targets[:, 0] == targets[:, 1]
+    truth, errors = targets[exact, 0], expected_years(some[exact]) - targets[exact, 0]
+    found = []
+    for decade in np.unique(truth // 10):
+        mine = errors[truth // 10 == decade]
+        first = int(decade) * 10
+        found.append([f"{first}-{first + 9}", _short(mine.mean()), _short(np.abs(mine).mean()), len(mine)])
+    return {"errors": found}

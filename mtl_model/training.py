@@ -39,6 +39,7 @@ from mtl_model.tasks import Task
 STATE, STOP = "state.pt", "stop"
 SAVE_SECONDS = 300  # what a power cut costs at most
 REPORT_SECONDS = 2
+DROWNING = 10  # times the next largest gradient
 RESEARCH_TERMS = (
     "The weights were learned from data sets that are for non-commercial research only; they are for research use. "
     "See weights/LICENSE.md."
@@ -147,12 +148,27 @@ def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
     return config.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, share))) / 2)
 
 
-def make_optimiser(config: TrainConfig, network: nn.Module) -> torch.optim.Optimizer:
-    """Decay pulls on matrices and filters alone; biases and batch norm keep their freedom."""
+def freeze(network: nn.Module, text: str) -> list[nn.Module]:
+    """Stop parts of a network from learning. Returns them: their batch norm has to be kept in evaluation mode too.
+
+    text: names of modules, such as "trunk" or "trunk.blocks.0,branches.age". Raises UsageError for an unknown one."""
+    modules = dict(network.named_modules())
+    frozen = []
+    for name in filter(None, (one.strip() for one in text.split(","))):
+        if name not in modules:
+            raise UsageError(unknown("part of the network", name, (one for one in modules if one)))
+        frozen.append(modules[name].requires_grad_(False))
+    return frozen
+
+
+def make_optimiser(
+    config: TrainConfig, network: nn.Module, log_variances: Sequence[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
+    """Decay pulls on matrices and filters alone; biases, batch norm and the log variances keep their freedom."""
     trained = [one for one in network.parameters() if one.requires_grad]
     groups = [
         {"params": [one for one in trained if one.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [one for one in trained if one.ndim <= 1], "weight_decay": 0.0},
+        {"params": [*(one for one in trained if one.ndim <= 1), *log_variances], "weight_decay": 0.0},
     ]
     if config.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
@@ -225,10 +241,13 @@ class Run:
         if start:
             self.parent = start.name
             _take_weights(network, start)
+        self.frozen = freeze(network, config.freeze)
         network = network.to(accelerator.device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth quicker on a CPU
         self.average = AveragedModel(network, avg_fn=self._average, use_buffers=True)
-        self.network, self.optimiser = accelerator.prepare(network, make_optimiser(config, network))
+        self.log_variances = nn.Parameter(torch.zeros(len(names), device=accelerator.device))
+        learned = [self.log_variances] if config.weighting == "learned" else []
+        self.network, self.optimiser = accelerator.prepare(network, make_optimiser(config, network, learned))
         self.bare: Any = accelerator.unwrap_model(self.network)
         self.step, self.best, self.best_epoch, self.stale, self.seconds = 0, -math.inf, -1, 0, 0.0
         self.reference: dict[str, float] = {}
@@ -237,6 +256,7 @@ class Run:
             0.0  # when state was saved, a step told, the counting of pictures begun
         )
         self._seen = 0  # pictures since then
+        self._ratios: dict[str, float] = {}  # norms of the tasks' gradients at the first step of an epoch
 
     def _average(self, old: torch.Tensor, new: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
         """The moving average, quick at first: the weights that a run starts from should be forgotten."""
@@ -264,6 +284,7 @@ class Run:
                     return
                 self.step += 1
                 self.seconds = time.monotonic() - began
+                yield from self._report_drowning()
                 yield from self._report(epoch, losses)
                 if self._is_asked_to_stop():
                     yield from self._save_state()
@@ -281,6 +302,8 @@ class Run:
         """One step of the optimiser. Returns what went wrong ("" if nothing), and each task's loss over the whole batch."""
         config, device, processes = self.config, self.accelerator.device, self.accelerator.num_processes
         self.network.train()
+        for module in self.frozen:
+            module.eval()
         torch.manual_seed(
             _seed(config.seed, self.step, self.accelerator.process_index)
         )  # dropout's, so that resume is exact
@@ -295,16 +318,19 @@ class Run:
             loss = LOSSES[task.loss](outputs[task.name], batch.targets[task.name].to(device), known)
             # The mean over the labelled samples of all processes; the processes' gradients are then averaged.
             parts.append(loss * (known.sum() * processes / max(1, batch.labelled[task.name])))
-        total = torch.stack(
-            [part * self.weights[task.name] for task, part in zip(self.data.card.tasks, parts, strict=True)]
-        )
-        self.accelerator.backward(total.sum())
+        weights = self._weights(device)
+        self._ratios = self._gradients(parts, weights, batch) if self.step % self.batches.steps == 0 else {}
+        self.accelerator.backward((torch.stack(parts) * weights).sum())
         for task in self.data.card.tasks:
             if not batch.labelled[task.name]:  # a gradient of zero would still let decay and momentum move the branch
                 for parameter in self.bare.branches[task.name].parameters():
                     parameter.grad = None
         everywhere: Any = self.accelerator.reduce(torch.stack(parts).detach(), "mean")
         losses = {task.name: float(one) for task, one in zip(self.data.card.tasks, everywhere, strict=True)}
+        if self.config.weighting == "learned":
+            known = torch.tensor([bool(batch.labelled[task.name]) for task in self.data.card.tasks], device=device)
+            # The derivative of sum(exp(-s) x loss + s), by the loss over all processes; a task that is absent rests.
+            self.log_variances.grad = torch.where(known, 1 - everywhere * torch.exp(-self.log_variances.detach()), 0.0)
         norm = self.accelerator.clip_grad_norm_(self.network.parameters(), config.clip or math.inf)
         bad = [name for name, loss in losses.items() if not math.isfinite(loss)]
         if bad or not math.isfinite(float(norm if norm is not None else 0.0)):
@@ -320,6 +346,38 @@ class Run:
         self._seen += len(batch.images) * processes
         labelled = {name: loss for name, loss in losses.items() if batch.labelled[name]}
         return "", labelled
+
+    def _weights(self, device: torch.device) -> torch.Tensor:
+        """float32 (T,): the given weights, times those learned from each task's uncertainty, if asked for.
+
+        Source: Kendall, Gal and Cipolla, "Multi-Task Learning Using Uncertainty to Weigh Losses", 2018, section 3."""
+        given = torch.tensor([self.weights[task.name] for task in self.data.card.tasks], device=device)
+        learned = self.config.weighting == "learned"
+        return given * torch.exp(-self.log_variances.detach()) if learned else given
+
+    def _gradients(self, parts: Sequence[torch.Tensor], weights: torch.Tensor, batch: Batch) -> dict[str, float]:
+        """{task: norm of its gradient at the last layer that all tasks share}; empty where the trunk does not learn."""
+        shared = [one for one in self.bare.trunk.parameters() if one.requires_grad and one.ndim > 1][-1:]
+        if not shared:
+            return {}
+        norms = {}
+        for task, part, weight in zip(self.data.card.tasks, parts, weights, strict=True):
+            if batch.labelled[task.name]:
+                (gradient,) = torch.autograd.grad(part * weight, shared, retain_graph=True, allow_unused=True)
+                norms[task.name] = 0.0 if gradient is None else float(gradient.norm())
+        return norms
+
+    def _report_drowning(self) -> Iterator[Event]:
+        if len(self._ratios) < 2:
+            return
+        loud = max(self._ratios, key=lambda name: self._ratios[name])
+        others = [norm for name, norm in self._ratios.items() if name != loud]
+        if self._ratios[loud] > DROWNING * max(others):
+            shown = ", ".join(f"{name} {norm:.3g}" for name, norm in self._ratios.items())
+            yield Noted(
+                f"The gradient of {loud} drowns the others at step {self.step} ({shown} at the last shared layer). "
+                f"Give {loud} a smaller weight, such as --task-weights {loud}=0.1, or use --weighting learned."
+            )
 
     def _report(self, epoch: int, losses: Mapping[str, float]) -> Iterator[Event]:
         now = time.monotonic()
@@ -401,6 +459,7 @@ class Run:
             "network": self.bare.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "log_variances": self.log_variances.detach(),
             "step": self.step,
             "best": self.best,
             "best_epoch": self.best_epoch,
@@ -443,6 +502,7 @@ class Run:
         self.bare.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
+        self.log_variances.data.copy_(state["log_variances"])
         self.step, self.best, self.best_epoch = state["step"], state["best"], state["best_epoch"]
         self.stale, self.seconds, self.reference = state["stale"], state["seconds"], state["reference"]
 

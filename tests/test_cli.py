@@ -152,16 +152,56 @@ def test_train_evaluate_and_models(
     assert [line["event"] for line in lines].count("started") == 1 and lines[-1]["event"] == "finished"
     assert run(weights, "train", *source, *options) == 2
     assert run(weights, "train", *source, *options, "--resume") == 0
-    assert run(weights, "evaluate", "new", *source, "--json", tmp_path / "e.json", "--keep", "--device", "cpu") == 0
+    assert (
+        run(
+            weights,
+            "evaluate",
+            "new",
+            *source,
+            "--json",
+            tmp_path / "e.json",
+            "--keep",
+            "--readings",
+            tmp_path / "readings.md",
+            "--device",
+            "cpu",
+        )
+        == 0
+    )
     record = json.loads((tmp_path / "e.json").read_text())
     assert {"source", "split", "n", "no_face", "tasks", "groups"} <= set(record) and record["no_face"] == record["n"]
     assert {"value", "low", "high"} <= set(record["tasks"]["age"]["mae"])
+    assert not (tmp_path / "readings.md").exists()
+    (tmp_path / "readings.md").write_text("| date |\n")
+    assert run(weights, "evaluate", "new", *source, "--readings", tmp_path / "readings.md", "--device", "cpu") == 0
+    line = (tmp_path / "readings.md").read_text().splitlines()[1]
+    assert "| new | utkface |" in line and "age mae" in line
     (kept,) = json.loads((runs / "new" / CARD).read_text())["metrics"]
     assert kept["command"] == "python -m mtl_model evaluate new --source utkface:DATA/utkface --split test"
     capsys.readouterr()
     assert run(weights, "models", "--runs", runs, "--json", tmp_path / "m.json") == 0
     assert [one["name"] for one in json.loads((tmp_path / "m.json").read_text())] == ["bknet", "new"]
     assert "new: age, gender; bknet" in capsys.readouterr().out
+
+
+def test_check_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    random = np.random.default_rng(0)
+    for number in range(40):
+        picture = Image.fromarray(random.integers(0, 255, (24, 24, 3), dtype=np.uint8))
+        picture.save(tmp_path / f"{number + 10}_{number % 2}_0_{number}.png")
+    picture.save(tmp_path / "70_1_0_copy1.png")
+    picture.save(tmp_path / "71_1_0_99.png")
+    words = ["check", str(tmp_path), "--no-faces", "--json", str(tmp_path / "report" / "r.json")]
+    assert main(words) == 1
+    report = json.loads((tmp_path / "report" / "r.json").read_text())
+    assert (
+        report["kind"] == "utkface"
+        and report["verdict"] == "usable with warnings"
+        and len(report["exact"]["groups"]) == 1
+    )
+    assert "usable with warnings" in capsys.readouterr().out
+    (tmp_path / "empty").mkdir()
+    assert main(["check", f"utkface:{tmp_path / 'empty'}", "--no-faces"]) == 2
 
 
 def test_help_needs_no_torch() -> None:

@@ -16,7 +16,7 @@ from mtl_model import cache, checkpoint, training
 from mtl_model.card import list_checkpoints
 from mtl_model.config import TrainConfig
 from mtl_model.errors import RunError, UsageError
-from mtl_model.events import Evaluated, Event, Failed, Finished, Saved, Started, Step, Stopped
+from mtl_model.events import Evaluated, Event, Failed, Finished, Noted, Saved, Started, Step, Stopped
 from mtl_model.networks import bknet
 from mtl_model.training import Run, errors_on, learning_rate, prepare, score_of, train
 
@@ -130,6 +130,48 @@ def test_a_branch_rests_while_its_task_is_not_in_the_batch(config: TrainConfig, 
             if name.startswith("branches."):
                 rests = not name.startswith(f"branches.{plan.task}.")
                 assert torch.equal(one, before[name]) == rests, name
+
+
+def test_what_is_frozen_stays_with_its_batch_norm(config: TrainConfig, tmp_path: Path) -> None:
+    config = dataclasses.replace(config, freeze="trunk,branches.age", optimiser="sgd")
+    run = Run(config, tmp_path / "run", prepare(config), accelerate.Accelerator(cpu=True), None)
+    before = {name: one.clone() for name, one in run.bare.state_dict().items()}
+    for plan in run.batches.plans(0)[:3]:
+        run._take_step(run.batches.load(plan, 0))
+        run.step += 1
+    for name, one in run.bare.state_dict().items():
+        rests = name.startswith(("trunk.", "branches.age."))
+        assert torch.equal(one, before[name]) == rests, name
+    with pytest.raises(UsageError, match="Did you mean 'trunk'"):
+        Run(
+            dataclasses.replace(config, freeze="trnk"),
+            tmp_path,
+            prepare(config),
+            accelerate.Accelerator(cpu=True),
+            None,
+        )
+
+
+def test_learned_weights_fall_for_the_larger_loss_and_survive_a_resume(config: TrainConfig, tmp_path: Path) -> None:
+    config = dataclasses.replace(config, weighting="learned", learning_rate=2e-2)
+    run_all(config, tmp_path / "run")
+    state = torch.load(tmp_path / "run" / training.STATE, weights_only=True)
+    age, gender, smile = state["log_variances"].tolist()
+    assert age > gender and age > smile  # years cost more than classes: their weight exp(-s) falls
+    (tmp_path / "other").mkdir()
+    run = Run(config, tmp_path / "run", prepare(config), accelerate.Accelerator(cpu=True), None)
+    run.restore()
+    assert run.log_variances.tolist() == [age, gender, smile]
+
+
+def test_a_gradient_that_drowns_the_others_is_said(config: TrainConfig, tmp_path: Path) -> None:
+    def told(weights: str) -> list[str]:
+        events = run_all(dataclasses.replace(config, epochs=1, task_weights=weights), tmp_path / weights)
+        return [one.text for one in events if isinstance(one, Noted) and "drowns" in one.text]
+
+    assert told("age=0.1") == []
+    (text,) = told("age=1000")
+    assert text.startswith("The gradient of age drowns the others") and "--task-weights age=0.1" in text
 
 
 def test_a_stop_file_stops_it_and_it_can_go_on(config: TrainConfig, tmp_path: Path) -> None:

@@ -30,7 +30,9 @@ class Trunk(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(nn.Conv2d(1, 8, 3, stride=2), nn.GroupNorm(2, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(2))
+        self.blocks = nn.Sequential(
+            nn.Conv2d(1, 8, 3, stride=2), nn.GroupNorm(2, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(2)
+        )
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         return {"final": self.blocks(images).flatten(1)}
@@ -61,7 +63,13 @@ def main(file: Path) -> None:
     config = TrainConfig(name="two", epochs=2, batch_size=8, warmup_steps=2, learning_rate=1e-2, clip=1.0)
     card = Card("bknet", {}, tuple(TASKS.values()), crop=CropSettings(size_px=16))
     accelerator = accelerate.Accelerator(cpu=True)
-    run = Run(config, file.parent / f"run{accelerator.num_processes}", Data(made_up(64), made_up(32), card, []), accelerator, None)
+    run = Run(
+        config,
+        file.parent / f"run{accelerator.num_processes}",
+        Data(made_up(64), made_up(32), card, []),
+        accelerator,
+        None,
+    )
     losses = [event.losses for event in run.events() if type(event).__name__ == "Step"]
     if accelerator.is_main_process:
         torch.save({"processes": accelerator.num_processes, "weights": run.bare.state_dict(), "losses": losses}, file)

@@ -1,0 +1,102 @@
+"""Records of metrics and events -> PNG files, with matplotlib, which is an extra."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mtl_model.errors import UsageError
+
+INK, ACCENT, QUIET = "#1f2933", "#2156c9", "#9aa5b1"
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib
+    except ImportError:
+        raise UsageError(
+            "Charts need matplotlib, which is not installed. Run: pip install 'mtl_model[plots]'"
+        ) from None
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def _save(pyplot: Any, figure: Any, file: Path) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=120, bbox_inches="tight")
+    pyplot.close(figure)
+    return file
+
+
+def evaluation_charts(record: Mapping[str, Any], folder: Path) -> list[Path]:
+    """A confusion matrix and a calibration chart for each task of classes, an error chart for each task of years.
+
+    record: as `evaluation.evaluate` returns it, with its "curves". Returns the files written."""
+    files = []
+    name = f"{record['source']}-{record['split']}"
+    for task, curves in record["curves"].items():
+        if "confusion" in curves:
+            files.append(confusion_chart(curves, f"{task} on {name}", folder / f"{name}-{task}-confusion.png"))
+            files.append(calibration_chart(curves, f"{task} on {name}", folder / f"{name}-{task}-calibration.png"))
+        if curves.get("errors"):
+            files.append(error_chart(curves["errors"], f"{task} on {name}", folder / f"{name}-{task}-errors.png"))
+    return files
+
+
+def confusion_chart(curves: Mapping[str, Any], title: str, file: Path) -> Path:
+    """Rows are the truth, columns the answers; shares of each row, with the counts."""
+    pyplot = _pyplot()
+    classes, counts = curves["classes"], curves["confusion"]
+    shares = [[count / max(1, sum(row)) for count in row] for row in counts]
+    side = 1.6 + 1.1 * len(classes)
+    figure, axes = pyplot.subplots(figsize=(side + 1, side))
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(classes)), classes)
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set(xlabel="answer", ylabel="truth", title=title)
+    for row, line in enumerate(shares):
+        for column, share in enumerate(line):
+            text = f"{100 * share:.0f} %\n{counts[row][column]:,}"
+            axes.text(column, row, text, ha="center", va="center", color="white" if share > 0.5 else INK)
+    return _save(pyplot, figure, file)
+
+
+def calibration_chart(curves: Mapping[str, Any], title: str, file: Path) -> Path:
+    """How often the answer is right against how sure the network is, in bins of equal mass; on the line is calibrated."""
+    pyplot = _pyplot()
+    figure, axes = pyplot.subplots(figsize=(4.2, 4))
+    confidence, right = ([one[index] for one in curves["calibration"]] for index in (0, 1))
+    low = min(0.5, *confidence)
+    axes.plot([low, 1], [low, 1], color=QUIET, linewidth=1)
+    axes.plot(confidence, right, color=ACCENT, marker="o", markersize=4)
+    axes.set(xlabel="how sure it is", ylabel="how often it is right", title=title, xlim=(low, 1.01), ylim=(0, 1.02))
+    return _save(pyplot, figure, file)
+
+
+def error_chart(errors: Iterable[tuple[str, float, float, int]], title: str, file: Path) -> Path:
+    """Mean error and its mean absolute value for each ten years of true age."""
+    pyplot = _pyplot()
+    rows = list(errors)
+    figure, axes = pyplot.subplots(figsize=(6.4, 3.6))
+    names = [f"{name}\nn = {count}" for name, _, _, count in rows]
+    axes.bar(names, [absolute for _, _, absolute, _ in rows], color=ACCENT, width=0.6, label="mean absolute error")
+    axes.plot(names, [bias for _, bias, _, _ in rows], color=INK, marker="o", label="mean error (above 0: too old)")
+    axes.axhline(0, color=QUIET, linewidth=1)
+    axes.set(xlabel="true age", ylabel="years", title=title)
+    axes.legend(frameon=False, fontsize=8)
+    axes.tick_params(axis="x", labelsize=7)
+    return _save(pyplot, figure, file)
+
+
+def count_chart(counts: Mapping[str, int], title: str, file: Path) -> Path:
+    """Pictures by class, as horizontal bars in the order given."""
+    pyplot = _pyplot()
+    figure, axes = pyplot.subplots(figsize=(6.4, 0.6 + 0.3 * max(1, len(counts))))
+    bars = axes.barh(list(counts), list(counts.values()), color=ACCENT)
+    axes.bar_label(bars, [f" {count:,}" for count in counts.values()], fontsize=8)
+    axes.invert_yaxis()
+    axes.set(xlabel="pictures", title=title)
+    return _save(pyplot, figure, file)
