@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import accelerate
@@ -107,6 +110,34 @@ def test_a_killed_run_resumed_ends_with_the_weights_of_one_that_was_not(
     assert whole.keys() == parts.keys()
     for name in whole:
         assert torch.equal(whole[name], parts[name]), name
+
+
+def test_sigkill_at_three_random_steps_changes_nothing(config: TrainConfig, tmp_path: Path, root: Path) -> None:
+    """Processes of their own, killed without warning: twice inside an epoch, with augmentation and dropout on."""
+    environment = {**os.environ, "PYTHONPATH": str(root), "MTL_CACHE": str(tmp_path / "cache")}
+
+    def start(name: str) -> subprocess.Popen[str]:
+        command = [sys.executable, str(root / "tests" / "killed_run.py"), str(tmp_path), str(tmp_path / name)]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+    whole = start("whole")
+    steps = [int(line) for line in whole.communicate(timeout=300)[0].split()]
+    assert whole.returncode == 0 and steps[-1] >= 12
+    last = 0
+    for lives in sorted(random.sample(range(1, steps[-1]), 3)):
+        process = start("parts")
+        assert process.stdout is not None
+        for line in process.stdout:
+            last = int(line)
+            if last >= lives:
+                break
+        process.kill()
+        process.communicate()
+    parts = start("parts")
+    resumed = [int(line) for line in parts.communicate(timeout=300)[0].split()]
+    assert parts.returncode == 0 and last <= resumed[0] <= last + 2 and resumed[-1] == steps[-1]
+    one, other = weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_another_seed_gives_other_weights(config: TrainConfig, tmp_path: Path) -> None:
