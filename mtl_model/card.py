@@ -125,8 +125,12 @@ def write_text(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def to_text(card: Card) -> str:
+    return json.dumps(to_json(card), indent=1, ensure_ascii=False) + "\n"
+
+
 def write_card(folder: Path, card: Card) -> None:
-    write_text(folder / CARD, json.dumps(to_json(card), indent=1, ensure_ascii=False) + "\n")
+    write_text(folder / CARD, to_text(card))
 
 
 def read_card(folder: Path) -> Card:

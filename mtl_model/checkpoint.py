@@ -14,7 +14,7 @@ from safetensors.torch import save as dump_tensors
 from torch import nn
 
 from mtl_model import registry
-from mtl_model.card import CARD, WEIGHTS, Card, read_card, write_card
+from mtl_model.card import CARD, WEIGHTS, Card, read_card, to_text
 from mtl_model.errors import CheckpointError, MtlError, unknown
 from mtl_model.losses import LOSSES
 from mtl_model.outputs import OUTPUTS, widths
@@ -46,20 +46,31 @@ def _half(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def save(folder: Path, network: nn.Module, card: Card) -> Card:
-    """Write the weights, then the card, each whole. Returns the card as written, with sum and size of the weights."""
+    """Write weights and card. Returns the card as written, with sum and size of the weights.
+
+    Both are written to temporary names before either takes its place, so a full disk leaves an older checkpoint whole.
+    Raises CheckpointError where the folder cannot be written."""
     tensors = {name: _half(tensor.detach().cpu()).contiguous() for name, tensor in network.state_dict().items()}
     content = dump_tensors(tensors)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CARD).unlink(missing_ok=True)  # while the two do not belong together, there is no checkpoint here
-    temporary = folder / f".{WEIGHTS}.{os.getpid()}"
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, folder / WEIGHTS)
-    finally:
-        temporary.unlink(missing_ok=True)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     card = dataclasses.replace(card, weights_sha256=hashlib.sha256(content).hexdigest(), parameters=parameters)
-    write_card(folder, card)
+    parts = {folder / WEIGHTS: content, folder / CARD: to_text(card).encode()}
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in parts}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, part in parts.items():
+            temporary[path].write_bytes(part)
+        (folder / CARD).unlink(missing_ok=True)  # while the two do not belong together, there is no checkpoint here
+        for path in parts:  # the card last: its presence says that the checkpoint is whole
+            os.replace(temporary[path], path)
+    except OSError as error:
+        raise CheckpointError(
+            f"The checkpoint '{folder.name}' could not be written ({error}). Expected free space and permission to write; "
+            "make room, or choose another folder with --runs."
+        ) from None
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)
     return card
 
 

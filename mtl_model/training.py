@@ -29,7 +29,7 @@ from mtl_model.batches import Batch, Batches, Labelled
 from mtl_model.calibration import fit
 from mtl_model.card import Card, CropSettings, DetectionSettings
 from mtl_model.config import TrainConfig, shares
-from mtl_model.errors import DataError, RunError, UsageError, unknown
+from mtl_model.errors import CheckpointError, DataError, RunError, UsageError, unknown
 from mtl_model.evaluation import class_rows, network_outputs, range_rows, year_rows
 from mtl_model.events import Evaluated, Event, Failed, Finished, Noted, Saved, Started, Step, Stopped
 from mtl_model.losses import LOSSES
@@ -448,7 +448,12 @@ class Run:
         card = dataclasses.replace(
             self.data.card, calibration=calibration, training=training, created=created, parent=self.parent
         )
-        checkpoint.save(self.folder, self.evaluated, card)
+        try:
+            checkpoint.save(self.folder, self.evaluated, card)
+        except CheckpointError as error:
+            raise RunError(
+                f"{error} The run can be resumed; the last state and the best checkpoint before are whole."
+            ) from None
 
     def _save_state(self) -> Iterator[Event]:
         self._saved = time.monotonic()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +71,23 @@ def test_crops_without_their_last_file_are_cut_again(pictures: list[str], tmp_pa
     images = marker.with_name(marker.name.replace(".faces", ""))
     images.write_bytes(images.read_bytes()[:100])
     assert cache.crops_of(pictures, DETECTION, CROP, tmp_path / "cache").images.shape == (3, 16, 16, 3)
+    assert not list((tmp_path / "cache" / "crops").glob("*.part"))
+
+
+def test_two_programs_share_one_cache(pictures: list[str], tmp_path: Path, root: Path) -> None:
+    code = f"""
+from pathlib import Path
+from mtl_model import cache
+from mtl_model.card import CropSettings, DetectionSettings
+root = Path({str(tmp_path / "cache")!r})
+print(cache.crops_of({pictures!r}, DetectionSettings(), CropSettings(size_px=16), root).faces.tolist())
+"""
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    both = [
+        subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    assert [one.communicate(timeout=120)[0].strip() for one in both] == [f"[1, 0, {cache.UNREADABLE}]"] * 2
     assert not list((tmp_path / "cache" / "crops").glob("*.part"))
 
 

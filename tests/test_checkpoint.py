@@ -94,6 +94,29 @@ def test_a_spoilt_checkpoint_is_refused_with_a_sentence(
         checkpoint.load(folder)
 
 
+@pytest.mark.parametrize("full_after", [0, 1])
+def test_a_full_disk_leaves_the_older_checkpoint_whole(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, full_after: int
+) -> None:
+    network, card = checkpoint.load(folder)
+    write, written = Path.write_bytes, []
+
+    def fill(path: Path, content: bytes) -> int:
+        written.append(path)
+        if len(written) > full_after:
+            write(path, content[:10])
+            raise OSError(28, "No space left on device")
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    with torch.no_grad():
+        next(network.parameters()).add_(1)
+    with pytest.raises(CheckpointError, match="No space left.*make room"):
+        checkpoint.save(folder, network, card)
+    assert checkpoint.load(folder)[1].weights_sha256 == card.weights_sha256
+    assert sorted(path.name for path in folder.iterdir()) == [CARD, WEIGHTS]
+
+
 def test_a_card_cannot_name_a_module(folder: Path) -> None:
     edit_card(network="../../os")(folder)
     with pytest.raises(CheckpointError, match="Unknown network"):

@@ -184,6 +184,15 @@ def test_train_evaluate_and_models(
     assert "new: age, gender; bknet" in capsys.readouterr().out
 
 
+def test_without_tensorboard_a_sentence_says_what_to_install(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    words = ["train", "--name", "new", "--source", f"utkface:{tmp_path}", "--tensorboard", tmp_path / "logs"]
+    assert run(weights, *words) == 2
+    assert "pip install 'mtl_model[logs]'" in capsys.readouterr().err
+
+
 def test_check_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     random = np.random.default_rng(0)
     for number in range(40):

@@ -231,6 +231,26 @@ def test_a_loss_that_overflows_names_its_task_and_keeps_the_best(
     checkpoint.load(folder)  # the best so far is whole
 
 
+def test_a_full_disk_ends_a_run_with_a_sentence_and_what_was_saved(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    write, count = Path.write_bytes, []
+
+    def fill(path: Path, content: bytes) -> int:
+        count.append(path)
+        if len(count) > 2:  # the first best epoch's weights and card
+            raise OSError(28, "No space left on device")
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    with pytest.raises(RunError, match="No space left.*can be resumed"):
+        run_all(dataclasses.replace(config, epochs=9), folder)
+    monkeypatch.undo()
+    assert checkpoint.load(folder)[1].training["epoch"] == 1
+    assert torch.load(folder / training.STATE, weights_only=True)["step"] > 0
+
+
 def test_patience_ends_a_run_that_no_longer_improves(config: TrainConfig, tmp_path: Path) -> None:
     events = run_all(dataclasses.replace(config, epochs=12, learning_rate=1e-9, ema=0.0, patience=2), tmp_path / "run")
     assert any(isinstance(one, Stopped) and "No better epoch in 2" in one.reason for one in events)
