@@ -9,7 +9,7 @@ checkpoint loaded.
 
 from __future__ import annotations
 
-import mtl_model  # noqa: F401, I001  before torch: it decides how threads wait
+import mtl_model  # before torch: it decides how threads wait
 
 import argparse
 import io

@@ -9,13 +9,14 @@ turns, so that a busy machine slows both. Then the loop's time and memory with t
 
 from __future__ import annotations
 
-import mtl_model  # noqa: F401, I001  before torch: it decides how threads wait
+import mtl_model  # before torch: it decides how threads wait
 
 import argparse
 import resource
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import accelerate
@@ -23,7 +24,7 @@ import numpy as np
 import torch
 
 from mtl_model import registry
-from mtl_model.batches import Labelled
+from mtl_model.batches import Batch, Labelled
 from mtl_model.cache import Crops
 from mtl_model.card import Card, CropSettings
 from mtl_model.config import TrainConfig
@@ -64,19 +65,20 @@ def make_run(arguments: argparse.Namespace, count: int, folder: Path) -> Run:
     return Run(config, folder, Data(data, data, card, []), accelerate.Accelerator(cpu=True), None)
 
 
-def bare_step(run: Run, images: torch.Tensor, batch: object) -> None:
+def bare_step(run: Run, images: torch.Tensor, batch: Batch) -> None:
     with torch.autocast("cpu", torch.bfloat16, enabled=run.config.precision == "bf16"):
         outputs = run.network(images)
-    targets, known = batch.targets, batch.known  # type: ignore[attr-defined]
-    sum(
-        LOSSES[task.loss](outputs[task.name], targets[task.name], known[task.name]) for task in TASKS.values()
-    ).backward()
+    losses = [
+        LOSSES[task.loss](outputs[task.name], batch.targets[task.name], batch.known[task.name])
+        for task in TASKS.values()
+    ]
+    torch.stack(losses).sum().backward()
     run.optimiser.zero_grad(set_to_none=True)
 
 
-def seconds_of(action: object) -> float:
+def seconds_of(action: Callable[[], object]) -> float:
     began = time.perf_counter()
-    action()  # type: ignore[operator]
+    action()
     return time.perf_counter() - began
 
 

@@ -1,0 +1,92 @@
+"""EfficientNet-Lite0 as the shared trunk, one linear branch a task on its pooled features.
+
+Source: Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (2019), table 1, in the "lite"
+form of its authors: ReLU6, no squeeze-and-excite, first and last layers not scaled. Padding is TensorFlow's "same", so
+that the published ImageNet weights fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mtl_model.networks._parts import MultiTaskNet
+
+INPUT: dict[str, Any] = {"size_px": 112, "grey": False, "margin": 0.0, "mean": (0.498,) * 3, "std": (0.502,) * 3}
+FEATURES = 1280
+# repeats, kernel, stride of the first, expansion, channels
+STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+
+
+class SameConvolution(nn.Conv2d):
+    """A convolution that pads as TensorFlow does: with stride 2 more to the right and below.
+
+    Where channels are convolved one by one it works in float32 also under autocast: the backward pass of a bf16 depthwise
+    convolution takes four times as long on a CPU."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        size, step, kernel = input.shape[-1], self.stride[0], self.kernel_size[0]
+        needed = max(0, (-(-size // step) - 1) * step + kernel - size)
+        padded = functional.pad(input, (needed // 2, needed - needed // 2) * 2) if needed else input
+        if self.groups == 1:
+            return self._conv_forward(padded, self.weight, self.bias)
+        with torch.autocast(input.device.type, enabled=False):
+            return self._conv_forward(padded.float(), self.weight, self.bias)
+
+
+def layer(
+    inside: int, outside: int, kernel: int, stride: int = 1, groups: int = 1, active: bool = True
+) -> list[nn.Module]:
+    convolution = SameConvolution(inside, outside, kernel, stride, groups=groups, bias=False)
+    norm = nn.BatchNorm2d(outside, eps=1e-3, momentum=0.01)
+    return [convolution, norm, nn.ReLU6(inplace=True)] if active else [convolution, norm]
+
+
+class Block(nn.Module):
+    """Widen, convolve each channel by itself, narrow; added to its input where shapes allow."""
+
+    def __init__(self, inside: int, outside: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        wide = inside * expansion
+        widen = layer(inside, wide, 1) if expansion != 1 else []
+        depthwise = layer(wide, wide, kernel, stride, groups=wide)
+        self.layers = nn.Sequential(*widen, *depthwise, *layer(wide, outside, 1, active=False))
+        self.added = stride == 1 and inside == outside
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images + self.layers(images) if self.added else self.layers(images)
+
+
+class Trunk(nn.Module):
+    """Images (B, channels, S, S) -> {"final": features (B, 1280)}."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        width = 32
+        blocks: list[nn.Module] = layer(channels, width, 3, 2)
+        for repeats, kernel, stride, expansion, outside in STAGES:
+            for number in range(repeats):
+                blocks.append(Block(width, outside, kernel, stride if number == 0 else 1, expansion))
+                width = outside
+        self.blocks = nn.Sequential(*blocks, *layer(width, FEATURES, 1))
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return {"final": self.blocks(images).mean((2, 3))}
+
+
+def build(widths: Mapping[str, int], channels: int = 3, size_px: int = 112, dropout: float = 0.2) -> MultiTaskNet:
+    """channels: 3 for colour, 1 for grey crops. size_px: side of the crops; any, the features are pooled."""
+    branches = {task: nn.Sequential(nn.Dropout(dropout), nn.Linear(FEATURES, width)) for task, width in widths.items()}
+    return MultiTaskNet(Trunk(channels), branches, dict.fromkeys(widths, "final"))
