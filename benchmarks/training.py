@@ -31,7 +31,8 @@ from mtl_model.config import TrainConfig
 from mtl_model.losses import LOSSES
 from mtl_model.records import Sample
 from mtl_model.tasks import TASKS
-from mtl_model.training import Data, Run
+from mtl_model.preparation import Data
+from mtl_model.training import Run
 
 
 def made_up(count: int, side: int, folder: Path) -> Labelled:

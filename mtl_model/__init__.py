@@ -10,8 +10,8 @@ The floors, lowest first; a file imports only from a lower floor, or from its ow
     4 crops, checkpoint
     5 cache, predictor
     6 augmentation, batches
-    7 calibration, evaluation, check
-    8 training
+    7 calibration, evaluation, check, preparation, optimisation, selection
+    8 training, charts
     9 ui/
    10 cli, __main__
 

@@ -5,8 +5,8 @@ between pictures that were encoded, scaled or coloured anew over 0.985 at 16x16.
 first finds 841 groups, and on the copies that cross its splits and FairFace's, which the second finds and which were
 looked at one by one. With another filter than the bilinear one (which averages over a wide window) some are missed.
 
-All pairs are compared, in blocks: 80,000 pictures are 3.2 billion pairs. A bound on the correlation, from the leading
-principal components and the length of the rest, is a matrix product of a sixteenth of the cost; only pairs whose bound
+All pairs are compared, in blocks: 80,000 pictures are 3.2 billion pairs. A bound on the correlation, from the waves of
+low frequency and the length of the rest, is a matrix product of a sixteenth of the cost; only pairs whose bound
 reaches the threshold are worked out in full, so nothing is lost by it.
 """
 
@@ -26,7 +26,7 @@ from mtl_model.pictures import read_picture
 
 BLOCK = 4096  # rows and columns of one matrix product: 64 MB of correlations
 CHUNK = 256  # pictures between two reports of progress
-LEADING = 64
+WAVES = 11  # frequencies of the bound, both directions together: 65 waves
 FLAT = 2.0  # grey levels: below this standard deviation a picture shows nothing that could be compared
 
 Progress = Callable[[str, int, int], None]
@@ -170,9 +170,8 @@ def near_pairs(
     """
     rows, left = _vectors(found, rule.side_px)
     columns, right = (rows, left) if others is None else _vectors(others, rule.side_px)
-    sketch = _sketcher(left)
-    left_sketch = sketch(left)
-    right_sketch = left_sketch if others is None else sketch(right)
+    left_sketch = _sketches(left, rule.side_px)
+    right_sketch = left_sketch if others is None else _sketches(right, rule.side_px)
     kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for start in range(0, len(left), BLOCK):
         progress("comparing pictures", start, len(left))
@@ -214,18 +213,21 @@ def _vectors(found: Thumbnails, side_px: int) -> tuple[np.ndarray, np.ndarray]:
     return rows[clear], vectors[clear] / length[clear, None]
 
 
-def _sketcher(vectors: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Makes short versions whose dot product is never below that of the whole vectors.
+def _sketches(vectors: np.ndarray, side_px: int) -> np.ndarray:
+    """Short versions whose dot product is never below that of the whole vectors; float32 (N, 66).
 
-    a.b = a1.b1 + a2.b2 <= a1.b1 + |a2||b2|, a1 being the part of a along the leading directions and a2 the rest.
+    a.b = a1.b1 + a2.b2 <= a1.b1 + |a2||b2|, a1 being the part of a along the waves of low frequency (of a cosine
+    transform), which hold nearly all of a photograph at this size, and a2 the rest.
     """
-    sample = vectors[:: max(1, len(vectors) // 4096)]
-    _, directions = np.linalg.eigh(sample.T @ sample)  # sorted by rising share
-    leading = np.ascontiguousarray(directions[:, -LEADING:]).astype(np.float32)
+    short = vectors @ _waves(side_px)
+    rest = np.sqrt(np.maximum(1.0 - (short * short).sum(axis=1), 0.0))
+    return np.concatenate([short, rest[:, None]], axis=1)
 
-    def sketch(whole: np.ndarray) -> np.ndarray:
-        short = whole @ leading
-        rest = np.sqrt(np.maximum(1.0 - (short * short).sum(axis=1), 0.0))
-        return np.concatenate([short, rest[:, None]], axis=1)
 
-    return sketch
+def _waves(side_px: int) -> np.ndarray:
+    """The cosine transform's waves of the lowest frequencies as orthonormal columns, float32 (side * side, K)."""
+    place = np.arange(side_px)
+    rows = np.cos(np.pi / side_px * (place[None, :] + 0.5) * place[:, None]) * np.sqrt(2 / side_px)
+    rows[0] /= np.sqrt(2)
+    low = [(i, j) for i in range(WAVES) for j in range(WAVES - i) if i or j]  # without the constant one: means are 0
+    return np.stack([np.outer(rows[i], rows[j]).ravel() for i, j in low], axis=1).astype(np.float32)

@@ -13,7 +13,6 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,36 +23,23 @@ from accelerate.utils import broadcast_object_list
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from mtl_model import __version__, cache, checkpoint, duplicates, layouts, registry
-from mtl_model.batches import Batch, Batches, Labelled
+from mtl_model import __version__, cache, checkpoint, layouts
+from mtl_model.batches import Batch, Batches
 from mtl_model.calibration import fit
-from mtl_model.card import Card, CropSettings, DetectionSettings
 from mtl_model.config import TrainConfig, shares
 from mtl_model.errors import CheckpointError, DataError, RunError, UsageError, unknown
-from mtl_model.evaluation import class_rows, network_outputs, range_rows, year_rows
+from mtl_model.evaluation import network_outputs
 from mtl_model.events import Evaluated, Event, Failed, Finished, Noted, Saved, Started, Step, Stopped
 from mtl_model.losses import LOSSES
+from mtl_model.optimisation import freeze, learning_rate, make_optimiser, seed_of, take_weights
 from mtl_model.outputs import distributions
-from mtl_model.tasks import Task
+from mtl_model.preparation import Data, prepare
+from mtl_model.selection import errors_on, score_of
 
 STATE, STOP = "state.pt", "stop"
 SAVE_SECONDS = 300  # what a power cut costs at most
 REPORT_SECONDS = 2
 DROWNING = 10  # times the next largest gradient
-RESEARCH_TERMS = (
-    "The weights were learned from data sets that are for non-commercial research only; they are for research use. "
-    "See weights/LICENSE.md."
-)
-
-
-@dataclass
-class Data:
-    """What a run learns from and is chosen by."""
-
-    train: Labelled
-    val: Labelled
-    card: Card
-    notes: list[str]
 
 
 def train(
@@ -79,134 +65,6 @@ def train(
     for event in run.events():
         if accelerator.is_main_process:
             yield event
-
-
-def prepare(config: TrainConfig, progress: cache.Progress = cache.silent) -> Data:
-    """Read the sources, leave out copies of val and test pictures, cut the crops."""
-    if not config.source:
-        raise UsageError("No --source is given. Expected at least one, such as --source utkface:DIR.")
-    sources = [layouts.read(spec) for spec in config.source]
-    tasks = _tasks(config, sources)
-    names = {task.name for task in tasks}
-    module = registry.load("networks", config.network)
-    crop = CropSettings(**module.INPUT)
-    options = {"size_px": crop.size_px, "channels": 1 if crop.grey else 3}
-    card = Card(config.network, options, tasks, DetectionSettings(), crop, terms=RESEARCH_TERMS)
-
-    notes = [source.summary() for source in sources]
-    chosen = [[one for one in source.samples if names & set(one.labels)] for source in sources]
-    left_out: set[str] = set()
-    if not config.keep_copies:
-        held = [one for some in chosen for one in some if one.split in ("val", "test")]
-        taught = [one for some in chosen for one in some if one.split == "train"]
-        mine, theirs = (duplicates.thumbnails([one.path for one in some], progress) for some in (taught, held))
-        left_out = {taught[row].path for row in duplicates.leak(mine, theirs, progress=progress)}
-        notes.append(f"{len(left_out)} training pictures are near copies of val or test pictures and are left out.")
-
-    parts: dict[str, list] = {"train": [], "val": []}
-    for source, samples in zip(sources, chosen, strict=True):
-        crops = cache.crops_of([one.path for one in samples], card.detection, card.crop, progress=progress)
-        notes.append(f"{source.kind}: faces found, {_counted(crops.counts())}.")
-        for split, part in parts.items():
-            rows = [row for row in np.flatnonzero(crops.readable).tolist() if samples[row].split == split]
-            if split == "train":
-                rows = [row for row in rows if samples[row].path not in left_out]
-                rows = _share(rows, config)
-            part.append(([samples[row] for row in rows], crops, np.array(rows, int)))
-    return Data(Labelled(parts["train"], tasks), Labelled(parts["val"], tasks), card, notes)
-
-
-def _tasks(config: TrainConfig, sources: Sequence[layouts.Source]) -> tuple[Task, ...]:
-    found: dict[str, Task] = {}
-    for source in sources:
-        found |= source.tasks
-    wanted = [one.strip() for one in config.tasks.split(",") if one.strip()] or list(found)
-    for name in wanted:
-        if name not in found:
-            raise UsageError(unknown("task of these sources", name, found))
-    return tuple(found[name] for name in wanted)
-
-
-def _share(rows: list[int], config: TrainConfig) -> list[int]:
-    if config.fraction == 1:
-        return rows
-    order = np.random.default_rng(config.seed).permutation(len(rows))
-    return [rows[one] for one in sorted(order[: max(1, round(len(rows) * config.fraction))])]
-
-
-def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
-
-
-def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
-    """Linear warm-up, then a cosine to 1 % of the peak, or constant."""
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    if config.schedule == "constant":
-        return config.learning_rate
-    share = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
-    return config.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, share))) / 2)
-
-
-def freeze(network: nn.Module, text: str) -> list[nn.Module]:
-    """Stop parts of a network from learning. Returns them: their batch norm has to be kept in evaluation mode too.
-
-    text: names of modules, such as "trunk" or "trunk.blocks.0,branches.age". Raises UsageError for an unknown one."""
-    modules = dict(network.named_modules())
-    frozen = []
-    for name in filter(None, (one.strip() for one in text.split(","))):
-        if name not in modules:
-            raise UsageError(unknown("part of the network", name, (one for one in modules if one)))
-        frozen.append(modules[name].requires_grad_(False))
-    return frozen
-
-
-def make_optimiser(
-    config: TrainConfig, network: nn.Module, log_variances: Sequence[nn.Parameter] = ()
-) -> torch.optim.Optimizer:
-    """Decay pulls on matrices and filters alone; biases, batch norm and the log variances keep their freedom."""
-    trained = [one for one in network.parameters() if one.requires_grad]
-    groups = [
-        {"params": [one for one in trained if one.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [*(one for one in trained if one.ndim <= 1), *log_variances], "weight_decay": 0.0},
-    ]
-    if config.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
-    kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
-    return kind(groups, lr=config.learning_rate)
-
-
-def errors_on(tasks: Sequence[Task], chances: Mapping[str, np.ndarray], data: Labelled) -> dict[str, dict[str, float]]:
-    """{task: {metric: figure}} without intervals: quick, for every epoch. "error" is what the choice is made by:
-    mean absolute error in years, or the share of wrong answers."""
-    result = {}
-    for task in tasks:
-        mask = data.known[task.name].numpy()
-        if not mask.any():
-            continue
-        targets, some = data.targets[task.name].numpy()[mask], chances[task.name][mask]
-        if task.kind != "years":
-            accuracy = float(class_rows(task, some, targets)["right"].mean())
-            result[task.name] = {"accuracy": accuracy, "error": 1 - accuracy}
-            continue
-        exact = targets[:, 0] == targets[:, 1]
-        found: dict[str, float] = {}
-        if (~exact).any():
-            found["accuracy_ranges"] = float(range_rows(some[~exact], targets[~exact])["right"].mean())
-            found["error"] = 1 - found["accuracy_ranges"]
-        if exact.any():
-            rows = year_rows(task, some[exact], targets[exact], 0.0)
-            found |= {"mae": float(rows["error"].mean()), "coverage80": float(rows["covered"].mean())}
-            found["error"] = found["mae"]
-        result[task.name] = found
-    return result
-
-
-def score_of(found: Mapping[str, Mapping[str, float]], reference: Mapping[str, float], select: str) -> float:
-    """The rule that chooses the best epoch: by how much each task's error on val has shrunk since the start, as a share
-    of it, averaged over the tasks; years and shares of wrong answers so count alike. select names one task alone."""
-    names = [select] if select else list(found)
-    return float(np.mean([1 - found[name]["error"] / max(reference[name], 1e-9) for name in names]))
 
 
 class Run:
@@ -240,7 +98,7 @@ class Run:
         self.parent = ""
         if start:
             self.parent = start.name
-            _take_weights(network, start)
+            take_weights(network, start)
         self.frozen = freeze(network, config.freeze)
         network = network.to(accelerator.device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth quicker on a CPU
@@ -305,7 +163,7 @@ class Run:
         for module in self.frozen:
             module.eval()
         torch.manual_seed(
-            _seed(config.seed, self.step, self.accelerator.process_index)
+            seed_of(config.seed, self.step, self.accelerator.process_index)
         )  # dropout's, so that resume is exact
         rate = learning_rate(config, self.step, self.steps)
         for group in self.optimiser.param_groups:
@@ -510,20 +368,6 @@ class Run:
         self.log_variances.data.copy_(state["log_variances"])
         self.step, self.best, self.best_epoch = state["step"], state["best"], state["best_epoch"]
         self.stale, self.seconds, self.reference = state["stale"], state["seconds"], state["reference"]
-
-
-def _seed(seed: int, step: int, rank: int) -> int:
-    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
-
-
-def _take_weights(network: nn.Module, start: Path) -> None:
-    """The parent's weights, wherever name and shape agree; the branches of new tasks keep their fresh ones."""
-    parent, _ = checkpoint.load(start)
-    own = network.state_dict()
-    fitting = {name: one for name, one in parent.state_dict().items() if name in own and own[name].shape == one.shape}
-    if not any(name.startswith("trunk.") for name in fitting):
-        raise UsageError(f"The trunk of '{start.name}' is another network. Start from a checkpoint of the same one.")
-    network.load_state_dict({**own, **fitting})
 
 
 def command_of(config: TrainConfig) -> str:

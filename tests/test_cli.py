@@ -194,7 +194,7 @@ def test_without_tensorboard_a_sentence_says_what_to_install(
 
 
 def test_check_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    random = np.random.default_rng(0)
+    random, picture = np.random.default_rng(0), Image.new("RGB", (1, 1))
     for number in range(40):
         picture = Image.fromarray(random.integers(0, 255, (24, 24, 3), dtype=np.uint8))
         picture.save(tmp_path / f"{number + 10}_{number % 2}_0_{number}.png")

@@ -67,9 +67,9 @@ def test_an_unreadable_picture_is_marked(album):
 def test_a_leak_names_the_training_pictures(album):
     train = ["other 1", "first", "other 2", "coloured", "flat"]
     held = ["small", "other 3", "cropped", "flat too"]
-    seen = [duplicates.thumbnails([album[name] for name in names]) for names in (train, held)]
-    assert duplicates.leak(*seen).tolist() == [1, 3]
-    assert duplicates.leak(seen[0], seen[1].take([1, 2])).tolist() == []
+    taught, kept = (duplicates.thumbnails([album[name] for name in names]) for names in (train, held))
+    assert duplicates.leak(taught, kept).tolist() == [1, 3]
+    assert duplicates.leak(taught, kept.take([1, 2])).tolist() == []
 
 
 def random_thumbnails(count: int, seed: int = 0) -> Thumbnails:
@@ -135,8 +135,8 @@ def test_copies_that_cross_the_splits_of_utkface(data):
     source = layouts.read(str(data / "utkface"))
     train, *held = (source.in_split(split) for split in ("train", "val", "test"))
     kept = [sample for samples in held for sample in samples]
-    seen = [duplicates.thumbnails([sample.path for sample in samples]) for samples in (train, kept)]
-    pairs = duplicates.near_pairs(*seen, ACROSS)
+    taught, other = (duplicates.thumbnails([sample.path for sample in samples]) for samples in (train, kept))
+    pairs = duplicates.near_pairs(taught, other, ACROSS)
     assert len(np.unique(pairs.second)) >= 25
-    assert len(duplicates.near_groups(seen[0])) == pytest.approx(842, abs=10)
-    assert len(duplicates.exact_groups(seen[0])) == 375
+    assert len(duplicates.near_groups(taught)) == pytest.approx(842, abs=10)
+    assert len(duplicates.exact_groups(taught)) == 375

@@ -21,7 +21,10 @@ from mtl_model.config import TrainConfig
 from mtl_model.errors import RunError, UsageError
 from mtl_model.events import Evaluated, Event, Failed, Finished, Noted, Saved, Started, Step, Stopped
 from mtl_model.networks import bknet
-from mtl_model.training import Run, errors_on, learning_rate, prepare, score_of, train
+from mtl_model.optimisation import learning_rate
+from mtl_model.preparation import prepare
+from mtl_model.selection import errors_on, score_of
+from mtl_model.training import Run, train
 
 
 @pytest.fixture(autouse=True)

@@ -18,11 +18,13 @@ from mtl_model.batches import Labelled
 from mtl_model.cache import Crops
 from mtl_model.card import Card, CropSettings
 from mtl_model.config import TrainConfig
+from mtl_model.events import Step
 from mtl_model.networks._parts import MultiTaskNet
 from mtl_model.outputs import widths
+from mtl_model.preparation import Data
 from mtl_model.records import Sample
 from mtl_model.tasks import TASKS
-from mtl_model.training import Data, Run
+from mtl_model.training import Run
 
 
 class Trunk(nn.Module):
@@ -70,7 +72,7 @@ def main(file: Path) -> None:
         accelerator,
         None,
     )
-    losses = [event.losses for event in run.events() if type(event).__name__ == "Step"]
+    losses = [event.losses for event in run.events() if isinstance(event, Step)]
     if accelerator.is_main_process:
         torch.save({"processes": accelerator.num_processes, "weights": run.bare.state_dict(), "losses": losses}, file)
 

@@ -1,0 +1,68 @@
+"""What moves a network's weights, and what does not: learning rate, weight decay, frozen parts, a parent's weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from mtl_model import checkpoint
+from mtl_model.config import TrainConfig
+from mtl_model.errors import UsageError, unknown
+
+
+def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
+    """Linear warm-up, then a cosine to 1 % of the peak, or constant."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    if config.schedule == "constant":
+        return config.learning_rate
+    share = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
+    return config.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, share))) / 2)
+
+
+def freeze(network: nn.Module, text: str) -> list[nn.Module]:
+    """Stop parts of a network from learning. Returns them: their batch norm has to be kept in evaluation mode too.
+
+    text: names of modules, such as "trunk" or "trunk.blocks.0,branches.age". Raises UsageError for an unknown one."""
+    modules = dict(network.named_modules())
+    frozen = []
+    for name in filter(None, (one.strip() for one in text.split(","))):
+        if name not in modules:
+            raise UsageError(unknown("part of the network", name, (one for one in modules if one)))
+        frozen.append(modules[name].requires_grad_(False))
+    return frozen
+
+
+def make_optimiser(
+    config: TrainConfig, network: nn.Module, log_variances: Sequence[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
+    """Decay pulls on matrices and filters alone; biases, batch norm and the log variances keep their freedom."""
+    trained = [one for one in network.parameters() if one.requires_grad]
+    groups = [
+        {"params": [one for one in trained if one.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [*(one for one in trained if one.ndim <= 1), *log_variances], "weight_decay": 0.0},
+    ]
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
+    kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
+    return kind(groups, lr=config.learning_rate)
+
+
+def seed_of(seed: int, step: int, rank: int) -> int:
+    """A seed for torch at one step of one process, so that dropout depends on where a run is alone."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
+
+
+def take_weights(network: nn.Module, start: Path) -> None:
+    """The parent's weights, wherever name and shape agree; the branches of new tasks keep their fresh ones."""
+    parent, _ = checkpoint.load(start)
+    own = network.state_dict()
+    fitting = {name: one for name, one in parent.state_dict().items() if name in own and own[name].shape == one.shape}
+    if not any(name.startswith("trunk.") for name in fitting):
+        raise UsageError(f"The trunk of '{start.name}' is another network. Start from a checkpoint of the same one.")
+    network.load_state_dict({**own, **fitting})

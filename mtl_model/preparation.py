@@ -1,0 +1,87 @@
+"""From data sets to what a run learns from: sources read, copies of val and test left out, crops cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtl_model import cache, duplicates, layouts, registry
+from mtl_model.batches import Labelled
+from mtl_model.card import Card, CropSettings, DetectionSettings
+from mtl_model.config import TrainConfig
+from mtl_model.errors import UsageError, unknown
+from mtl_model.tasks import Task
+
+RESEARCH_TERMS = (
+    "The weights were learned from data sets that are for non-commercial research only; they are for research use. "
+    "See weights/LICENSE.md."
+)
+
+
+@dataclass
+class Data:
+    """What a run learns from and is chosen by."""
+
+    train: Labelled
+    val: Labelled
+    card: Card
+    notes: list[str]
+
+
+def prepare(config: TrainConfig, progress: cache.Progress = cache.silent) -> Data:
+    """Read the sources, leave out copies of val and test pictures, cut the crops."""
+    if not config.source:
+        raise UsageError("No --source is given. Expected at least one, such as --source utkface:DIR.")
+    sources = [layouts.read(spec) for spec in config.source]
+    tasks = _tasks(config, sources)
+    names = {task.name for task in tasks}
+    module = registry.load("networks", config.network)
+    crop = CropSettings(**module.INPUT)
+    options = {"size_px": crop.size_px, "channels": 1 if crop.grey else 3}
+    card = Card(config.network, options, tasks, DetectionSettings(), crop, terms=RESEARCH_TERMS)
+
+    notes = [source.summary() for source in sources]
+    chosen = [[one for one in source.samples if names & set(one.labels)] for source in sources]
+    left_out: set[str] = set()
+    if not config.keep_copies:
+        held = [one for some in chosen for one in some if one.split in ("val", "test")]
+        taught = [one for some in chosen for one in some if one.split == "train"]
+        mine, theirs = (duplicates.thumbnails([one.path for one in some], progress) for some in (taught, held))
+        left_out = {taught[row].path for row in duplicates.leak(mine, theirs, progress=progress)}
+        notes.append(f"{len(left_out)} training pictures are near copies of val or test pictures and are left out.")
+
+    parts: dict[str, list] = {"train": [], "val": []}
+    for source, samples in zip(sources, chosen, strict=True):
+        crops = cache.crops_of([one.path for one in samples], card.detection, card.crop, progress=progress)
+        notes.append(f"{source.kind}: faces found, {_counted(crops.counts())}.")
+        for split, part in parts.items():
+            rows = [row for row in np.flatnonzero(crops.readable).tolist() if samples[row].split == split]
+            if split == "train":
+                rows = [row for row in rows if samples[row].path not in left_out]
+                rows = _share(rows, config)
+            part.append(([samples[row] for row in rows], crops, np.array(rows, int)))
+    return Data(Labelled(parts["train"], tasks), Labelled(parts["val"], tasks), card, notes)
+
+
+def _tasks(config: TrainConfig, sources: Sequence[layouts.Source]) -> tuple[Task, ...]:
+    found: dict[str, Task] = {}
+    for source in sources:
+        found |= source.tasks
+    wanted = [one.strip() for one in config.tasks.split(",") if one.strip()] or list(found)
+    for name in wanted:
+        if name not in found:
+            raise UsageError(unknown("task of these sources", name, found))
+    return tuple(found[name] for name in wanted)
+
+
+def _share(rows: list[int], config: TrainConfig) -> list[int]:
+    if config.fraction == 1:
+        return rows
+    order = np.random.default_rng(config.seed).permutation(len(rows))
+    return [rows[one] for one in sorted(order[: max(1, round(len(rows) * config.fraction))])]
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
