@@ -163,7 +163,7 @@ def _faces_of(
     try:
         root.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(root / "faces.sqlite", timeout=60)) as store:
-            store.execute("PRAGMA journal_mode=WAL")
+            # No WAL: where two programs open a new file together, the switch to it fails at once instead of waiting.
             store.execute("CREATE TABLE IF NOT EXISTS faces (key TEXT PRIMARY KEY, found TEXT) WITHOUT ROWID")
             known = _known(store, settings_key, digests)
             todo = [path for path, digest in zip(paths, digests, strict=True) if digest and digest not in known]

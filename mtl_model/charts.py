@@ -80,7 +80,7 @@ def error_chart(errors: Iterable[tuple[str, float, float, int]], title: str, fil
     """Mean error and its mean absolute value for each ten years of true age."""
     pyplot = _pyplot()
     rows = list(errors)
-    figure, axes = pyplot.subplots(figsize=(6.4, 3.6))
+    figure, axes = pyplot.subplots(figsize=(0.75 * max(6, len(rows)) + 1, 3.6))
     names = [f"{name}\nn = {count}" for name, _, _, count in rows]
     axes.bar(names, [absolute for _, _, absolute, _ in rows], color=ACCENT, width=0.6, label="mean absolute error")
     axes.plot(names, [bias for _, bias, _, _ in rows], color=INK, marker="o", label="mean error (above 0: too old)")

@@ -1,0 +1,39 @@
+"""The page: one more reader of the records that the engine makes. Nothing is loaded before `launch` is called."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from mtl_model.errors import MtlError
+from mtl_model.ui.options import UiOptions, add_arguments, from_args
+
+
+def launch(options: UiOptions) -> int:
+    """Serve the page until it is told to end. Returns the exit code.
+
+    Raises: UsageError for a taken port, CheckpointError for a checkpoint that cannot be loaded.
+    """
+    from mtl_model.card import find_checkpoint, read_card
+    from mtl_model.ui import environment
+
+    read_card(find_checkpoint(options.checkpoint, options.weights, options.runs))  # said before torch is imported
+    options = environment.prepare(options)  # before gradio is imported: it reads the environment when it is
+    try:
+        from mtl_model.ui.shell import serve
+
+        return serve(options)
+    finally:
+        environment.leave()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """What `python app.py` does."""
+    parser = argparse.ArgumentParser(prog="app.py", description="Serve the page on this machine.")
+    add_arguments(parser)
+    try:
+        return launch(from_args(parser.parse_args(arguments)))
+    except MtlError as error:
+        print(error, file=sys.stderr)
+        return 2

@@ -1,0 +1,182 @@
+"""The webcam route: one WebSocket a viewer, one frame in flight, nothing on disk.
+
+What is said on it, in this order:
+
+    browser -> text   {"checkpoint": NAME, "smallest_face_px": NUMBER | null}     both may be left out
+    server  -> text   {"settings": {...}, "tasks": [{"name", "title", "kind"}], "error": null | sentence}
+    browser -> bytes  one frame, a picture file of at most MAX_FRAME_BYTES and MAX_FRAME_PIXELS
+    server  -> text   the contract's object for one photo and {"width", "height", "seconds"}
+
+Settings may be sent again at any time; frames sent before any are answered with the default checkpoint. A browser
+sends its next frame when the last one is answered, so a slow model makes a slower picture and never a backlog. All
+viewers share one thread for the model: each has at most one frame waiting there, so they take turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from mtl_model.card import Card
+from mtl_model.errors import MtlError, PictureError, UsageError
+from mtl_model.pictures import read_picture
+from mtl_model.records import Photo, Reading, to_json
+
+PATH = "/live"
+MAX_FRAME_BYTES = 2_000_000
+MAX_FRAME_PIXELS = 2_100_000  # 1920 x 1080 and a little
+MAX_SMALLEST_FACE_PX = 2000
+MAX_VIEWERS = 8
+IDLE_SECONDS = 60.0  # a viewer who sends nothing for so long gives the place back
+
+REFUSED, TOO_BIG, TOO_MANY, IDLE = 4403, 1009, 1013, 4408
+"""Close codes. 1009 and 1013 are of RFC 6455 and its registry (message too big, try again later)."""
+
+NEUTRAL = "This frame could not be worked on. The next one is tried; if this stays, restart the program."
+
+log = logging.getLogger(__name__)
+
+
+class Model(Protocol):
+    """The part of a Predictor that a live picture needs."""
+
+    @property
+    def card(self) -> Card: ...
+
+    def predict(self, picture, *, smallest_face_px: float | None = None) -> list[Reading]: ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one viewer has chosen. checkpoint None is the default one; smallest_face_px None is the card's own."""
+
+    checkpoint: str | None = None
+    smallest_face_px: float | None = None
+
+
+def parse_settings(text: str, before: Settings) -> Settings:
+    """Settings from a message; what it leaves out stays as before.
+
+    Raises: UsageError with a sentence for anything else than the two known fields with sensible values.
+    """
+    expected = 'Expected {"checkpoint": NAME, "smallest_face_px": NUMBER}; reload the page.'
+    try:
+        plain = json.loads(text)
+    except ValueError:
+        raise UsageError(f"The settings are not JSON. {expected}") from None
+    if not isinstance(plain, dict) or set(plain) - {"checkpoint", "smallest_face_px"}:
+        raise UsageError(f"The settings are not known here. {expected}")
+    checkpoint = plain.get("checkpoint", before.checkpoint)
+    smallest = plain.get("smallest_face_px", before.smallest_face_px)
+    if not (checkpoint is None or isinstance(checkpoint, str)):
+        raise UsageError(f"The checkpoint is not a name. {expected}")
+    number = isinstance(smallest, int | float) and not isinstance(smallest, bool) and math.isfinite(smallest)
+    if smallest is not None and not (number and 1 <= smallest <= MAX_SMALLEST_FACE_PX):
+        raise UsageError(
+            f"The smallest face is {smallest!r}. Expected pixels from 1 to {MAX_SMALLEST_FACE_PX}; choose another."
+        )
+    return Settings(checkpoint, None if smallest is None else float(smallest))
+
+
+class LiveServer:
+    """Answers frames for all viewers of one page.
+
+    load: checkpoint name (None for the default) -> a Model, cached by whoever gives it; raises MtlError.
+    allowed: whether a connection comes from this page and a known user.
+    """
+
+    def __init__(self, load: Callable[[str | None], Model], allowed: Callable[[WebSocket], bool]) -> None:
+        self._load = load
+        self._allowed = allowed
+        self._viewers = 0
+        # One thread: two frames at once on the same cores would only delay each other, and torch would start
+        # its own threads twice.
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="live")
+
+    def route(self, path: str = PATH) -> WebSocketRoute:
+        return WebSocketRoute(path, self.serve, name="live")
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def serve(self, socket: WebSocket) -> None:
+        """One viewer, from handshake to goodbye."""
+        if not self._allowed(socket):
+            return await socket.close(REFUSED)  # before accept: the handshake is answered with 403
+        await socket.accept()
+        if self._viewers >= MAX_VIEWERS:
+            sentence = f"{MAX_VIEWERS} cameras are watched already, as many as are served here. Try again later."
+            await socket.send_json({"settings": None, "tasks": [], "error": sentence})
+            return await socket.close(TOO_MANY)
+        self._viewers += 1
+        try:
+            await self._talk(socket)
+        except WebSocketDisconnect:
+            pass
+        finally:
+            self._viewers -= 1
+
+    async def _talk(self, socket: WebSocket) -> None:
+        settings = Settings()
+        while socket.application_state is WebSocketState.CONNECTED:
+            try:
+                message = await asyncio.wait_for(socket.receive(), IDLE_SECONDS)
+            except TimeoutError:
+                return await socket.close(IDLE)
+            if message["type"] == "websocket.disconnect":
+                return
+            frame = message.get("bytes")
+            if frame is None:
+                settings, answer = await self._in_pool(self._settle, message.get("text") or "", settings)
+            elif len(frame) > MAX_FRAME_BYTES:
+                return await socket.close(TOO_BIG)
+            else:
+                answer = await self._in_pool(self._answer, frame, settings)
+            await socket.send_json(answer)
+
+    async def _in_pool(self, work: Callable, *arguments):
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+
+    def _settle(self, text: str, before: Settings) -> tuple[Settings, dict]:
+        """Take settings over and load their checkpoint, so that the first frame need not wait for it."""
+        try:
+            settings = parse_settings(text, before)
+            tasks = self._load(settings.checkpoint).card.tasks
+        except Exception as error:
+            return before, {"settings": asdict(before), "tasks": [], "error": _sentence(error)}
+        named = [{"name": task.name, "title": task.title, "kind": task.kind} for task in tasks]
+        return settings, {"settings": asdict(settings), "tasks": named, "error": None}
+
+    def _answer(self, frame: bytes, settings: Settings) -> dict:
+        """The contract's object for one frame; boxes are in its pixels, seconds from decoding to the last estimate."""
+        started = time.perf_counter()
+        try:
+            picture = read_picture(frame, max_pixels=MAX_FRAME_PIXELS)
+            height, width = picture.shape[:2]
+            model = self._load(settings.checkpoint)
+            readings = model.predict(picture, smallest_face_px=settings.smallest_face_px)
+            photo = Photo("frame", None, tuple(readings), width, height)
+        except Exception as error:
+            photo = Photo("frame", _sentence(error))
+        seconds = round(time.perf_counter() - started, 4)
+        return {**to_json([photo])[0], "width": photo.width, "height": photo.height, "seconds": seconds}
+
+
+def _sentence(error: Exception) -> str:
+    """What a viewer is told; faults of our own are logged and never shown."""
+    if isinstance(error, PictureError):
+        return f"A frame was not readable and is left out. {error}"
+    if isinstance(error, MtlError):
+        return str(error)
+    log.error("A live frame failed", exc_info=error)
+    return NEUTRAL

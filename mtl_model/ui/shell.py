@@ -1,0 +1,214 @@
+"""The frame of the page: the head, the checkpoint picker, the tabs, the theme, the errors, and the server."""
+
+from __future__ import annotations
+
+import functools
+import html
+import json
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from urllib.parse import quote
+
+import gradio as gr
+from starlette.middleware import Middleware
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
+
+from mtl_model import registry
+from mtl_model.errors import MtlError
+from mtl_model.ui.access import ANY_ADDRESS, Access, Gate
+from mtl_model.ui.models import Models
+from mtl_model.ui.options import UiOptions
+from mtl_model.ui.theme import THEME
+
+TITLE = "Faces: apparent age, gender and smile"
+NOTICE = (
+    "Apparent age, gender and smile are estimates by AI and often wrong. "
+    "Tell the people shown; decide nothing about anyone by it."
+)
+UNEXPECTED = "Something went wrong on the server. It has been written to its log; try again, or try another picture."
+LARGEST_UPLOAD = 64 * 2**20
+"""Bytes of a file that may come in."""
+TABS = "ui/tabs"
+SCRIPTS = ("page.js", "faces.js", "camera.js", "photo_view.js", "photo.js", "about.js")
+STATIC = Path(__file__).parent / "static"
+
+log = logging.getLogger("mtl_model.ui")
+
+
+@dataclass
+class Shared:
+    """What the shell gives to each tab.
+
+    checkpoint: the picker above the tabs. In the browser its value is `mtl.checkpoint`, and a change is the event
+    "mtl:checkpoint" of the document. routes: a tab adds its own Routes and WebSocketRoutes here while it is built;
+    they pass the check of Host and Origin as everything does, and ask `user_of` who is there (None: nobody may).
+    """
+
+    options: UiOptions
+    models: Models
+    access: Access
+    checkpoint: gr.Dropdown
+    routes: list[BaseRoute] = field(default_factory=list)
+
+    def user_of(self, connection: HTTPConnection) -> str | None:
+        return self.access.user_of(connection)
+
+
+def asset(name: str) -> str:
+    """The text of a file in static/."""
+    return (STATIC / name).read_text(encoding="utf-8")
+
+
+def sentence_for(error: Exception) -> str:
+    """What a person reads of an error: its own sentence if it has one, else a neutral one; the rest goes to the log."""
+    if isinstance(error, MtlError):
+        return str(error)
+    log.error("unexpected error", exc_info=error)
+    return UNEXPECTED
+
+
+def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """A Gradio handler whose errors reach the person as one sentence."""
+
+    @functools.wraps(handler)
+    def wrapped(*arguments: Any) -> Any:
+        try:
+            return handler(*arguments)
+        except gr.Error:
+            raise
+        except Exception as error:
+            raise gr.Error(html.escape(sentence_for(error)), print_exception=False) from None
+
+    return wrapped
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def guarded_route(shared: Shared, endpoint: Endpoint) -> Endpoint:
+    """An own route that only those who may can ask, and whose errors come back as {"error": sentence}."""
+
+    @functools.wraps(endpoint)
+    async def wrapped(request: Request) -> Response:
+        if shared.user_of(request) is None:
+            return JSONResponse({"error": "Log in first, then try again."}, 401)
+        try:
+            return await endpoint(request)
+        except MtlError as error:
+            return JSONResponse({"error": sentence_for(error)}, 400)
+        except Exception as error:
+            return JSONResponse({"error": sentence_for(error)}, 500)
+
+    return wrapped
+
+
+def load_tabs() -> list[Any]:
+    """The modules of ui/tabs in the order in which they are shown."""
+    return sorted((registry.load(TABS, name) for name in registry.names(TABS)), key=lambda tab: tab.ORDER)
+
+
+def build(options: UiOptions, models: Models) -> tuple[gr.Blocks, Shared]:
+    """The whole page, not yet served."""
+    with gr.Blocks(analytics_enabled=False, title=TITLE, fill_width=True, delete_cache=(60, 300)) as blocks:
+        with gr.Row(elem_id="head", equal_height=True):
+            gr.HTML(asset("brand.html"), elem_id="brand")
+            checkpoint = gr.Dropdown(
+                models.names(),
+                value=models.default,
+                label="Checkpoint",
+                elem_id="checkpoint",
+                filterable=False,
+                container=True,
+                min_width=200,
+                scale=0,
+            )
+        shared = Shared(options, models, Access(options), checkpoint)
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
+            for tab in load_tabs():
+                with gr.Tab(tab.TITLE, elem_id=f"tab-{tab.TITLE.lower()}"):
+                    tab.build(shared)
+        gr.HTML(f'<p class="notice">{NOTICE}</p>', elem_id="notice")
+        checkpoint.change(None, checkpoint, js="(name) => mtl.choose(name)")
+    return blocks, shared
+
+
+def head(models: Models) -> str:
+    """What every page carries in its head: the style, and the few lines that all tabs share."""
+    default = json.dumps(models.default).replace("<", "\\u003c")
+    script = "".join(asset(name) for name in SCRIPTS).replace("__DEFAULT_CHECKPOINT__", default)
+    icon = quote(asset("icon.svg").strip())
+    return (
+        f'<link rel="icon" type="image/svg+xml" href="data:image/svg+xml,{icon}">'
+        f"<style>{asset('page.css')}</style><script>{script}</script>"
+    )
+
+
+def start(blocks: gr.Blocks, shared: Shared) -> None:
+    """Serve the page in a thread of its own and come back."""
+    options = shared.options
+    secure = options.ssl_certfile is not None
+    blocks.queue(default_concurrency_limit=2, max_size=64)
+    blocks.launch(
+        server_name=_bracketed(options.host),
+        server_port=options.port,
+        root_path=options.root_path,
+        ssl_certfile=str(options.ssl_certfile) if secure else None,
+        ssl_keyfile=str(options.ssl_keyfile) if secure else None,
+        ssl_verify=False,  # only of gradio's own look at whether it is up
+        theme=THEME,
+        head=head(shared.models),
+        footer_links=[],
+        share=False,
+        pwa=False,
+        ssr_mode=False,
+        mcp_server=False,
+        run_history=False,
+        enable_monitoring=False,
+        show_error=False,
+        quiet=True,
+        inbrowser=False,
+        prevent_thread_lock=True,
+        max_file_size=LARGEST_UPLOAD,
+        app_kwargs={
+            "openapi_url": None,
+            "routes": shared.routes,
+            "middleware": [Middleware(Gate, access=shared.access)],
+        },
+    )
+
+
+def address(options: UiOptions) -> str:
+    """Where a person opens the page on this machine."""
+    host = "localhost" if options.host in ANY_ADDRESS else _bracketed(options.host)
+    return f"http{'s' if options.ssl_certfile else ''}://{host}:{options.port}"
+
+
+def _bracketed(host: str) -> str:
+    """An IPv6 address as it stands in an address of a page."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def serve(options: UiOptions) -> int:
+    """Build the page, serve it, and wait until it is told to end. Returns the exit code."""
+    models = Models(options)
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(models.get)  # beside the building of the page
+        blocks, shared = build(options, models)
+        loading.result()  # a checkpoint that cannot be loaded is said before the page opens
+    start(blocks, shared)
+    print(f"The page is at {address(options)}\nPress Ctrl+C to end.", flush=True)
+    signal.signal(signal.SIGTERM, _interrupt)
+    blocks.block_thread()
+    return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,68 @@
+// What all tabs share in the browser: the chosen checkpoint, addresses on this server, announcements, small tools.
+window.mtl = {
+  checkpoint: __DEFAULT_CHECKPOINT__,
+
+  // Called by the picker above the tabs; tabs listen to "mtl:checkpoint" on the document.
+  choose(name) {
+    if (!name || name === mtl.checkpoint) return;
+    mtl.checkpoint = name;
+    document.dispatchEvent(new CustomEvent("mtl:checkpoint", { detail: name }));
+  },
+
+  // The address of an own route. It begins with the page's root, which differs behind a proxy.
+  address(path, query = {}) {
+    const root = (window.gradio_config?.root || location.origin).replace(/\/$/, "");
+    const text = new URLSearchParams(query).toString();
+    return root + path + (text ? "?" + text : "");
+  },
+
+  // Said by a screen reader, without moving the focus.
+  announce(text) {
+    let region = document.getElementById("announcer");
+    if (!region) {
+      region = document.createElement("div");
+      region.id = "announcer";
+      region.className = "unseen";
+      region.setAttribute("role", "status");
+      region.setAttribute("aria-live", "polite");
+      document.body.append(region);
+    }
+    region.textContent = "";
+    setTimeout(() => { region.textContent = text; }, 60); // an unchanged text would not be said again
+  },
+
+  // Whether the tab that holds this element is the open one.
+  isOpen(element) {
+    return element.isConnected && element.getClientRects().length > 0;
+  },
+
+  openTab(title) {
+    const tabs = [...document.querySelectorAll("button[role=tab]")];
+    tabs.find((tab) => tab.textContent.trim() === title && tab.getClientRects().length)?.click();
+  },
+
+  calm: matchMedia("(prefers-reduced-motion: reduce)"),
+
+  scrollTo(element) {
+    element?.scrollIntoView({ block: "nearest", behavior: mtl.calm.matches ? "auto" : "smooth" });
+  },
+
+  download(blob, name) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = name;
+    document.body.append(link);
+    link.click();
+    link.remove();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  },
+
+  faceCount(count) {
+    return count === 0 ? "No face" : count === 1 ? "1 face" : count + " faces";
+  },
+
+  seconds(milliseconds) {
+    const seconds = milliseconds / 1000;
+    return (seconds < 10 ? Math.max(0.1, seconds).toFixed(1) : Math.round(seconds)) + " s";
+  },
+};

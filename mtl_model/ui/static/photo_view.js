@@ -1,0 +1,130 @@
+// What the Photo tab shows of its state: the photo or the sentence why not, the cards, the strip of thumbnails.
+mtl.photoView = (root, state) => {
+  const find = (selector) => root.querySelector(selector);
+  const SIZES = mtl.faceSizes;
+
+  function paint() {
+    const photo = state.photos[state.open];
+    root.dataset.state = photo ? "chosen" : "empty";
+    if (!photo) return;
+    const busy = photo.status !== "done";
+    find(".stage").setAttribute("aria-busy", String(busy));
+    find(".working").hidden = !busy;
+    paintView(photo);
+    const answer = photo.answer;
+    set(".cards", answer?.cards || "");
+    set(".table", answer?.table || "");
+    const many = (answer?.faces || 0) > 12;
+    find(".cards").classList.toggle("many", many);
+    root.classList.toggle("crowd", many);
+    root.classList.toggle("old", busy && Boolean(answer));
+    root.classList.toggle("failed", !busy && !answer);
+    root.classList.toggle("faceless", !answer?.faces);
+    find(".status").textContent = answer && !busy
+      ? `${mtl.faceCount(answer.faces)}, ${mtl.seconds(photo.took)}` : busy ? "Looking for faces" : "";
+    paintSmallest(answer);
+    paintStrip();
+    const done = state.photos.filter((one) => one.plain).length;
+    find("[data-note]").textContent = done > 1 ? `CSV and JSON hold all ${done} photos.` : "";
+  }
+
+  // The inner HTML of a part, only when it changes: a repaint must not take the focus or the mark away.
+  function set(selector, text) {
+    const part = find(selector);
+    if (part.shown === text) return;
+    part.shown = text;
+    part.innerHTML = text;
+  }
+
+  function paintView(photo) {
+    if (photo.answer) return set(".view", photo.answer.stage);
+    const view = find(".view");
+    const key = photo.preview + photo.error;
+    if (view.shown === key) return;
+    view.shown = key;
+    if (photo.error && photo.status === "done") {
+      const message = document.createElement("div");
+      message.className = "problem";
+      message.setAttribute("role", "alert");
+      const name = document.createElement("b");
+      name.textContent = photo.name;
+      const sentence = document.createElement("p");
+      sentence.textContent = photo.error;
+      const again = document.createElement("button");
+      again.type = "button";
+      again.className = "button";
+      again.dataset.do = "again";
+      again.textContent = "Try again";
+      message.append(name, sentence, ...(photo.plain ? [] : [again]));
+      return view.replaceChildren(message);
+    }
+    const image = new Image();
+    image.alt = photo.name;
+    image.onerror = () => image.replaceWith(Object.assign(document.createElement("div"), { className: "blank" }));
+    image.src = photo.preview;
+    const frame = document.createElement("div");
+    frame.className = "frame";
+    image.onload = () => {
+      frame.style.setProperty("--wide", image.naturalWidth);
+      frame.style.setProperty("--high", image.naturalHeight);
+    };
+    frame.append(image);
+    view.replaceChildren(frame);
+  }
+
+  function paintSmallest(answer) {
+    const slider = find("#smallest-face");
+    const size = state.smallest || answer?.smallest;
+    if (size && !state.smallest) slider.value = SIZES.findIndex((one) => one >= size);
+    const text = size ? `${size} px${state.smallest ? "" : ", automatic"}` : "automatic";
+    find(".smallest output").textContent = text;
+    slider.setAttribute("aria-valuetext", text.replace("px", "pixels"));
+    find("[data-do=automatic]").hidden = !state.smallest;
+  }
+
+  function paintStrip() {
+    const strip = find(".strip");
+    strip.hidden = state.photos.length < 2;
+    if (strip.hidden) return strip.replaceChildren();
+    if (strip.children.length !== state.photos.length || strip.run !== state.photos) {
+      strip.run = state.photos;
+      strip.replaceChildren(...state.photos.map((photo, index) => {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.dataset.photo = index;
+        const image = new Image();
+        image.alt = "";
+        image.loading = "lazy";
+        image.onerror = () => image.remove();
+        image.src = photo.preview;
+        const mark = document.createElement("span");
+        button.append(image, mark);
+        return button;
+      }));
+    }
+    state.photos.forEach((photo, index) => {
+      const button = strip.children[index];
+      const said = photo.status !== "done" ? "not read yet"
+        : photo.error ? "could not be read" : mtl.faceCount(photo.answer?.faces || 0).toLowerCase();
+      button.setAttribute("aria-label", `Photo ${index + 1} of ${state.photos.length}, ${photo.name}, ${said}`);
+      button.setAttribute("aria-pressed", String(index === state.open));
+      button.title = photo.name;
+      button.dataset.status = photo.status === "done" && photo.error ? "failed" : photo.status;
+      if (photo.answer && button.children.length < 2) { // a format that the browser itself cannot show, such as HEIC
+        const image = new Image();
+        image.alt = "";
+        image.src = photo.answer.stage.match(/src="(data:[^"]+)"/)[1];
+        button.prepend(image);
+      }
+      button.lastChild.textContent = photo.status !== "done" ? "" : photo.error ? "!" : photo.answer?.faces ?? 0;
+    });
+  }
+
+  function say(text) {
+    const alert = find(".alert");
+    alert.textContent = text;
+    alert.hidden = !text;
+  }
+
+  return { paint, say };
+};

@@ -1,0 +1,187 @@
+// What is drawn over the live picture and below it, from the JSON of one answer. Text only ever enters the page
+// through textContent.
+
+const CARDS_EVERY_MS = 500; // a person cannot read cards that change thirty times a second
+const CARDS_STAY_MS = 1000; // a face that is lost for a moment does not make its card flicker
+const COUNT_SETTLES_MS = 1200; // how long a number of faces must stay before it is announced
+const NOBODY = "No face is seen. Come closer, or turn towards the light.";
+
+function make(tag, className, ...content) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  node.append(...content);
+  return node;
+}
+
+const wholeYears = (years) => String(Math.floor(years + 0.5));
+const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
+const isYears = (estimate) => estimate.low !== undefined && estimate.high !== undefined;
+const rangeOf = (estimate, between) => wholeYears(estimate.low) + between + wholeYears(estimate.high);
+const groupText = (group) => group.endsWith("+") ? `${group.slice(0, -1)} and over` : group.replace("-", "–");
+
+// A face's one line, such as "34 (28–41) · female · smiling"; what is unsure is muted and ends in a question mark.
+function lineOf(face) {
+  const line = make("span");
+  for (const estimate of Object.values(face.estimates)) {
+    const mark = estimate.sure ? "" : "?";
+    const text = isYears(estimate)
+      ? `${wholeYears(estimate.value)}${mark} (${rangeOf(estimate, "–")})`
+      : `${estimate.value}${mark}`;
+    if (line.childNodes.length) line.append(" · ");
+    line.append(estimate.sure ? text : make("i", "", text));
+  }
+  return line;
+}
+
+// Boxes and labels as elements over the picture: sharp at any size, and never mirrored with it.
+function makeOverlay(layer, colourOf) {
+  const pairs = []; // a box and its label for each face, used again from frame to frame
+
+  function makePair(index) {
+    const pair = { box: make("div", "outline"), label: make("div", "line-of-face"), said: "" };
+    for (const node of [pair.box, pair.label]) {
+      node.dataset.face = String(index + 1);
+      node.style.setProperty("--face", colourOf(index));
+    }
+    layer.append(pair.box, pair.label);
+    return pair;
+  }
+
+  function draw(answer, mirrored) {
+    const { faces, width, height } = answer;
+    for (const { box, label } of pairs.splice(faces.length)) {
+      box.remove();
+      label.remove();
+    }
+    const placed = [];
+    faces.forEach((face, index) => {
+      const { box, label } = pairs[index] ??= makePair(index);
+      const [left, top, right, bottom] = face.box;
+      box.style.left = `${100 * (mirrored ? width - right : left) / width}%`;
+      box.style.top = `${100 * top / height}%`;
+      box.style.width = `${100 * (right - left) / width}%`;
+      box.style.height = `${100 * (bottom - top) / height}%`;
+      const line = lineOf(face);
+      if (line.innerHTML !== pairs[index].said) {
+        pairs[index].said = line.innerHTML;
+        label.replaceChildren(make("b", "", String(index + 1)), line);
+      }
+      placed.push(placeLabel(box, label, placed));
+    });
+  }
+
+  // Above its box, else below it, else inside its upper edge; never outside the picture, nor on another label. Where
+  // the whole line finds no place, the number alone is shown, and the card says the rest.
+  function placeLabel(box, label, placed) {
+    const gap = 4;
+    const foot = box.offsetTop + box.offsetHeight;
+    const findPlace = () => {
+      const wide = label.offsetWidth, high = label.offsetHeight, above = box.offsetTop - high - gap;
+      const middle = box.offsetLeft + box.offsetWidth / 2;
+      const left = Math.max(gap, Math.min(middle - wide / 2, layer.clientWidth - wide - gap));
+      const free = (top) => top >= gap && top + high <= layer.clientHeight - gap && placed.every((one) =>
+        left + wide <= one.left || one.left + one.wide <= left || top + high <= one.top || one.top + one.high <= top);
+      const top = [above, foot + gap, box.offsetTop + gap].find(free);
+      return { left, top: top ?? Math.max(gap, above), wide, high, free: top !== undefined };
+    };
+    label.classList.remove("number-only");
+    let place = findPlace();
+    if (!place.free && placed.length) {
+      label.classList.add("number-only");
+      place = findPlace();
+    }
+    label.style.left = `${place.left}px`;
+    label.style.top = `${place.top}px`;
+    return place;
+  }
+
+  return { draw, clear: () => draw({ faces: [], width: 1, height: 1 }, false) };
+}
+
+// The cards of the faces now seen, as in the Photo tab but smaller. A card stays the same element while its values
+// change, so that nothing jumps.
+function makeCards(list, titleOf, colourOf) {
+  let drawnAt = -Infinity, seenAt = -Infinity;
+
+  function makeCard(number) {
+    const canvas = make("canvas");
+    canvas.width = canvas.height = 144;
+    const crop = make("div", "crop", canvas, make("span", "badge", String(number)));
+    crop.setAttribute("aria-hidden", "true");
+    const card = make("div", "face", make("div", "top", crop));
+    card.setAttribute("role", "group");
+    card.setAttribute("aria-label", `Face ${number}`);
+    card.style.setProperty("--face", colourOf(number - 1));
+    return card;
+  }
+
+  function makeEstimate(name, estimate) {
+    const unsure = estimate.sure ? "" : make("span", "small", "unsure");
+    const block = make("div", `estimate ${isYears(estimate) ? "years" : "classes"}${estimate.sure ? "" : " muted"}`);
+    block.dataset.task = name;
+    if (isYears(estimate)) {
+      const group = estimate.group ? make("span", "group", ` · ${groupText(estimate.group)}`) : "";
+      block.append(make("p", "value", make("b", "", estimate.text), " ", unsure));
+      block.append(make("p", "interval", rangeOf(estimate, " to "), group));
+      return block;
+    }
+    const share = make("span", "number", percent(estimate.confidence));
+    block.append(make("p", "line", make("span", "name", titleOf(name)), make("b", "", estimate.text), unsure, share));
+    const bar = make("span");
+    bar.style.width = `${100 * estimate.confidence}%`;
+    block.append(make("div", "track", bar));
+    return block;
+  }
+
+  function fill(card, face) {
+    card.querySelectorAll(".estimate").forEach((old) => old.remove());
+    const blocks = Object.entries(face.estimates).map(([name, estimate]) => makeEstimate(name, estimate));
+    const first = blocks.find((block) => block.classList.contains("years"));
+    if (first) card.querySelector(".top").append(first);
+    card.append(...blocks.filter((block) => block !== first));
+  }
+
+  // scale: pixels of the picture for one of the frame that was sent.
+  function drawCrop(canvas, face, picture, scale) {
+    const [left, top, right, bottom] = face.box.map((edge) => edge * scale);
+    const side = Math.max(right - left, bottom - top);
+    const pen = canvas.getContext("2d");
+    pen.clearRect(0, 0, canvas.width, canvas.height);
+    pen.drawImage(picture, (left + right - side) / 2, (top + bottom - side) / 2, side, side,
+      0, 0, canvas.width, canvas.height);
+  }
+
+  // picture: the canvas that the answer is about. now: milliseconds, always growing.
+  function draw(answer, picture, mirrored, now) {
+    if (answer.faces.length) seenAt = now;
+    if (now - drawnAt < CARDS_EVERY_MS || (!answer.faces.length && now - seenAt < CARDS_STAY_MS)) return;
+    drawnAt = now;
+    if (!answer.faces.length) return list.replaceChildren(make("p", "", NOBODY));
+    list.querySelector("p:not(.face *)")?.remove();
+    while (list.children.length > answer.faces.length) list.lastChild.remove();
+    answer.faces.forEach((face, index) => {
+      const card = list.children[index] ?? list.appendChild(makeCard(index + 1));
+      fill(card, face);
+      const canvas = card.querySelector("canvas");
+      canvas.classList.toggle("mirrored", mirrored);
+      drawCrop(canvas, face, picture, picture.width / answer.width);
+    });
+  }
+
+  const due = () => { drawnAt = seenAt = -Infinity; };
+  return { draw, due, clear: () => { due(); list.replaceChildren(); } };
+}
+
+// Says how many faces are seen once the number has settled, for people who hear the page.
+function makeAnnouncer(announce) {
+  let said = -1, seen = -1, since = 0;
+  return {
+    tell(count, now) {
+      if (count !== seen) { seen = count; since = now; }
+      if (seen === said || now - since < COUNT_SETTLES_MS) return;
+      said = seen;
+      announce(`${mtl.faceCount(count)} seen`);
+    },
+    clear() { said = seen = -1; },
+  };
+}

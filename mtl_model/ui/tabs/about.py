@@ -1,0 +1,282 @@
+"""The About tab: the chosen checkpoint's card as a page that people can read, what is kept, and where it lies."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import importlib.util
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from mtl_model import __version__, cache
+from mtl_model.card import Card
+from mtl_model.registry import PACKAGE
+from mtl_model.ui.environment import TEMPORARY_VARIABLE
+from mtl_model.ui.options import UiOptions
+from mtl_model.ui.shell import Shared, guarded_route
+from mtl_model.ui.views import escape, group_text
+
+TITLE = "About"
+ORDER = 90
+
+SHARE, YEARS, PLAIN = "share", "years", "plain"
+METRICS: Mapping[str, tuple[str, str]] = {
+    "accuracy": ("Right answers", SHARE),
+    "accuracy_13_plus": ("Right answers, ages 13 and over", SHARE),
+    "balanced_accuracy": ("Right answers, each class counting the same", SHARE),
+    "auc": ("Ranking (area under the ROC curve)", PLAIN),
+    "ece": ("Distance between stated and true probability", SHARE),
+    "mae": ("Mean error", YEARS),
+    "mae_0_12": ("Mean error, ages 0 to 12", YEARS),
+    "mae_21_60": ("Mean error, ages 21 to 60", YEARS),
+    "mae_over_60": ("Mean error, over 60", YEARS),
+    "cs5": ("At most 5 years off", SHARE),
+    "coverage80": ("True age inside the interval (meant: 80 %)", SHARE),
+    "accuracy_five_groups": ("Right age group of the five", SHARE),
+    "accuracy_ranges": ("Right age range", SHARE),
+}
+"""Metric of a record -> what a person reads, and its unit. One that is not here is shown under its own name."""
+MUST_NOT = (
+    "It must not be used to decide anything about a person, to watch people or to tell who they are. Apparent age and "
+    "gender are how a face looks to others in one picture, not what a person is."
+)
+HEADLINES = ("mae", "accuracy_ranges", "accuracy")
+ATTRIBUTES = {"face": "Pictures in which a face was found"}
+SOURCES = {
+    "utkface": "UTKFace",
+    "genki4k": "GENKI-4K",
+    "fairface": "FairFace",
+    "celeba": "CelebA",
+    "imdbwiki": "IMDB-WIKI",
+}
+PACKAGES = ("torch", "torchvision", "facenet-pytorch", "gradio", "numpy", "pillow")
+
+Figure = Mapping[str, float]
+
+
+def build(shared: Shared) -> None:
+    async def about(request: Request) -> Response:
+        name = request.query_params.get("checkpoint") or shared.models.default
+        card = await asyncio.to_thread(shared.models.card, name)
+        return JSONResponse({"html": page(name, card, shared.options, shared.models.folder(name))})
+
+    shared.routes.append(Route("/mtl/about", guarded_route(shared, about), methods=["GET"]))
+    gr.HTML(
+        '<div class="about" aria-live="polite"></div>',
+        elem_id="about",
+        apply_default_css=False,
+        js_on_load="mtl.about(element)",
+    )
+
+
+def page(name: str, card: Card, options: UiOptions, folder: Path) -> str:
+    """Everything about one checkpoint, and about the program, as HTML."""
+    sections = (
+        ("What it is", _what(card)),
+        ("How good it is", "".join(_record(record, card) for record in card.metrics) or "<p>Not measured yet.</p>"),
+        ("Where it fails, and what it must not be used for", _limits(card)),
+        ("What it was trained on", _training(card)),
+        ("Terms of use", _terms(card)),
+        ("What is kept, and where", _kept(options, folder)),
+        ("Versions", _pairs(_versions(card))),
+    )
+    body = "".join(f"<section><h3>{title}</h3>{text}</section>" for title, text in sections if text)
+    return f"<h2>Checkpoint {escape(name)}</h2>{body}"
+
+
+def _pairs(pairs: Iterable[tuple[str, object]]) -> str:
+    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs if value)
+    return f"<dl>{rows}</dl>" if rows else ""
+
+
+def _what(card: Card) -> str:
+    bands = "".join(
+        f"<p>{escape(task.title)} is told in {len(task.bands)} groups of years: "
+        + ", ".join(escape(group_text(band)) for band, _, _ in task.bands)
+        + ".</p>"
+        for task in card.tasks
+        if task.bands
+    )
+    summary = f'<p class="lead">{escape(card.summary)}</p>' if card.summary else ""
+    tasks = ", ".join(
+        f"{task.title} ({'years' if task.kind == 'years' else ', '.join(task.classes)})" for task in card.tasks
+    )
+    pairs = (
+        ("Estimates", tasks),
+        ("Network", f"{card.network}, {card.parameters:,} parameters" if card.parameters else card.network),
+        ("Looks at", f"{card.crop.size_px} × {card.crop.size_px} pixels, {'grey' if card.crop.grey else 'colour'}"),
+        ("Made", card.created),
+        ("Made from", card.parent),
+    )
+    return summary + _pairs(pairs) + bands
+
+
+# -- figures -------------------------------------------------------------------------------------------------------
+
+
+def _record(record: Mapping[str, Any], card: Card) -> str:
+    """One data set's figures: a block of bars for each task, then the groups, then the command."""
+    source, split = str(record.get("source", "")), str(record.get("split", ""))
+    title = SOURCES.get(source, source)
+    missed = int(record.get("no_face", 0))
+    count = f"{int(record.get('n', 0)):,} pictures of the part called {split}, which it was not trained on"
+    if missed:
+        count += f"; in {missed:,} no face was found, and the centre was looked at"
+    titles = {task.name: task.title for task in card.tasks}
+    blocks = "".join(
+        f"<h5>{escape(titles.get(task, task))}</h5>{_bars(_named(figures))}"
+        for task, figures in record.get("tasks", {}).items()
+    )
+    groups = "".join(
+        _group(attribute, levels, titles) for attribute, levels in record.get("groups", {}).items() if levels
+    )
+    if groups:
+        groups = f'<details class="fold"><summary>By group</summary><div>{groups}</div></details>'
+    command = str(record.get("command", ""))
+    again = f'<p class="small">Measured by <code>{escape(command)}</code></p>' if command else ""
+    return (
+        f'<article class="record"><h4>{escape(title)}</h4><p class="small">{escape(count)}. The thin line is the range '
+        f"in which the figure lies with a probability of 95 %.</p>{blocks}{groups}{again}</article>"
+    )
+
+
+def _named(figures: Mapping[str, Figure]) -> list[tuple[str, str, Figure]]:
+    known = [name for name in METRICS if name in figures]
+    others = [name for name in figures if name not in METRICS]
+    return [(*METRICS.get(name, (name, PLAIN)), figures[name]) for name in (*known, *others)]
+
+
+def _group(attribute: str, levels: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    """For each task its main figure, a bar for each level of the attribute."""
+    blocks = []
+    for task in dict.fromkeys(task for level in levels.values() for task in level):
+        measured = {name for level in levels.values() for name in level.get(task, {})}
+        metric = next((name for name in HEADLINES if name in measured), None)
+        if metric is None:
+            continue
+        words, unit = METRICS[metric]
+        rows = [
+            (group_text(level) if attribute in titles else level, unit, found[task][metric])
+            for level, found in levels.items()
+            if metric in found.get(task, {})
+        ]
+        blocks.append(f"<h5>{escape(titles.get(task, task))}: {escape(words.lower())}</h5>{_bars(rows)}")
+    name = ATTRIBUTES.get(attribute) or f"By {titles.get(attribute, attribute.replace('_', ' ')).lower()}"
+    return f"<h4>{escape(name)}</h4>{''.join(blocks)}" if blocks else ""
+
+
+def _bars(rows: Sequence[tuple[str, str, Figure]]) -> str:
+    """rows: what is measured, its unit, the figure. Bars of one block share a scale for each unit."""
+    longest = max([float(one.get("high", one["value"])) for _, unit, one in rows if unit == YEARS] or [1.0])
+    return '<table class="figures"><tbody>' + "".join(_bar(*row, longest) for row in rows) + "</tbody></table>"
+
+
+def _bar(words: str, unit: str, figure: Figure, longest_years: float) -> str:
+    value, low, high = (float(figure.get(edge, figure["value"])) for edge in ("value", "low", "high"))
+    top = longest_years if unit == YEARS else 1.0
+    left, middle, right = (f"{100 * min(max(one / top, 0), 1):.1f}%" for one in (low, value, high))
+    return (
+        f'<tr><th scope="row">{escape(words)}</th><td class="figure"><b>{_number(value, unit)}</b> '
+        f'<span class="small">{_number(low, unit, False)} to {_number(high, unit, False)}</span></td>'
+        f'<td class="whisker" aria-hidden="true"><span class="bar" style="width:{middle}"></span>'
+        f'<span class="range" style="left:{left};right:calc(100% - {right})"></span></td></tr>'
+    )
+
+
+def _number(value: float, unit: str, with_unit: bool = True) -> str:
+    if unit == SHARE:
+        return f"{100 * value:.1f}{' %' if with_unit else ''}"
+    if unit == YEARS:
+        return f"{value:.1f}{' years' if with_unit else ''}"
+    return f"{value:.3f}"
+
+
+# -- words ---------------------------------------------------------------------------------------------------------
+
+
+def _limits(card: Card) -> str:
+    sentences = (*card.limits, MUST_NOT)
+    return "<ul>" + "".join(f"<li>{escape(one)}</li>" for one in sentences) + "</ul>"
+
+
+def _training(card: Card) -> str:
+    known = card.training
+    rows = "".join(
+        f"<tr><th scope=row>{escape(SOURCES.get(source, source))}</th><td>{escape(_counts(counts))}</td></tr>"
+        for source, counts in dict(known.get("data") or {}).items()
+        if isinstance(counts, Mapping)
+    )
+    table = f'<table class="plain"><tbody>{rows}</tbody></table>' if rows else ""
+    notes = "".join(f"<li>{escape(one)}</li>" for one in known.get("notes") or ())
+    seconds = float(known.get("seconds") or 0)
+    pairs = [("Passes over the data", known.get("epochs")), ("Time", f"{seconds / 60:.0f} minutes" if seconds else "")]
+    command = str(known.get("command") or "")
+    again = f'<p class="small">Trained by <code>{escape(command)}</code></p>' if command else ""
+    return table + _pairs(pairs) + (f"<ul>{notes}</ul>" if notes else "") + again or "<p>The card does not say.</p>"
+
+
+def _counts(counts: Mapping[str, Any]) -> str:
+    pictures = counts.get("pictures")
+    labels = [f"{int(count):,} with {name}" for name, count in counts.items() if name != "pictures" and count]
+    return ", ".join([*([f"{int(pictures):,} pictures"] if pictures is not None else []), *labels])
+
+
+def _terms(card: Card) -> str:
+    terms = card.terms or (
+        "The weights were learned from pictures that are given out for research only: use them for research and "
+        "teaching, not for a commercial purpose."
+    )
+    return f"<p>{escape(terms)}</p><p>The program itself may be used freely, under the MIT licence.</p>"
+
+
+def _kept(options: UiOptions, folder: Path) -> str:
+    """What stays, for how long, where; and how to delete all of it."""
+    uploads = Path(os.environ.get(TEMPORARY_VARIABLE, "")).absolute()
+    detector = importlib.util.find_spec("facenet_pytorch")
+    detector_folder = Path(detector.origin).parent if detector and detector.origin else ""
+    places = (
+        ("Photos and webcam pictures", "in memory only while they are answered; never written to the disk", ""),
+        ("Files sent to the programming interface", "for 6 minutes at most, and never beyond a restart", uploads),
+        ("This checkpoint", "until you delete it", folder.absolute()),
+        ("Checkpoints that came with the program", "until you delete them", options.weights.absolute()),
+        ("Checkpoints made here", "until you delete them", options.runs.absolute()),
+        ("Faces cut out of data sets, for training", "until you delete them", cache.default_root().absolute()),
+        ("The program", "until you remove it", PACKAGE.absolute()),
+        ("The face detector", "until you remove it", detector_folder),
+    )
+    rows = "".join(
+        f"<tr><th scope=row>{escape(what)}</th><td>{escape(how_long)}</td><td>{_code(path)}</td></tr>"
+        for what, how_long, path in places
+    )
+    return (
+        "<p>Nothing you show to this page leaves the machine on which the program runs, and nothing of it is there "
+        'after a restart.</p><div class="scroll"><table class="plain"><thead><tr><th scope=col>What</th>'
+        f"<th scope=col>How long</th><th scope=col>Where</th></tr></thead><tbody>{rows}</tbody></table></div>"
+        "<p>To delete everything: end the program, delete these folders, and remove the program with "
+        "<code>pip uninstall mtl_model facenet-pytorch</code>, or by deleting its folder.</p>"
+    )
+
+
+def _code(path: object) -> str:
+    return f"<code>{escape(path)}</code>" if path else ""
+
+
+def _versions(card: Card) -> list[tuple[str, str]]:
+    trained = dict(card.training.get("versions") or {})
+    pairs = [("mtl_model", __version__), ("Python", platform.python_version()), ("System", platform.platform())]
+    for package in PACKAGES:
+        try:
+            pairs.append((package, importlib.metadata.version(package)))
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    if trained:
+        pairs.append(("Trained with", ", ".join(f"{name} {version}" for name, version in trained.items())))
+    return pairs

@@ -1,0 +1,235 @@
+"""Records become HTML: the photo with its boxes, a card a face, the table. Every text is escaped here.
+
+Nothing asks for a task's name: an Estimate with an interval is shown as years, any other as a class with bars.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image
+
+from mtl_model.card import Card
+from mtl_model.drawing import colour_of
+from mtl_model.records import Estimate, Photo, Reading, clip_box
+from mtl_model.tasks import Task
+
+SHOWN_PX = 1600
+"""Longer side of the photo as the page shows it."""
+OTHER_CLASSES = 2  # shown below the most probable class, where there are more than two
+NO_FACE = "No face found. Try a larger picture of the face, or a smaller “smallest face”."
+CURVE_WIDTH, CURVE_HEIGHT = 202, 40
+
+
+def escape(text: object) -> str:
+    return html.escape(str(text), quote=True)
+
+
+def percent(probability: float) -> str:
+    return f"{round(100 * probability)} %"
+
+
+def whole_years(years: float) -> str:
+    return str(int(years + 0.5))
+
+
+def group_text(group: str) -> str:
+    """ "24-39" as "24–39", "56+" as "56 and over"."""
+    return f"{group[:-1]} and over" if group.endswith("+") else group.replace("-", "–")
+
+
+def faces_text(count: int) -> str:
+    return "1 face found" if count == 1 else f"{count} faces found" if count else "No face found"
+
+
+def data_url(rgb: np.ndarray, longest_px: int, quality: int = 88) -> str:
+    """A JPEG inside the page itself: nothing is stored on the server, nothing has to be deleted."""
+    image = Image.fromarray(rgb)
+    image.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=quality)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def stage(rgb: np.ndarray, photo: Photo) -> str:
+    """The photo with a button over each face."""
+    boxes = "".join(_box(number, reading, photo) for number, reading in enumerate(photo.readings, start=1))
+    alt = f"{photo.photo}: {faces_text(len(photo.readings)).lower()}"
+    return (
+        f'<div class="frame" style="--wide:{photo.width};--high:{photo.height}">'
+        f'<img src="{data_url(rgb, SHOWN_PX)}" alt="{escape(alt)}" width="{photo.width}" height="{photo.height}">'
+        f"{boxes}</div>"
+    )
+
+
+def _box(number: int, reading: Reading, photo: Photo) -> str:
+    left, top, right, bottom = clip_box(reading.face.box, photo.width, photo.height)
+    across, down = 100 / max(1, photo.width), 100 / max(1, photo.height)
+    place = (
+        f"left:{left * across:.3f}%;top:{top * down:.3f}%;"
+        f"width:{(right - left) * across:.3f}%;height:{(bottom - top) * down:.3f}%;--face:{colour_of(number)}"
+    )
+    return (
+        f'<button type="button" class="box" data-face="{number}" aria-pressed="false" '
+        f'aria-label="Show face {number}" style="{place}">{_badge(number)}</button>'
+    )
+
+
+def _badge(number: int) -> str:
+    return f'<span class="badge" aria-hidden="true">{number}</span>'
+
+
+def cards(photo: Photo, crops: np.ndarray, card: Card) -> str:
+    """A card a face. crops: uint8 RGB (N, S, S, 3), in the order of the readings."""
+    if not photo.readings:
+        return f'<p class="message">{NO_FACE}</p>'
+    each = zip(photo.readings, crops, strict=True)
+    return "".join(_card(number, reading, crop, card) for number, (reading, crop) in enumerate(each, start=1))
+
+
+def _card(number: int, reading: Reading, crop: np.ndarray, card: Card) -> str:
+    blocks = {name: _estimate(number, card.task(name), one, card) for name, one in reading.estimates.items()}
+    years = [name for name, one in reading.estimates.items() if one.low is not None]
+    first = "".join(blocks.pop(name) for name in years[:1])
+    return (
+        f'<section class="face" role="group" aria-label="Face {number}" data-face="{number}" '
+        f'style="--face:{colour_of(number)}">'
+        f'<div class="top"><button type="button" class="crop" data-face="{number}" aria-pressed="false" '
+        f'aria-label="Show face {number}"><img src="{data_url(crop, crop.shape[0], 90)}" alt="" width="96" height="96">'
+        f"{_badge(number)}</button>{first}</div>"
+        f"{''.join(blocks.values())}</section>"
+    )
+
+
+def _estimate(number: int, task: Task, estimate: Estimate, card: Card) -> str:
+    threshold = card.calibration_of(task.name).threshold
+    mark = "" if estimate.sure else _unsure(f"why-{task.name}-{number}", estimate, threshold)
+    if estimate.low is not None and estimate.high is not None:
+        return _years(task, estimate, mark)
+    return _classes(task, estimate, mark)
+
+
+def _unsure(identity: str, estimate: Estimate, threshold: float) -> str:
+    if estimate.low is not None and estimate.high is not None:
+        span = whole_years(estimate.high - estimate.low)
+        why = f"The interval spans {span} years; more than {whole_years(threshold)} count as unsure."
+    else:
+        why = f"The probability is {percent(estimate.confidence or 0)}; under {percent(threshold)} counts as unsure."
+    return (
+        f' <span class="why"><button type="button" class="unsure" aria-describedby="{escape(identity)}">unsure</button>'
+        f'<span role="tooltip" id="{escape(identity)}">{why}</span></span>'
+    )
+
+
+def _years(task: Task, estimate: Estimate, mark: str) -> str:
+    low, high = whole_years(estimate.low or 0), whole_years(estimate.high or 0)
+    group = ""
+    if estimate.group:
+        group = f'<span class="group"><span class="unseen">, </span>group {escape(estimate.group)}</span>'
+    return (
+        f'<div class="estimate years{"" if estimate.sure else " muted"}" data-task="{escape(task.name)}">'
+        f'<p class="value"><span class="unseen">{escape(task.title)}: </span><b>{escape(estimate.text)}</b>{mark}</p>'
+        f'<p class="interval"><span class="unseen">, most likely </span>{low} to {high}{group}</p>'
+        f"{_curve(task, estimate)}</div>"
+    )
+
+
+def _curve(task: Task, estimate: Estimate) -> str:
+    """The distribution over the years as a small filled curve, the interval shaded, the value as a line."""
+    scores = [estimate.scores[name] for name in estimate.scores]
+    years = [float(name) for name in estimate.scores]
+    first, last, top = years[0], max(years[-1], years[0] + 1), max(max(scores), 1e-9)
+
+    def across(year: float) -> float:
+        return round(1 + (min(max(year, first), last) - first) / (last - first) * (CURVE_WIDTH - 2), 2)
+
+    points = " ".join(
+        f"{across(year)},{round(CURVE_HEIGHT - 1 - score / top * (CURVE_HEIGHT - 5), 2)}"
+        for year, score in zip(years, scores, strict=True)
+    )
+    left, right, middle = across(estimate.low or 0), across(estimate.high or 0), across(float(estimate.value))
+    label = f"Distribution of {task.title.lower()} from {first:.0f} to {last:.0f}, around {estimate.text}"
+    return (
+        f'<div class="curve"><svg viewBox="0 0 {CURVE_WIDTH} {CURVE_HEIGHT}" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(label)}"><rect class="shade" x="{left}" y="0" width="{max(1.0, right - left):.2f}" '
+        f'height="{CURVE_HEIGHT}"/><polygon points="1,{CURVE_HEIGHT} {points} {CURVE_WIDTH - 1},{CURVE_HEIGHT}"/>'
+        f'<line x1="{middle}" x2="{middle}" y1="0" y2="{CURVE_HEIGHT}"/></svg>'
+        f'<p class="scale" aria-hidden="true"><span>{first:.0f}</span><span>{(first + last) / 2:.0f}</span>'
+        f"<span>{last:.0f}</span></p></div>"
+    )
+
+
+def _classes(task: Task, estimate: Estimate, mark: str) -> str:
+    ranked = sorted(estimate.scores.items(), key=lambda item: -item[1])
+    others = [item for item in ranked if item[0] != estimate.value][:OTHER_CLASSES] if len(ranked) > 2 else []
+    rows = "".join(_bar(name, score) for name, score in others)
+    confidence = estimate.confidence or 0.0
+    return (
+        f'<div class="estimate classes{"" if estimate.sure else " muted"}" data-task="{escape(task.name)}">'
+        f'<p class="line"><span class="name">{escape(task.title)}</span> <b>{escape(estimate.text)}</b>{mark} '
+        f'<span class="number">{percent(confidence)}</span></p>{_track(confidence)}{rows}</div>'
+    )
+
+
+def _bar(name: str, score: float) -> str:
+    return (
+        f'<p class="line other"><span class="name"></span> <span>{escape(name)}</span> '
+        f'<span class="number">{percent(score)}</span></p>{_track(score)}'
+    )
+
+
+def _track(share: float) -> str:
+    return f'<div class="track" aria-hidden="true"><span style="width:{100 * share:.1f}%"></span></div>'
+
+
+def table(photo: Photo, card: Card) -> str:
+    """All faces as rows; the heads are buttons that sort."""
+    if not photo.readings:
+        return ""
+    heads = ["Face", *(head for task in card.tasks for head in _heads(task)), "Detection"]
+    head_cells = "".join(
+        f'<th scope="col" aria-sort="{"ascending" if index == 0 else "none"}">'
+        f'<button type="button" data-column="{index}">{escape(head)}</button></th>'
+        for index, head in enumerate(heads)
+    )
+    rows = "".join(_row(number, reading, card.tasks) for number, reading in enumerate(photo.readings, start=1))
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Table of faces"><table class="readings">'
+        f"<thead><tr>{head_cells}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _heads(task: Task) -> Sequence[str]:
+    if task.kind == "years":
+        return (task.title, "From", "To", "Group")
+    return (task.title, "Probability")
+
+
+def _row(number: int, reading: Reading, tasks: Sequence[Task]) -> str:
+    cells: list[tuple[str, float | str]] = [(str(number), float(number))]
+    for task in tasks:
+        cells += _cells(task, reading.estimates)
+    cells.append((percent(reading.face.confidence), reading.face.confidence))
+    columns = "".join(f'<td data-sort="{escape(key)}">{text}</td>' for text, key in cells)
+    return f'<tr data-face="{number}">{columns}</tr>'
+
+
+def _cells(task: Task, estimates: Mapping[str, Estimate]) -> list[tuple[str, float | str]]:
+    """What the cells of one task say, as HTML, each with what its column is sorted by."""
+    one = estimates.get(task.name)
+    if one is None:
+        return [("", "")] * len(_heads(task))
+    text = escape(one.text) + ("" if one.sure else ' <span class="small">unsure</span>')
+    if one.low is not None and one.high is not None:
+        group = escape(one.group or "")
+        return [
+            (text, float(one.value)),
+            (whole_years(one.low), one.low),
+            (whole_years(one.high), one.high),
+            (group, float(one.value)),
+        ]
+    return [(text, str(one.value)), (percent(one.confidence or 0), one.confidence or 0)]

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from mtl_model import layouts
+from mtl_model.errors import DataError, UsageError
+
+NAMES = "Eyeglasses Male Smiling"
+
+
+def write(draw, lines: list[str], names: str = NAMES):
+    folder = draw([f"img_celeba/00000{number}.webp" for number in range(1, 4)])
+    (folder / "list_attr_celeba.txt").write_text("\n".join(["3", names, *lines]))
+    (folder / "identity_CelebA.txt").write_text("000001.jpg 7\n000002.jpg 8\n000003.jpg 7\n")
+    return folder
+
+
+LINES = ["000001.jpg  1 -1  1", "000002.jpg -1  1 -1", "000003.jpg -1 -1 -1"]
+
+
+def test_smile_gender_and_person(draw):
+    source = layouts.read(str(write(draw, LINES)))
+    assert source.kind == "celeba"
+    assert [(one.file, dict(one.labels), one.person) for one in source.samples] == [
+        ("000001.jpg", {"smile": "smiling", "gender": "female"}, "7"),
+        ("000002.jpg", {"smile": "not smiling", "gender": "male"}, "8"),
+        ("000003.jpg", {"smile": "not smiling", "gender": "female"}, "7"),
+    ]
+    assert source.samples[0].split == source.samples[2].split
+
+
+@pytest.mark.parametrize("asked", ["Eyeglasses", "eyeglasses", "Eyeglasses, Male", "all"])
+def test_attributes_on_request(draw, asked):
+    source = layouts.read(str(write(draw, LINES)), {"attributes": asked})
+    assert list(source.tasks) == ["smile", "gender", "eyeglasses"]
+    assert source.tasks["eyeglasses"].classes == ("no", "yes")
+    assert [sample.labels["eyeglasses"] for sample in source.samples] == ["yes", "no", "no"]
+
+
+def test_an_unknown_attribute_is_refused(draw):
+    with pytest.raises(UsageError, match="Did you mean 'Eyeglasses'"):
+        layouts.read(str(write(draw, LINES)), {"attributes": "eyeglass"})
+
+
+@pytest.mark.parametrize("wrong", ["000002.jpg -1 1", "000002.jpg -1 1 0", "000002.jpg -1 1 -1 1"])
+def test_a_wrong_line_is_counted_and_moves_no_other(draw, wrong):
+    source = layouts.read(str(write(draw, [LINES[0], wrong, LINES[2]])))
+    assert dict(source.skipped) == {"the line is not a name and 3 values of 1 or -1": 1}
+    assert {one.file: one.labels["smile"] for one in source.samples} == {
+        "000001.jpg": "smiling",
+        "000003.jpg": "not smiling",
+    }
+
+
+def test_the_published_partition_is_used_where_no_splits_csv_is(draw):
+    folder = write(draw, LINES)
+    (folder / "list_eval_partition.txt").write_text("000001.jpg 2\n000002.jpg 1\n000003.jpg 0\n")
+    assert [one.split for one in layouts.read(str(folder)).samples] == ["test", "val", "train"]
+
+
+def test_a_file_without_attribute_names_is_a_sentence(draw):
+    folder = draw(["img_celeba/000001.jpg"])
+    (folder / "list_attr_celeba.txt").write_text("000001.jpg 1 -1 1\n")
+    with pytest.raises(DataError, match="does not begin with a count"):
+        layouts.read(str(folder))
+
+
+@pytest.mark.data
+def test_the_set_as_unpacked(data):
+    source = layouts.read(str(data / "celeba"), {"attributes": "Eyeglasses"})
+    splits = Counter(one.split for one in source.samples)
+    assert splits == {"train": 20000, "val": 2000, "test": 4000, "fewshot": 1218}
+    fewshot = Counter(one.labels["eyeglasses"] for one in source.in_split("fewshot"))
+    assert fewshot == {"yes": 578, "no": 640}
+    assert not source.skipped
+    persons = {name: {one.person for one in source.in_split(name)} for name in splits}
+    assert all(not persons[a] & persons[b] for a in persons for b in persons if a < b)

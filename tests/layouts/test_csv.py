@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import pytest
+
+from mtl_model import layouts
+from mtl_model.errors import DataError, UsageError
+
+PICTURES = [f"{letter}.webp" for letter in "abcdef"]
+
+
+def write(draw, text: str, name: str = "labels.csv"):
+    folder = draw(PICTURES)
+    (folder / name).write_text(text)
+    return folder
+
+
+def labels(source) -> dict[str, dict]:
+    return {sample.file[0]: dict(sample.labels) for sample in source.samples}
+
+
+def test_blanks_are_unlabelled(draw):
+    text = "file,age,gender,smile\na.jpg,34,f,\nb.jpg,,male,yes\nc.jpg,20-29,,0\nd.jpg,,,\n"
+    source = layouts.read(str(write(draw, text)))
+    assert source.kind == "csv"
+    assert labels(source) == {
+        "a": {"age": 34, "gender": "female"},
+        "b": {"gender": "male", "smile": "smiling"},
+        "c": {"age": (20, 29), "smile": "not smiling"},
+    }
+    assert dict(source.skipped) == {"no label at all": 1}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ("b.jpg,perhaps,rose", "a label of smile that is not known"),
+        ("b.jpg,yes", "the row has another number of fields than the header"),
+        ("b.jpg,yes,rose,5", "the row has another number of fields than the header"),
+        ("x.jpg,yes,rose", "the picture is not there"),
+        ("a.jpg,no,rose", "the picture is named a second time"),
+    ],
+)
+def test_a_wrong_row_is_counted_and_moves_no_other(draw, wrong, reason):
+    source = layouts.read(str(write(draw, f"file,smile,flower\na.jpg,yes,rose\n{wrong}\nc.jpg,no,daisy\n")))
+    assert dict(source.skipped) == {reason: 1}
+    assert labels(source) == {
+        "a": {"smile": "smiling", "flower": "rose"},
+        "c": {"smile": "not smiling", "flower": "daisy"},
+    }
+
+
+def test_digits_are_refused_for_gender_unless_the_option_says_what_they_mean(draw):
+    folder = write(draw, "file,gender\na.jpg,0\nb.jpg,1\n")
+    source = layouts.read(str(folder))
+    assert not source.samples
+    assert "'0' is not a label of gender. Known:" in source.summary()
+    source = layouts.read(str(folder), {"columns": "gender=male|female"})
+    assert labels(source) == {"a": {"gender": "male"}, "b": {"gender": "female"}}
+
+
+def test_columns_that_are_no_labels(draw):
+    text = "file,split,person,race,flower\na.jpg,test,Ann,Asian,rose\nb.jpg,valid,Bob,White,daisy\nc.jpg,there,,,rose\n"
+    source = layouts.read(str(write(draw, text)))
+    first, second = source.samples
+    assert (first.split, first.person, dict(first.attributes)) == ("test", "Ann", {"race": "Asian"})
+    assert (second.split, second.person) == ("val", "Bob")
+    assert list(source.tasks) == ["flower"]
+    assert sum(source.skipped.values()) == 1
+
+
+def test_too_many_different_words_are_an_attribute(draw):
+    folder = draw([f"{number}.png" for number in range(60)])
+    rows = "".join(f"{number}.png,{number},{('yes', 'no')[number % 2]}\n" for number in range(60))
+    (folder / "labels.csv").write_text("file,number,smile\n" + rows)
+    source = layouts.read(str(folder))
+    assert list(source.tasks) == ["smile"]
+    assert source.samples[7].attributes["number"] == "7"
+    assert "The column number has 60 different values" in source.summary()
+    assert list(layouts.read(str(folder), {"columns": "number"}).tasks) == ["number"]
+
+
+def test_the_option_columns_names_what_is_learned(draw):
+    folder = write(draw, "file,kind,smile\na.jpg,0,yes\nb.jpg,1,no\n")
+    assert labels(layouts.read(str(folder), {"columns": "kind=rose|daisy"})) == {
+        "a": {"kind": "rose"},
+        "b": {"kind": "daisy"},
+    }
+    with pytest.raises(UsageError, match="'king', which is no column"):
+        layouts.read(str(folder), {"columns": "king=rose|daisy"})
+
+
+@pytest.mark.parametrize(
+    ("files", "matches"),
+    [
+        ({"x.csv": "file,smile\n"}, True),
+        ({"x.csv": '\ufeff"File";Smile\n'}, True),
+        ({"splits.csv": "file,split\n"}, False),
+        ({"x.csv": "name,smile\n"}, False),
+        ({"x.csv": ""}, False),
+    ],
+)
+def test_matches(draw, files, matches):
+    folder = draw(["a.jpg"])
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    assert layouts.layout("csv").matches(folder) is matches
+
+
+def test_several_files_ask_which(draw):
+    folder = write(draw, "file,smile\na.jpg,yes\n", "one.csv")
+    (folder / "two.csv").write_text("file,smile\na.jpg,no\n")
+    with pytest.raises(UsageError, match=r"one\.csv, two\.csv"):
+        layouts.read(str(folder))
+    assert labels(layouts.read(str(folder), {"labels": "two.csv"})) == {"a": {"smile": "not smiling"}}
+    with pytest.raises(DataError, match=r"'three\.csv' is no such file"):
+        layouts.read(str(folder), {"labels": "three.csv"})

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from mtl_model import layouts
+from mtl_model.errors import DataError
+
+
+def read(draw, rows: list[str], name: str = "fairface_label.csv"):
+    folder = draw(["train/1.webp", "train/2.webp", "val/1.webp"])
+    (folder / name).write_text("\n".join(["file,age,gender,race", *rows]))
+    source = layouts.read(str(folder))
+    assert source.kind == "fairface"
+    return source
+
+
+@pytest.mark.parametrize(
+    ("text", "label"), [("0-2", (0, 2)), ("50-59", (50, 59)), ("more than 70", (70, 100)), ("", None)]
+)
+def test_ages_are_ranges(draw, text, label):
+    (sample,) = read(draw, [f"train/1.jpg,{text},Female,East Asian"]).samples
+    assert sample.labels.get("age") == label
+    assert sample.labels["gender"] == "female"
+    assert dict(sample.attributes) == {"race": "East Asian"}
+    assert sample.path.endswith("train/1.webp") or sample.path.endswith("train\\1.webp")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ("train/2.jpg,50-59,Male", "the row has another number of fields than the header"),
+        ("train/2.jpg,59-50,Male,White", "a label of age that is not known"),
+        ("train/2.jpg,50-59,1,White", "a label of gender that is not known"),
+        ("train/9.jpg,50-59,Male,White", "the picture is not there"),
+    ],
+)
+def test_a_wrong_row_is_counted_and_moves_no_other(draw, wrong, reason):
+    source = read(draw, ["train/1.jpg,3-9,Male,White", wrong, "val/1.jpg,20-29,Female,Black"])
+    assert dict(source.skipped) == {reason: 1}
+    assert {sample.file: sample.labels["age"] for sample in source.samples} == {
+        "train/1.jpg": (3, 9),
+        "val/1.jpg": (20, 29),
+    }
+
+
+def test_a_missing_column_is_a_sentence(draw):
+    folder = draw(["train/1.jpg"])
+    (folder / "fairface_label.csv").write_text("file,age\ntrain/1.jpg,3-9\n")
+    with pytest.raises(DataError, match="lacks the column gender"):
+        layouts.read(str(folder))
+
+
+@pytest.mark.data
+def test_the_set_as_unpacked(data):
+    source = layouts.read(str(data / "fairface"))
+    assert Counter(sample.split for sample in source.samples) == {"train": 18343, "val": 2049, "test": 4592}
+    ages = Counter(sample.labels["age"] for sample in source.samples)
+    assert len(ages) == 9 and ages[70.0, 100.0] == 444 and ages[0.0, 2.0] == 919
+    assert len({sample.attributes["race"] for sample in source.samples}) == 7
+    assert not source.skipped

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtl_model.card import Card
+from mtl_model.tasks import TASKS
+from mtl_model.ui.options import UiOptions
+from mtl_model.ui.tabs import about
+
+
+def figure(value: float) -> dict[str, float]:
+    return {"value": value, "low": value - 0.02, "high": value + 0.02, "n": 100}
+
+
+RECORD: dict[str, Any] = {
+    "source": "utkface",
+    "split": "test",
+    "n": 2371,
+    "no_face": 41,
+    "tasks": {"age": {"mae": figure(5.9), "cs5": figure(0.57)}, "gender": {"accuracy": figure(0.915)}},
+    "groups": {
+        "age": {"56+": {"age": {"mae": figure(8.3)}, "gender": {"accuracy": figure(0.93)}}},
+        "race": {"<Other>": {"gender": {"accuracy": figure(0.9)}}},
+        "face": {"found": {"age": {"mae": figure(5.8)}}},
+    },
+    "command": "python -m mtl_model evaluate bknet --source utkface:DIR --split test",
+}
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> str:
+    card = Card(
+        "bknet",
+        {},
+        tuple(TASKS.values()),
+        parameters=3_757_577,
+        summary="A <small> network.",
+        training={"data": {"utkface": {"pictures": 19000, "age": 19000}}, "command": "python -m mtl_model train"},
+        metrics=(RECORD,),
+        limits=("Children are often taken for the other gender.",),
+    )
+    return about.page("bknet", card, UiOptions(runs=tmp_path / "runs"), tmp_path / "bknet")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Checkpoint bknet", "3,757,577 parameters", "A &lt;small&gt; network.", "UTKFace", "2,371 pictures",
+        "Mean error", "5.9 years", "57.0 %", "55.0 to 59.0", "91.5 %", "56 and over", "&lt;Other&gt;", "By race",
+        "Pictures in which a face was found", "19,000 pictures, 19,000 with age", "python -m mtl_model train",
+        "python -m mtl_model evaluate bknet", "Children are often taken", about.MUST_NOT, "research", "until you delete them",
+        "1–13, 14–23, 24–39, 40–55, 56 and over", "torch",
+    ],
+)  # fmt: skip
+def test_the_card_is_readable(text: str, said: str) -> None:
+    assert said in text
+
+
+def test_every_place_is_named(text: str, tmp_path: Path) -> None:
+    for path in (tmp_path / "runs", tmp_path / "bknet"):
+        assert str(path) in text
+
+
+def test_every_metric_of_the_evaluation_has_words() -> None:
+    from mtl_model import evaluation
+
+    known = {*about.METRICS}
+    for names in (*evaluation.MEANS.values(), *evaluation.OTHERS.values()):
+        assert set(names) <= known
+    assert set(evaluation.AGE_PARTS) <= known
+
+
+def test_a_metric_that_is_new_is_shown_under_its_name() -> None:
+    assert "new_metric" in about._record({**RECORD, "tasks": {"age": {"new_metric": figure(0.5)}}}, Card("x", {}, ()))
+
+
+def test_a_bare_card_makes_a_page(tmp_path: Path) -> None:
+    text = about.page("x", Card("bknet", {}, tuple(TASKS.values())), UiOptions(), tmp_path)
+    assert "Not measured yet." in text and "The card does not say." in text

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import os
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from mtl_model.errors import UsageError
+from mtl_model.ui import environment
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    return tmp_path
+
+
+def test_a_taken_port_is_said_with_a_free_one() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match=f"Port {port} is taken") as error:
+            environment.claim_port("127.0.0.1", port)
+    found = re.search(r"--port (\d+)", str(error.value))
+    assert found and environment.claim_port("127.0.0.1", int(found[1])) == int(found[1]) != port
+
+
+def test_zero_is_any_free_port() -> None:
+    assert environment.claim_port("127.0.0.1", 0) > 0
+
+
+def test_an_address_of_another_machine_is_said() -> None:
+    with pytest.raises(UsageError, match="cannot listen on '192\\.0\\.2\\.1'"):
+        environment.claim_port("192.0.2.1", 7860)
+
+
+def test_the_folder_is_empty_and_private_at_each_start(temporary: Path) -> None:
+    folder = environment.empty_folder(7860)
+    (folder / "left.jpg").write_bytes(b"x")
+    again = environment.empty_folder(7860)
+    assert again == folder and list(again.iterdir()) == []
+    assert os.name == "nt" or again.stat().st_mode & 0o077 == 0
+
+
+def test_what_a_killed_server_left_is_swept_and_a_running_one_kept(temporary: Path) -> None:
+    dead, young = temporary / f"mtl_model-{environment.claim_port('127.0.0.1', 0)}", temporary / "mtl_model-1"
+    with socket.socket() as running:
+        running.bind(("127.0.0.1", 0))
+        running.listen()
+        alive = temporary / f"mtl_model-{running.getsockname()[1]}"
+        for folder in (dead, young, alive):
+            folder.mkdir()
+            (folder / "left.jpg").write_bytes(b"x")
+        for folder in (dead, alive):
+            os.utime(folder, (0, 0))
+        environment.empty_folder(7860)
+    assert (dead.exists(), young.exists(), alive.exists()) == (False, True, True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_link_in_its_place_is_not_followed(temporary: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("other")
+    (other / "precious").write_bytes(b"x")
+    (temporary / "mtl_model-7860").symlink_to(other)
+    folder = environment.empty_folder(7860)
+    assert (other / "precious").exists() and folder.resolve() != other.resolve()

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtl_model.card import Card, write_card
+from mtl_model.errors import CheckpointError
+from mtl_model.tasks import TASKS
+from mtl_model.ui.models import KEPT, Models
+from mtl_model.ui.options import UiOptions
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> UiOptions:
+    for name in ("bknet", *(f"mine-{number}" for number in range(KEPT + 1))):
+        write_card(tmp_path / "weights" / name, Card("bknet", {}, tuple(TASKS.values())))
+    return UiOptions(weights=tmp_path / "weights", runs=tmp_path / "runs")
+
+
+class Loads:
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def __call__(self, name: str) -> Any:
+        time.sleep(0.05)
+        self.names.append(name)
+        return object()
+
+
+def test_the_default_comes_first(options: UiOptions) -> None:
+    models = Models(options, Loads())
+    assert models.default == "bknet" == models.names()[0]
+    assert models.card().network == "bknet"
+
+
+def test_several_threads_load_once(options: UiOptions) -> None:
+    loads = Loads()
+    models, found = Models(options, loads), []
+    threads = [threading.Thread(target=lambda: found.append(models.get())) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert loads.names == ["bknet"] and len(set(map(id, found))) == 1
+
+
+def test_only_a_few_stay_loaded(options: UiOptions) -> None:
+    loads = Loads()
+    models = Models(options, loads)
+    for name in models.names():
+        models.get(name)
+    models.get(models.names()[-1])
+    assert len(loads.names) == len(models.names())
+    models.get("bknet")
+    assert loads.names[-1] == "bknet"
+
+
+@pytest.mark.parametrize("name", ["nothing", "../bknet", "/etc", "weights/bknet"])
+def test_what_is_not_listed_is_refused(options: UiOptions, name: str) -> None:
+    with pytest.raises(CheckpointError):
+        Models(options, Loads()).get(name)
+
+
+def test_a_missing_checkpoint_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError):
+        Models(UiOptions(weights=tmp_path, runs=tmp_path), Loads())

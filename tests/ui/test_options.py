@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mtl_model.errors import UsageError
+from mtl_model.ui.options import UiOptions, add_arguments, from_args
+
+
+def parse(*arguments: str) -> UiOptions:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return from_args(parser.parse_args(arguments))
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_defaults() -> None:
+    options = parse()
+    assert (options.host, options.port, options.checkpoint, options.allow_host) == ("127.0.0.1", 7860, None, ())
+
+
+def test_hosts_of_gradio_apps_set_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "8123")
+    assert (parse().host, parse().port) == ("0.0.0.0", 8123)
+    assert (parse("--host", "localhost").host, parse("--port", "9000").port) == ("localhost", 9000)
+
+
+def test_all_options() -> None:
+    options = parse(
+        *"--host ::1 --port 1 --weights w --runs r --checkpoint c --device cpu --root-path /f".split(),
+        *"--allow-host a --allow-host b".split(),
+    )
+    assert options == UiOptions("::1", 1, Path("w"), Path("r"), "c", "cpu", "/f", None, None, ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--port", "70000"), ("--port", "-1"), ("--ssl-certfile", "nowhere.pem"), ("--ssl-keyfile", __file__)],
+)
+def test_wrong_options_are_said(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="Expected|both"):
+        parse(*arguments)
+
+
+def test_a_wrong_variable_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "many")
+    with pytest.raises(UsageError, match="GRADIO_SERVER_PORT"):
+        parse()
+
+
+def test_help_loads_neither_torch_nor_gradio(root: Path) -> None:
+    script = (
+        "import runpy, sys\nsys.argv = ['app.py', '--help']\n"
+        "try:\n runpy.run_path('app.py', run_name='__main__')\nexcept SystemExit as end:\n assert not end.code\n"
+        "assert not {'torch', 'gradio', 'numpy'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--ssl-keyfile" in done.stdout

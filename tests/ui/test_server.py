@@ -1,0 +1,124 @@
+"""The page as a person starts it: a process of its own, asked over the network."""
+
+from __future__ import annotations
+
+import http.client
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+
+from mtl_model.predictor import Predictor
+from mtl_model.records import to_json
+from tests.ui.conftest import Served
+
+
+@pytest.fixture(scope="module")
+def client(served: Served) -> Client:
+    return Client(served.address, verbose=False)
+
+
+def test_predict_answers_as_python_does(client: Client, root: Path) -> None:
+    sample = root / "samples" / "astronaut.jpg"
+    (answer,) = client.predict(handle_file(str(sample)), api_name="/predict")
+    assert answer == to_json([Predictor.load().photo(sample, "astronaut.jpg")])[0]
+    assert answer["photo"] == "astronaut.jpg" and len(answer["faces"]) == 1
+
+
+def test_what_is_no_picture_is_said_inside_the_answer(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "notes.jpg"
+    path.write_text("not a picture")
+    (answer,) = client.predict(handle_file(str(path)), api_name="/predict")
+    assert answer["photo"] == "notes.jpg" and answer["error"] and answer["faces"] == []
+
+
+def test_only_predict_is_public(client: Client, served: Served) -> None:
+    info: Any = client.view_api(return_format="dict", print_info=False)
+    assert list(info["named_endpoints"]) == ["/predict"] and info["unnamed_endpoints"] == {}
+    for path in ("/openapi.json", "/docs", "/monitoring/summary"):
+        assert httpx.get(served.address + path).status_code in (403, 404, 405), path
+
+
+def test_a_file_of_the_machine_cannot_be_asked_for(served: Served) -> None:
+    body = {"data": [{"path": "/etc/hostname"}]}
+    answer = httpx.post(f"{served.address}/gradio_api/run/predict", json=body, timeout=60).json()
+    assert answer["data"][0][0]["error"] and answer["data"][0][0]["faces"] == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "localhost:{port}", "Origin": "http://localhost:{port}"}, 200),
+        ({"X-Forwarded-Host": "evil.example"}, 200),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/config", "/mtl/about", "/gradio_api/info"])
+def test_no_other_page_can_use_the_server(served: Served, path: str, headers: dict[str, str], status: int) -> None:
+    port = str(urlsplit(served.address).port)
+    filled = {name: value.format(port=port) for name, value in headers.items()}
+    assert httpx.get(served.address + path, headers=filled, timeout=60).status_code == status
+
+
+def test_a_foreign_page_cannot_send_a_picture(served: Served, root: Path) -> None:
+    body = (root / "samples" / "astronaut.jpg").read_bytes()
+    address = served.address + "/mtl/photo"
+    assert httpx.post(address, content=body, headers={"Origin": "http://evil.example"}).status_code == 403
+    assert httpx.post(address, content=body, timeout=60).json()["faces"] == 1
+
+
+def test_the_photo_route_writes_nothing(served: Served, root: Path) -> None:
+    before = sorted(served.kept.rglob("*"))
+    body = (root / "samples" / "astronaut.jpg").read_bytes()
+    assert httpx.post(served.address + "/mtl/photo", content=body, timeout=60).status_code == 200
+    assert sorted(served.kept.rglob("*")) == before
+
+
+def test_a_visitor_who_goes_away_in_the_middle_harms_nobody(served: Served, root: Path) -> None:
+    parts = urlsplit(served.address)
+    for _ in range(3):
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 0)
+        connection.putrequest("POST", "/mtl/photo")
+        connection.putheader("Content-Length", "100000")
+        connection.endheaders(b"\xff\xd8\xff")
+        connection.close()
+    body = (root / "samples" / "astronaut.jpg").read_bytes()
+    assert httpx.post(served.address + "/mtl/photo", content=body, timeout=60).json()["faces"] == 1
+
+
+def test_the_server_reaches_for_nothing_outside(served: Served) -> None:
+    assert httpx.get(served.address, timeout=60).status_code == 200
+    assert served.outside.read_text() == ""
+
+
+def start(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "app.py", *arguments]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+
+
+def test_a_taken_port_ends_with_a_sentence(served: Served, root: Path) -> None:
+    port = str(urlsplit(served.address).port)
+    done = start(root, "--port", port)
+    assert done.returncode == 2 and f"Port {port} is taken" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_checkpoint_that_is_not_there_ends_with_a_sentence(root: Path, tmp_path: Path) -> None:
+    done = start(root, "--port", "0", "--checkpoint", "bknt", "--runs", str(tmp_path))
+    assert done.returncode == 2 and "bknet" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_broken_checkpoint_ends_with_a_sentence(root: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "card.json").write_bytes((root / "weights" / "bknet" / "card.json").read_bytes())
+    (broken / "model.safetensors").write_bytes(b"cut")
+    done = start(root, "--port", "0", "--checkpoint", "broken", "--runs", str(tmp_path))
+    assert done.returncode == 2 and "broken" in done.stderr and "Traceback" not in done.stderr

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import numpy as np
+
+from mtl_model.card import Card, TaskCalibration
+from mtl_model.records import Photo, Reading
+from mtl_model.tasks import TASKS, class_task
+from mtl_model.ui import views
+from tests.ui.conftest import estimate_class, reading
+
+CARD = Card("bknet", {}, tuple(TASKS.values()), calibration={"age": TaskCalibration(threshold=12.0)})
+CROPS = np.zeros((2, 8, 8, 3), np.uint8)
+
+
+def test_a_card_is_a_group_with_its_button(two_faces: Photo) -> None:
+    text = views.cards(two_faces, CROPS, CARD)
+    assert re.findall(r'role="group" aria-label="([^"]+)"', text) == ["Face 1", "Face 2"]
+    assert re.findall(r'aria-label="(Show[^"]+)"', text) == ["Show face 1", "Show face 2"]
+    for said in ("34 years", "28 to 42", "24-39", "female", "93 %", "not smiling", "61 %", "unsure"):
+        assert said in text
+
+
+def test_what_is_unsure_says_why(two_faces: Photo) -> None:
+    text = views.cards(two_faces, CROPS, CARD)
+    assert "The interval spans 13 years; more than 12 count as unsure." in text
+    assert "The probability is 61 %; under 75 % counts as unsure." in text
+    assert len(re.findall('role="tooltip"', text)) == 3
+    identities = re.findall(r'id="([^"]+)"', text)
+    assert len(set(identities)) == len(identities)
+
+
+def test_boxes_lie_on_the_picture(two_faces: Photo) -> None:
+    text = views.stage(np.zeros((200, 300, 3), np.uint8), two_faces)
+    assert 'aria-label="Show face 2"' in text
+    assert "left:0.000%;top:10.000%;width:40.000%;height:60.000%" in text  # clipped at the left edge
+    assert 'alt="two.png: 2 faces found"' in text
+
+
+def test_names_never_become_markup() -> None:
+    task = class_task("mood", ("<i>glad</i>", "sad"))
+    face = Reading(reading((0, 0, 9, 9)).face, {"mood": estimate_class(task.classes, "<i>glad</i>", 0.9)})
+    card = dataclasses.replace(CARD, tasks=(task,))
+    photo = Photo('"><script>.png', None, (face,), 20, 20)
+    for text in (
+        views.cards(photo, CROPS[:1], card),
+        views.stage(np.zeros((20, 20, 3), np.uint8), photo),
+        views.table(photo, card),
+    ):
+        assert "<i>" not in text and "<script>" not in text
+
+
+def test_any_task_is_shown_by_its_kind() -> None:
+    task = class_task("eye_colour", ("brown", "blue", "green", "grey"))
+    card = dataclasses.replace(CARD, tasks=(task,))
+    face = Reading(reading((0, 0, 9, 9)).face, {"eye_colour": estimate_class(task.classes, "blue", 0.7)})
+    photo = Photo("eyes.png", None, (face,), 20, 20)
+    text = views.cards(photo, CROPS[:1], card)
+    assert "Eye colour" in text and text.count('class="line other"') == 2 and "70 %" in text
+    assert views.table(photo, card).count("<th ") == 4
+
+
+def test_the_table_has_a_row_a_face(two_faces: Photo) -> None:
+    text = views.table(two_faces, CARD)
+    assert text.count("<tr data-face=") == 2
+    assert text.count("<th ") * 2 == text.count("<td ") == 20
+
+
+def test_no_face_is_said_and_draws_nothing() -> None:
+    photo = Photo("none.png", None, (), 20, 20)
+    assert "No face found." in views.cards(photo, CROPS[:0], CARD)
+    assert views.table(photo, CARD) == ""
+    assert "<button" not in views.stage(np.zeros((20, 20, 3), np.uint8), photo)
