@@ -66,16 +66,19 @@ def read_picture(source: PictureSource, max_pixels: int = MAX_PIXELS) -> np.ndar
         ) from None
     except PermissionError:
         raise PictureError("The file may not be read. Expected a readable picture; change its permissions.") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error) as error:
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        IndexError,
+        KeyError,
+        TypeError,
+        struct.error,
+    ) as error:  # what Pillow raises on damage
         raise PictureError(
-            f"The picture is cut off or damaged ({_plain(error)}). Expected a whole {FORMATS} file; "
-            "copy or save it again."
-        ) from None
-
-
-def _plain(error: Exception) -> str:
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return text[:80].rstrip(".")
+            f"The picture is cut off or damaged. Expected a whole {FORMATS} file; copy or save it again."
+        ) from error
 
 
 def _too_large(seen: str, max_pixels: int) -> str:
