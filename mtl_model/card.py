@@ -108,6 +108,8 @@ def from_json(plain: Mapping[str, Any]) -> Card:
     given["detection"] = DetectionSettings(**plain["detection"])
     crop = dict(plain["crop"])
     given["crop"] = CropSettings(**{**crop, "mean": tuple(crop["mean"]), "std": tuple(crop["std"])})
+    if {len(given["crop"].mean), len(given["crop"].std)} != {1 if given["crop"].grey else 3}:
+        raise ValueError("crop: mean and std need one number a channel")
     given["calibration"] = {name: TaskCalibration(**one) for name, one in plain.get("calibration", {}).items()}
     given["metrics"] = tuple(plain.get("metrics", ()))
     given["limits"] = tuple(plain.get("limits", ()))
@@ -166,7 +168,7 @@ def list_checkpoints(weights: Path, runs: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for parent in (weights, runs):
         for path in sorted(parent.glob(f"*/{CARD}")):
-            if not (path.parent / PENDING).exists():
+            if NAME.fullmatch(path.parent.name) and not (path.parent / PENDING).exists():
                 found.setdefault(path.parent.name, path.parent)
     return found
 

@@ -241,21 +241,26 @@ def _copy_findings(exact: Copies, near: Copies, across: Copies, taught: Iterable
     def first_of(copies: Copies) -> tuple[str, ...]:
         return tuple(" = ".join(group) for group in copies.groups[:NAMED])
 
-    for copies, what in (
-        (exact, "groups of pictures with equal pixels"),
-        (near, "groups of near copies, those included"),
-    ):
-        if copies.groups and (copies is exact or len(near.groups) > len(exact.groups) or near.surplus > exact.surplus):
-            text = f"{len(copies.groups):,} {what}, {copies.surplus:,} pictures too many."
+    both = [(exact, "of pictures with equal pixels")]
+    if (len(near.groups), near.surplus) != (len(exact.groups), exact.surplus):
+        both.append((near, "of near copies, those with equal pixels included"))
+    for copies, what in both:
+        if copies.groups:
+            text = f"{_groups(copies)} {what}; surplus pictures: {copies.surplus:,}."
             if copies.disagreeing:
                 torn = ", ".join(f"{task} in {count:,}" for task, count in copies.by_task.items())
-                text += f" In {copies.disagreeing:,} of them the labels differ ({torn})."
+                text += f" Groups whose labels differ: {copies.disagreeing:,} ({torn})."
             yield Finding(text, len(copies.groups), first_of(copies))
     if across.groups:
         leaked = len(set(taught) & {file for group in across.groups for file in group})
-        text = f"{len(across.groups):,} groups of near copies lie in different splits"
-        text += f"; training leaves out the {leaked:,} of them in {TAUGHT}." if leaked else "."
-        yield Finding(text, len(across.groups), first_of(across))
+        text = (
+            f"{_groups(across)} of near copies across splits; pictures of {TAUGHT} among them, which training leaves "
+        )
+        yield Finding(f"{text}out: {leaked:,}.", len(across.groups), first_of(across))
+
+
+def _groups(copies: Copies) -> str:
+    return "1 group" if len(copies.groups) == 1 else f"{len(copies.groups):,} groups"
 
 
 def _faces(samples: Sequence[Sample], found: Sequence[tuple[Face, ...] | None]) -> dict[str, tuple[list[str], str]]:

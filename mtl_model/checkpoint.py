@@ -33,7 +33,7 @@ def build_network(card: Card) -> nn.Module:
         return registry.load("networks", card.network).build(widths(card.tasks), **card.network_options)
     except MtlError as error:
         raise CheckpointError(str(error)) from None
-    except TypeError as error:
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, AttributeError) as error:
         raise CheckpointError(f"Network {card.network} cannot be built from the card ({error}). {ADVICE}") from None
 
 
@@ -96,4 +96,23 @@ def load(folder: Path, device: str = "cpu") -> tuple[nn.Module, Card]:
     except (SafetensorError, RuntimeError) as error:
         first = str(error).splitlines()[0]
         raise CheckpointError(f"The {WEIGHTS} of '{folder.name}' do not fit its card ({first}). {ADVICE}") from None
-    return network.to(device).eval(), card
+    network = network.to(device).eval()
+    _try(network, card, device, folder.name)
+    return network, card
+
+
+@torch.inference_mode()
+def _try(network: nn.Module, card: Card, device: str, name: str) -> None:
+    """One black crop of the card's shape must give an answer a task of the task's width."""
+    side, channels = card.crop.size_px, 1 if card.crop.grey else 3
+    try:
+        answers = network(torch.zeros(1, channels, side, side, device=device))
+        found = {task: tuple(answer.shape) for task, answer in answers.items()}
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"The network of '{name}' cannot take the crops of its card ({error}). {ADVICE}"
+        ) from None
+    if found != {task: (1, width) for task, width in widths(card.tasks).items()}:
+        raise CheckpointError(
+            f"The network of '{name}' gives {found}, which does not fit the tasks of its card. {ADVICE}"
+        )

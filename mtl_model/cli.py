@@ -272,7 +272,14 @@ def sentence(event: events.Event) -> str:
 # -- evaluate, models, ui ----------------------------------------------------------------------------------------
 
 
+def add_layout_options(parser: argparse.ArgumentParser) -> None:
+    for name in ("columns", "attributes"):
+        field = next(one for one in dataclasses.fields(config.TrainConfig) if one.name == name)
+        parser.add_argument(f"--{name}", default="", help=field.metadata["help"])
+
+
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    add_layout_options(parser)
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="name of the checkpoint")
     parser.add_argument("--source", required=True, metavar="KIND:DIR", help="the data set to measure on")
     parser.add_argument("--split", default="test", help="train, val or test (default: test)")
@@ -301,8 +308,16 @@ def evaluate(arguments: argparse.Namespace) -> int:
     use_threads(arguments)
     device = predictor.choose_device(arguments.device)
     network, loaded = checkpoint.load(folder, device)
+    options = {"columns": arguments.columns, "attributes": arguments.attributes}
     record = evaluation.evaluate(
-        network, loaded, arguments.source, arguments.split, device=device, limit=arguments.limit, progress=Progress()
+        network,
+        loaded,
+        arguments.source,
+        arguments.split,
+        device=device,
+        limit=arguments.limit,
+        options=options,
+        progress=Progress(),
     )
     if arguments.json:
         card.write_text(arguments.json, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
@@ -344,6 +359,7 @@ def keep_record(folder: Path, loaded: card.Card, record: dict[str, Any]) -> None
 
 
 def add_check(parser: argparse.ArgumentParser) -> None:
+    add_layout_options(parser)
     parser.add_argument("source", metavar="KIND:DIR", help="a data set; of a bare DIR the layout is recognised")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
     parser.add_argument("--charts", type=Path, metavar="DIR", help="write the pictures by class as PNG, a chart a task")
@@ -354,7 +370,10 @@ def check(arguments: argparse.Namespace) -> int:
     from mtl_model import cache, layouts
     from mtl_model.check import check as look_at
 
-    report = look_at(layouts.read(arguments.source), Progress(), look=None if arguments.no_faces else cache.faces_of)
+    options = layouts.options_for(arguments.source, {"columns": arguments.columns, "attributes": arguments.attributes})
+    report = look_at(
+        layouts.read(arguments.source, options), Progress(), look=None if arguments.no_faces else cache.faces_of
+    )
     if arguments.json:
         card.write_text(arguments.json, json.dumps(report.to_json(), indent=1, ensure_ascii=False) + "\n")
     if arguments.charts:
@@ -439,6 +458,13 @@ def main(words: Sequence[str] | None = None) -> int:
     except MtlError as error:
         print(error, file=sys.stderr)
         return 2
+    except OSError as error:
+        print(
+            f"'{error.filename}' could not be read or written ({error.strerror}). Expected a place that may be; check the "
+            "path, its permissions and the free space.",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 1

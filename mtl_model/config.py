@@ -21,6 +21,10 @@ class TrainConfig:
 
     name: str = _option("", "name of the new checkpoint, a folder in --runs")
     source: tuple[str, ...] = _option((), "KIND:DIR, a data set to learn from; may be given several times")
+    columns: str = _option(
+        "", "columns of lists and CSVs with their classes, such as kind=rose|daisy,colour=red|pink|white"
+    )
+    attributes: str = _option("", "CelebA attributes to learn as further tasks, such as High_Cheekbones,Young")
     network: str = _option("bknet", "network to train, a file in mtl_model/networks")
     start: str = _option("", "checkpoint whose weights to start from, by name; fresh weights if not given")
     tasks: str = _option("", "tasks to learn, such as age,smile; all that the sources label if not given")
@@ -49,6 +53,10 @@ class TrainConfig:
     fraction: float = _option(1.0, "share of the training pictures to use, for trials")
     precision: str = _option("float32", "arithmetic of the forward and backward pass", ("float32", "bf16"))
     seed: int = _option(0, "seed of the weights, the order, the augmentation and the dropout")
+
+    @property
+    def layout_options(self) -> dict[str, str]:
+        return {"columns": self.columns, "attributes": self.attributes}
 
     def __post_init__(self) -> None:
         for one in dataclasses.fields(self):

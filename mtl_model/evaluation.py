@@ -251,13 +251,14 @@ def evaluate(
     *,
     device: str = "cpu",
     limit: int | None = None,
+    options: Mapping[str, str] | None = None,
     progress: cache.Progress = cache.silent,
 ) -> dict[str, Any]:
     """Measure a loaded network on one split of a data set ("KIND:DIR").
 
     Returns the record {"source", "split", "n", "no_face", "several_faces", "unreadable", "tasks", "groups", "curves"}.
     Raises DataError where the split has no sample of the network's tasks."""
-    source = layouts.read(spec)
+    source = layouts.read(spec, layouts.options_for(spec, options or {}))
     names = {task.name for task in card.tasks}
     splits = sorted({sample.split for sample in source.samples})
     samples = [one for one in source.samples if one.split == split and names & set(one.labels)][:limit]

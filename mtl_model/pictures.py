@@ -128,4 +128,5 @@ def list_pictures(path: Path) -> list[Path]:
     """The pictures that a path stands for: itself if it is a file, else all below the folder, sorted."""
     if path.is_file():
         return [path]
-    return sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())
+    found = (one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())
+    return sorted(one for one in found if not one.name.startswith("._"))  # what macOS leaves beside its pictures

@@ -11,7 +11,7 @@ from mtl_model import cache, duplicates, layouts, registry
 from mtl_model.batches import Labelled
 from mtl_model.card import Card, CropSettings, DetectionSettings
 from mtl_model.config import TrainConfig
-from mtl_model.errors import UsageError, unknown
+from mtl_model.errors import DataError, UsageError, unknown
 from mtl_model.tasks import Task
 
 RESEARCH_TERMS = (
@@ -34,7 +34,10 @@ def prepare(config: TrainConfig, progress: cache.Progress = cache.silent) -> Dat
     """Read the sources, leave out copies of val and test pictures, cut the crops."""
     if not config.source:
         raise UsageError("No --source is given. Expected at least one, such as --source utkface:DIR.")
-    sources = [layouts.read(spec) for spec in config.source]
+    sources = [layouts.read(spec, layouts.options_for(spec, config.layout_options)) for spec in config.source]
+    for source in sources:
+        if not source.samples:
+            raise DataError(f"{source.summary()} Expected labelled pictures; look at what was left out.")
     tasks = _tasks(config, sources)
     names = {task.name for task in tasks}
     module = registry.load("networks", config.network)

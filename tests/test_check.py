@@ -128,16 +128,21 @@ def test_copies_and_what_their_labels_say(folder):
     assert (report.exact.surplus, report.exact.disagreeing, dict(report.exact.by_task)) == (2, 1, {"age": 1})
     assert report.near.groups == (*report.exact.groups, ("20.png", "22.png"))
     assert report.across_splits.groups == ()
-    assert "2 groups of pictures with equal pixels, 2 pictures too many. In 1 of them the labels differ" in texts(
-        report.warnings
+    assert (
+        "2 groups of pictures with equal pixels; surplus pictures: 2. Groups whose labels differ: 1 (age in 1)."
+        in texts(report.warnings)
     )
 
 
 @pytest.mark.parametrize(
     ("first", "second", "text"),
     [
-        ("00.png", "85.png", "training leaves out the 1 of them in train"),
-        ("75.png", "85.png", "1 groups of near copies lie in different splits."),
+        ("00.png", "85.png", "which training leaves out: 1."),
+        (
+            "75.png",
+            "85.png",
+            "1 group of near copies across splits; pictures of train among them, which training leaves out: 0.",
+        ),
         ("10.png", "11.png", ""),
     ],
 )

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mtl_model import checkpoint
-from mtl_model.card import CARD, WEIGHTS, Card, TaskCalibration
+from mtl_model.card import CARD, WEIGHTS, Card, CropSettings, TaskCalibration
 from mtl_model.errors import CheckpointError
 from mtl_model.tasks import TASKS
 
@@ -22,7 +22,13 @@ OPTIONS = {"hidden": 8, "size_px": 16}
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     torch.manual_seed(1)
-    card = Card("bknet", OPTIONS, tuple(TASKS.values()), calibration={"smile": TaskCalibration(1.5, 0.8)})
+    card = Card(
+        "bknet",
+        OPTIONS,
+        tuple(TASKS.values()),
+        crop=CropSettings(size_px=16),
+        calibration={"smile": TaskCalibration(1.5, 0.8)},
+    )
     checkpoint.save(tmp_path / "one", checkpoint.build_network(card), card)
     return tmp_path / "one"
 
@@ -82,6 +88,15 @@ def edit_task(**changes: object) -> Callable[[Path], None]:
         (edit_card(network="bknt"), "Did you mean 'bknet'"),
         (edit_card(network_options={**OPTIONS, "depth": 3}), "cannot be built"),
         (edit_card(network_options={**OPTIONS, "hidden": 9}), "do not fit"),
+        (edit_card(network_options={**OPTIONS, "hidden": -1}), "cannot be built"),
+        (
+            edit_card(crop={"size_px": 32, "grey": True, "margin": 0, "mean": [0.5], "std": [0.25]}),
+            "cannot take the crops",
+        ),
+        (
+            edit_card(crop={"size_px": 16, "grey": False, "margin": 0, "mean": [0.5], "std": [0.25]}),
+            "one number a channel",
+        ),
         (edit_task(kind="colours"), "Unknown kind of task smile 'colours'"),
         (edit_task(loss="cross_entrpy"), "Did you mean 'cross_entropy'"),
     ],

@@ -193,6 +193,26 @@ def test_without_tensorboard_a_sentence_says_what_to_install(
     assert "pip install 'mtl_model[logs]'" in capsys.readouterr().err
 
 
+def test_a_list_with_named_columns_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    random = np.random.default_rng(0)
+    for number in range(24):
+        Image.fromarray(random.integers(0, 255, (24, 24, 3), dtype=np.uint8)).save(tmp_path / f"{number}.png")
+    for name, numbers in (("train", range(20)), ("val", (20, 21)), ("test", (22, 23))):
+        lines = [f"{number}.png, {number % 2}, {number % 3 if number % 4 else ''}" for number in numbers]
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines) + "\n")
+    main(["check", f"list:{tmp_path}", "--no-faces", "--columns", "kind=rose|daisy,colour=red|pink|white"])
+    shown = capsys.readouterr().out
+    assert "kind: rose 12, daisy 12" in shown and "not labelled 6" in shown
+
+
+def test_a_place_that_cannot_be_written_gets_a_sentence(
+    weights: Path, photos: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (photos / "file").write_text("")
+    assert run(weights, "predict", photos / "empty.png", "--json", photos / "file" / "a.json") == 1
+    assert "could not be read or written" in capsys.readouterr().err
+
+
 def test_check_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     random, picture = np.random.default_rng(0), Image.new("RGB", (1, 1))
     for number in range(40):

@@ -33,6 +33,8 @@ class MtcnnDetector:
                     net.factor,
                     net.device,
                 )
+        except torch.OutOfMemoryError:
+            raise
         except (RuntimeError, IndexError, ValueError):
             # facenet-pytorch drops candidates that lie wholly outside the picture from one of two parallel arrays,
             # then fails on their lengths. Each picture for itself saves the rest of the batch; a picture that

@@ -15,7 +15,7 @@ from mtl_model import registry
 from mtl_model.errors import DataError, UsageError, unknown
 from mtl_model.layouts._parts import SPLITS, Source, check_options
 
-__all__ = ["SPLITS", "Layout", "Source", "kinds", "layout", "parse_spec", "read", "recognise"]
+__all__ = ["SPLITS", "Layout", "Source", "kinds", "layout", "options_for", "parse_spec", "read", "recognise"]
 
 
 class Layout(Protocol):
@@ -75,6 +75,12 @@ def parse_spec(spec: str) -> tuple[str, Path]:
     if colon and not drive and not folder.exists():
         raise UsageError(unknown("data layout", kind, kinds()))
     return recognise(folder), folder
+
+
+def options_for(spec: str, given: Mapping[str, str]) -> dict[str, str]:
+    """Of options given for several data sets those that the layout of this one has; empty ones are left out."""
+    known = layout(parse_spec(spec)[0]).OPTIONS
+    return {name: value for name, value in given.items() if value and name in known}
 
 
 def read(spec: str, options: Mapping[str, str] | None = None) -> Source:

@@ -114,7 +114,7 @@ def _tasks(header: list[str], rows: list[dict[str, str]], columns: str) -> tuple
             words = [entry[name] for entry in rows if entry[name]]
             different = len({word.casefold() for word in words})
             if name not in declared and not 2 <= different <= _most_classes(len(words)):
-                notes.append(f"The column {name} has {different:,} different values; it is kept as an attribute.")
+                notes.append(f"The column {name} has {different:,} different values and is kept as an attribute.")
                 continue
             task = task_of_words(name, words)
         if task is not None:
