@@ -133,7 +133,9 @@ def _annotate(folder: Path, file: Path, roots: Sequence[Path], photo: Photo) -> 
 
 def _write_answers(arguments: argparse.Namespace, photos: list[Photo], columns: dict[str, bool]) -> None:
     if arguments.json:
-        card.write_text(arguments.json, json.dumps(to_json(photos), indent=1, ensure_ascii=False) + "\n")
+        card.write_text(
+            arguments.json, json.dumps(to_json(photos), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        )
     if arguments.csv:
         card.write_text(arguments.csv, to_csv(photos, columns))
     for photo in photos:
@@ -284,7 +286,11 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", required=True, metavar="KIND:DIR", help="the data set to measure on")
     parser.add_argument("--split", default="test", help="train, val or test (default: test)")
     parser.add_argument(
-        "--limit", type=int, default=None, metavar="N", help="the first N pictures alone, for a quick look"
+        "--limit",
+        type=int,
+        default=None,
+        metavar="N",
+        help="N pictures drawn at random, always the same ones, for a quick look",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the record as JSON")
     parser.add_argument("--charts", type=Path, metavar="DIR", help="write confusion, calibration and age-error charts")
@@ -301,6 +307,10 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
+    if arguments.keep and arguments.limit is not None:
+        raise UsageError(
+            "--keep writes figures of the whole split, and --limit measures a part. Leave one of them out."
+        )
     weights = arguments.weights or card.shipped_weights()
     folder = card.find_checkpoint(arguments.checkpoint, weights, arguments.runs)
     from mtl_model import checkpoint, evaluation, predictor
@@ -320,13 +330,13 @@ def evaluate(arguments: argparse.Namespace) -> int:
         progress=Progress(),
     )
     if arguments.json:
-        card.write_text(arguments.json, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        card.write_text(arguments.json, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     if arguments.charts:
         from mtl_model import charts
 
         for file in charts.evaluation_charts(record, arguments.charts):
             print(f"wrote {file}", file=sys.stderr)
-    if record["split"] == "test" and arguments.readings.is_file():
+    if record["split"] == "test" and arguments.limit is None and arguments.readings.is_file():
         note_reading(arguments.readings, folder.name, record)
     if arguments.keep:
         keep_record(folder, loaded, record)
@@ -375,7 +385,9 @@ def check(arguments: argparse.Namespace) -> int:
         layouts.read(arguments.source, options), Progress(), look=None if arguments.no_faces else cache.faces_of
     )
     if arguments.json:
-        card.write_text(arguments.json, json.dumps(report.to_json(), indent=1, ensure_ascii=False) + "\n")
+        card.write_text(
+            arguments.json, json.dumps(report.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        )
     if arguments.charts:
         from mtl_model import charts
 
@@ -416,7 +428,7 @@ def models(arguments: argparse.Namespace) -> int:
             + (f", from {one.parent}" if one.parent else "")
         )
     if arguments.json:
-        card.write_text(arguments.json, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+        card.write_text(arguments.json, json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return 0
 
 

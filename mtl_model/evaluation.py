@@ -158,7 +158,10 @@ def measure(
             of_rows = class_rows(task, some, targets)
             found = {name: interval_of(of_rows, row) for name, row in MEANS["classes"].items()}
             if whole:
-                found |= {name: interval_of(of_rows, metric) for name, metric in OTHERS["classes"].items()}
+                others = {name: interval_of(of_rows, metric) for name, metric in OTHERS["classes"].items()}
+                found |= {
+                    name: one for name, one in others.items() if np.isfinite(one["value"])
+                }  # one class has no AUC
             grown = ages[mask] >= 13
             if whole and grown.any():
                 found["accuracy_13_plus"] = interval_of({"right": of_rows["right"][grown]}, "right")
@@ -261,7 +264,10 @@ def evaluate(
     source = layouts.read(spec, layouts.options_for(spec, options or {}))
     names = {task.name for task in card.tasks}
     splits = sorted({sample.split for sample in source.samples})
-    samples = [one for one in source.samples if one.split == split and names & set(one.labels)][:limit]
+    samples = [one for one in source.samples if one.split == split and names & set(one.labels)]
+    if limit is not None and limit < len(samples):
+        picked = np.random.default_rng(0).permutation(len(samples))[:limit]
+        samples = [samples[row] for row in sorted(picked.tolist())]
     if not samples:
         raise DataError(
             f"Split '{split}' of {spec} holds no picture with a label of {', '.join(sorted(names))}. "

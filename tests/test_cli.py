@@ -111,6 +111,7 @@ def test_an_empty_folder_is_answered(weights: Path, tmp_path: Path, capsys: pyte
         (["predict", ".", "--device", "tpu9"], "cannot be used here"),
         (["evaluate", "nobody", "--source", "utkface:."], "Unknown checkpoint 'nobody'"),
         (["evaluate", "bknet", "--source", "utkfac:nowhere"], "Did you mean 'utkface'"),
+        (["evaluate", "bknet", "--source", "utkface:.", "--keep", "--limit", "5"], "Leave one of them out"),
         (["train", "--name", "bknet", "--source", "utkface:."], "The name 'bknet' is taken"),
         (["train", "--name", "../up", "--source", "utkface:."], "cannot name a checkpoint"),
         (["train", "--name", "new"], "No --source"),
@@ -175,6 +176,10 @@ def test_train_evaluate_and_models(
     (tmp_path / "readings.md").write_text("| date |\n")
     assert run(weights, "evaluate", "new", *source, "--readings", tmp_path / "readings.md", "--device", "cpu") == 0
     line = (tmp_path / "readings.md").read_text().splitlines()[1]
+    quick = ["--limit", "3", "--readings", tmp_path / "readings.md", "--json", tmp_path / "q.json", "--device", "cpu"]
+    assert run(weights, "evaluate", "new", *source, *quick) == 0
+    assert json.loads((tmp_path / "q.json").read_text())["n"] == 3
+    assert len((tmp_path / "readings.md").read_text().splitlines()) == 2  # a part of a split is no reading of it
     assert "| new | utkface |" in line and "age mae" in line
     (kept,) = json.loads((runs / "new" / CARD).read_text())["metrics"]
     assert kept["command"] == "python -m mtl_model evaluate new --source utkface:DATA/utkface --split test"

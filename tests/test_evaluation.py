@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,14 @@ def test_groups_are_measured_apart() -> None:
     )
     assert by["race"]["Asian"]["age"]["mae"]["value"] < 0.1 and by["race"]["White"]["age"]["mae"]["value"] > 21
     assert by["face"]["found"]["gender"]["accuracy"]["n"] == 40
+
+
+def test_a_figure_that_has_no_value_is_left_out() -> None:
+    """AUC of one class alone is no number, and a number that is none is no JSON."""
+    data = data_of([{"smile": "smiling"}] * 5)
+    found = measure((SMILE,), {"smile": np.array([[0.2, 0.8]] * 5)}, data, CARD)["smile"]
+    assert "auc" not in found and found["accuracy"]["value"] == 1
+    json.dumps(found, allow_nan=False)
 
 
 def test_a_split_without_labels_gets_a_sentence(tmp_path: Path) -> None:

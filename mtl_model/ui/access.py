@@ -50,9 +50,7 @@ class Access:
     def refusal(self, scope: Scope) -> str | None:
         """Why a request or WebSocket is turned away, as a sentence; None if it may pass."""
         headers = Headers(scope=scope)
-        host = headers.get("host", "")
-        if self._trust_forwarded:
-            host = headers.get("x-forwarded-host", host).split(",")[0].strip()
+        host = self._host(headers)
         name, port = _split(f"//{host}")
         if name not in self._hosts and not (self._bound_wider and name in (_own_address(scope), "::")):
             return (
@@ -65,12 +63,22 @@ class Access:
         scheme = origin.partition("://")[0]
         default = DEFAULT_PORTS.get(scheme)
         origin_name, origin_port = _split(origin)
-        if (origin_name, origin_port or default) != (name, port or default):
+        if origin_name == name and (origin_port or default) != (port or default):
+            return (
+                f"The page was opened at {origin[:100]}, but the server was asked as '{host[:100]}'. A proxy in between has to "
+                "pass on Host with its port, or X-Forwarded-Host."
+            )
+        if origin_name != name:
             return "Another web page may not use this server. Open its own address in a new tab."
         return None
 
+    def _host(self, headers: Headers) -> str:
+        """The host that the browser asked for; what a proxy says of it counts only where one is expected."""
+        host = headers.get("host", "")
+        return headers.get("x-forwarded-host", host).split(",")[0].strip() if self._trust_forwarded else host
+
     def headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
-        host = Headers(scope=scope).get("host", "")
+        host = self._host(Headers(scope=scope))
         safe = host if host.replace(".", "").replace("-", "").replace(":", "").strip("[]").isalnum() else ""
         policy = CONTENT_POLICY.format(
             sockets=f"ws://{safe} wss://{safe}" if safe else "", framers="*" if self._spaces else "'self'"

@@ -44,8 +44,10 @@ class Models:
         """A checkpoint ready to predict; None or "" stands for the default. Raises CheckpointError."""
         name = name or self.default
         with self._lock:
+            self.folder(
+                name
+            )  # a name that is no longer listed is refused, also one in memory; never looked up as a path
             if name not in self._loaded:
-                self.folder(name)  # a name that is no longer listed is refused, never looked up as a path
                 self._loaded[name] = self._load(name)
                 while len(self._loaded) > KEPT:
                     self._loaded.popitem(last=False)

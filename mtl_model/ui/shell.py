@@ -140,12 +140,17 @@ def build(options: UiOptions, models: Models) -> tuple[gr.Blocks, Shared]:
     return blocks, shared
 
 
-def head(models: Models) -> str:
-    """What every page carries in its head: the style, and the few lines that all tabs share."""
+def head(models: Models, root_path: str = "") -> str:
+    """What every page carries in its head: the style, and the few lines that all tabs share.
+
+    root_path: the page's files are asked for below it, so its address needs the slash at the end."""
+    root = json.dumps(root_path.rstrip("/")).replace("<", "\\u003c")
+    slash = f"if (location.pathname === {root}) location.replace({root} + '/' + location.search);" if root_path else ""
     default = json.dumps(models.default).replace("<", "\\u003c")
     script = "".join(asset(name) for name in SCRIPTS).replace("__DEFAULT_CHECKPOINT__", default)
     icon = quote(asset("icon.svg").strip())
     return (
+        f"<script>{slash}</script>"
         f'<link rel="icon" type="image/svg+xml" href="data:image/svg+xml,{icon}">'
         f"<style>{asset('page.css')}</style><script>{script}</script>"
     )
@@ -164,7 +169,7 @@ def start(blocks: gr.Blocks, shared: Shared) -> None:
         ssl_keyfile=str(options.ssl_keyfile) if secure else None,
         ssl_verify=False,  # only of gradio's own look at whether it is up
         theme=THEME,
-        head=head(shared.models),
+        head=head(shared.models, options.root_path),
         footer_links=[],
         share=False,
         pwa=False,

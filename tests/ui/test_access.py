@@ -105,3 +105,18 @@ def test_what_passes_carries_a_content_policy() -> None:
     sent, reached = run_gate(scope("127.0.0.1:7860"))
     policy = dict(sent[0]["headers"])[b"content-security-policy"].decode()
     assert reached and "default-src 'self'" in policy and "http:" not in policy
+
+
+def test_a_proxy_that_drops_the_port_is_told_apart_from_another_page() -> None:
+    behind = Access(UiOptions(root_path="/faces", allow_host=("faces.example",)), space_host="")
+    dropped = behind.refusal(scope("faces.example", "https://faces.example:8443"))
+    assert dropped is not None and "pass on Host with its port" in dropped
+    other = behind.refusal(scope("faces.example", "https://other.example"))
+    assert other is not None and "Another web page" in other
+
+
+def test_sockets_are_allowed_at_the_address_that_the_browser_knows() -> None:
+    behind = Access(UiOptions(root_path="/faces", allow_host=("faces.example",)), space_host="")
+    seen = scope("127.0.0.1:7860", headers={"x_forwarded_host": "faces.example"})
+    policy = dict(behind.headers(seen))[b"content-security-policy"].decode()
+    assert "wss://faces.example" in policy and "127.0.0.1" not in policy

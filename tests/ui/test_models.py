@@ -68,3 +68,11 @@ def test_what_is_not_listed_is_refused(options: UiOptions, name: str) -> None:
 def test_a_missing_checkpoint_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError):
         Models(UiOptions(weights=tmp_path, runs=tmp_path), Loads())
+
+
+def test_a_checkpoint_that_was_removed_is_refused_also_from_memory(options: UiOptions) -> None:
+    models = Models(options, Loads())
+    models.get("mine-0")
+    (options.weights / "mine-0" / "card.json").unlink()
+    with pytest.raises(CheckpointError):
+        models.get("mine-0")

@@ -103,3 +103,10 @@ def test_routes_answer_errors_in_the_same_way(
 def test_where_a_person_opens_the_page() -> None:
     assert shell.address(UiOptions(host="0.0.0.0")) == "http://localhost:7860"
     assert shell.address(UiOptions(host="::1", ssl_certfile=Path("c"))) == "https://[::1]:7860"
+
+
+def test_behind_a_prefix_the_address_gets_its_slash(built: tuple[gr.Blocks, shell.Shared]) -> None:
+    models = built[1].models
+    assert "location.replace(\"/faces\" + '/'" in shell.head(models, "/faces")
+    assert "location.replace" not in shell.head(models)
+    assert "</script><script>x" not in shell.head(models, "/</script><script>x")

@@ -66,3 +66,10 @@ window.mtl = {
     return (seconds < 10 ? Math.max(0.1, seconds).toFixed(1) : Math.round(seconds)) + " s";
   },
 };
+
+// Gradio's list of the picker stays open when the keyboard moves on; Escape closes it.
+document.addEventListener("focusout", (event) => {
+  const picker = event.target.closest?.("#checkpoint");
+  if (!picker || picker.contains(event.relatedTarget)) return;
+  setTimeout(() => event.target.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true })), 0);
+});

@@ -75,7 +75,7 @@ mtl.photoView = (root, state) => {
   function paintSmallest(answer) {
     const slider = find("#smallest-face");
     const size = state.smallest || answer?.smallest;
-    if (size && !state.smallest) slider.value = SIZES.findIndex((one) => one >= size);
+    if (size && !state.smallest) slider.value = size > SIZES.at(-1) ? SIZES.length - 1 : SIZES.findIndex((one) => one >= size);
     const text = size ? `${size} px${state.smallest ? "" : ", automatic"}` : "automatic";
     find(".smallest output").textContent = text;
     slider.setAttribute("aria-valuetext", text.replace("px", "pixels"));
