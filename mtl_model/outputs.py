@@ -130,10 +130,10 @@ def logits(network: nn.Module, images: Tensor, flip_averaging: bool) -> dict[str
     """{task: float32 (N, width)} for images (N, C, S, S); with flip averaging the mean over each and its mirror image.
 
     The one function by which both the predictor and the evaluation ask a network."""
-    outputs = network(images)
+    count = len(images)
+    outputs = network(torch.cat([images, images.flip(-1)]) if flip_averaging else images)
     if flip_averaging:
-        mirrored = network(images.flip(-1))
-        outputs = {task: (output + mirrored[task]) / 2 for task, output in outputs.items()}
+        outputs = {task: (output[:count] + output[count:]) / 2 for task, output in outputs.items()}
     return {task: output.float() for task, output in outputs.items()}
 
 
