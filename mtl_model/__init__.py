@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from mtl_model.pictures import read_picture as read_picture
     from mtl_model.predictor import Predictor as Predictor
 
-# Threads of OpenMP wait for each other by spinning: with a second busy program on the machine a photo takes ten times as
-# long (5.96 s against 0.61 s with sleeping threads, python -m benchmarks.photo). It must be set before torch is loaded.
+# Threads of OpenMP wait for each other by spinning: with other busy programs on the machine a photo takes ten times as
+# long (5.96 s against 0.61 s with sleeping threads, python -m benchmarks.photo). Threads that sleep at once cost an idle
+# machine as much as they save, so they spin shortly first. It must be set before torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 _HOMES = {"Predictor": "predictor", "MtlError": "errors", "read_picture": "pictures"}
 
