@@ -65,6 +65,8 @@ def train(
     for event in run.events():
         if accelerator.is_main_process:
             yield event
+    accelerator.wait_for_everyone()
+    accelerator.end_training()  # several processes part together: one that goes first would let the others abort
 
 
 class Run:

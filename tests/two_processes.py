@@ -75,6 +75,8 @@ def main(file: Path) -> None:
     losses = [event.losses for event in run.events() if isinstance(event, Step)]
     if accelerator.is_main_process:
         torch.save({"processes": accelerator.num_processes, "weights": run.bare.state_dict(), "losses": losses}, file)
+    accelerator.wait_for_everyone()
+    accelerator.end_training()  # a process that goes first would let the other abort
 
 
 if __name__ == "__main__":

@@ -67,9 +67,13 @@ mtl.snapshot = (panel, onFile, say) => {
       const opened = await mtl.camera.open(camera);
       if (mine !== asked) return mtl.camera.close(opened); // stopped while the browser was asking
       stream = opened;
+      const take = panel.querySelector("[data-do=take]");
+      take.disabled = true; // until there is a picture to take
       panel.hidden = false;
       video.srcObject = stream;
       await video.play();
+      if (!video.videoWidth) await new Promise((ready) => video.addEventListener("loadeddata", ready, { once: true }));
+      take.disabled = false;
       await mtl.camera.fill(select, stream);
       panel.querySelector("[data-do=take]").focus();
     } catch (error) {
