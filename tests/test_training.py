@@ -312,6 +312,27 @@ def test_the_best_epoch_is_judged_by_each_tasks_own_start() -> None:
     assert score_of(found, reference, "smile") == pytest.approx(0.8)
 
 
+def test_a_copy_of_a_held_picture_is_left_out_of_training_across_sources(config: TrainConfig, tmp_path: Path) -> None:
+    held, taught = tmp_path / "held", tmp_path / "taught"
+    noise = np.random.default_rng(3)
+    for folder, split in ((held, "test"), (taught, "train")):
+        folder.mkdir()
+        rows = ["file,split"]
+        for number in range(6):
+            name = f"{20 + number}_{number % 2}_0_{number}.png"
+            pixels = noise.integers(0, 255, (24, 24, 3), dtype=np.uint8)
+            if split == "train" and number == 2:
+                pixels = np.asarray(Image.open(held / "23_1_0_3.png"))  # under another name, in another set
+            Image.fromarray(pixels).save(folder / name)
+            rows.append(f"{name},{split}")
+        (folder / "splits.csv").write_text("\n".join(rows))
+    both = (f"utkface:{held}", f"utkface:{taught}")
+    data = prepare(dataclasses.replace(config, source=both, keep_copies=False))
+    assert sorted(Path(one.path).name[:2] for one in data.train.samples) == ["20", "21", "23", "24", "25"]
+    assert any("1 training pictures are near copies" in note for note in data.notes)
+    assert len(prepare(dataclasses.replace(config, source=both)).train) == 6
+
+
 def test_errors_of_an_epoch(config: TrainConfig) -> None:
     data = prepare(config).val
     chances = {task.name: np.full((len(data), len(task.classes)), 1 / len(task.classes)) for task in data.tasks}
