@@ -4,11 +4,11 @@ The floors, lowest first; a file imports only from a lower floor, or from its ow
 
     0 errors, registry
     1 tasks, records, config, events
-    2 pictures, layouts/, duplicates, card, drawing
+    2 pictures, layouts/, duplicates, card, corrections, drawing
     - the torch line: nothing above it loads torch -
     3 losses, outputs, networks/, detectors/
     4 crops, checkpoint
-    5 cache, predictor
+    5 cache, predictor, parcels
     6 augmentation, batches
     7 calibration, evaluation, check, preparation, optimisation, selection
     8 training, charts

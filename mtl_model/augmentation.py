@@ -64,10 +64,10 @@ def _spread(numbers: Tensor, reach: float) -> Tensor:
 
 
 def _move(pictures: Tensor, numbers: Tensor, strength: float) -> Tensor:
-    """Mirror, turn by 15 degrees, scale by 0.8 to 1.08, aspect by 6 %, shift by 10 % of the side; one resampling."""
+    """Mirror, turn by 15 degrees, scale by 0.7 to 1.1, aspect by 6 %, shift by 10 % of the side; one resampling."""
     flip = torch.where(numbers[:, 0] < 0.5, -1.0, 1.0)
     angle = _spread(numbers[:, 1], math.radians(15) * strength)
-    scale = 1 + strength * (-0.2 + 0.28 * numbers[:, 2])
+    scale = 1 + strength * (-0.3 + 0.4 * numbers[:, 2])
     aspect = 1 + _spread(numbers[:, 3], 0.06 * strength)
     across, down = 1 / (scale * aspect), aspect / scale
     shift_x, shift_y = _spread(numbers[:, 4], 0.2 * strength), _spread(numbers[:, 5], 0.2 * strength)

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from mtl_model.augmentation import augment, uniform
 from mtl_model.cache import Crops
-from mtl_model.card import CropSettings
+from mtl_model.card import Card, CropSettings
 from mtl_model.crops import to_tensor
 from mtl_model.errors import DataError
-from mtl_model.outputs import OUTPUTS
+from mtl_model.outputs import OUTPUTS, logits
 from mtl_model.records import Sample
 from mtl_model.tasks import Task
 
@@ -31,6 +32,7 @@ class Labelled:
 
     def __init__(self, parts: Sequence[tuple[Sequence[Sample], Crops, np.ndarray]], tasks: Sequence[Task]) -> None:
         """parts: for each source its samples, the crops of the source, and the samples' rows in them."""
+        self.parts = list(parts)
         self.samples = [sample for samples, _, _ in parts for sample in samples]
         self.tasks = tuple(tasks)
         self.sources = np.array([sample.source for sample in self.samples])
@@ -40,6 +42,9 @@ class Labelled:
         self._row = np.concatenate([np.zeros(0, int), *[rows for _, _, rows in parts]])
         self.targets: dict[str, Tensor] = {}
         self.known: dict[str, Tensor] = {}
+        self.distilled: frozenset[str] = (
+            frozenset()
+        )  # tasks whose targets are a parent's answers (N, width), not labels
         for task in self.tasks:
             labels = [sample.labels.get(task.name) for sample in self.samples]
             targets, known = OUTPUTS[task.kind].encode(task, labels)
@@ -58,12 +63,36 @@ class Labelled:
                 result[mine] = crops[self._row[indices[mine]]]
         return result
 
+    def rarity(self) -> np.ndarray:
+        """float64 (N,): the product over tasks of how much rarer than even a sample's label is in its source, from 1/8 to
+        8; 1 where it carries none. Ages count by the decade."""
+        result = np.ones(len(self))
+        for task in self.tasks:
+            if task.name in self.distilled:
+                continue
+            targets = self.targets[task.name].numpy()
+            bins = targets if targets.ndim == 1 else np.minimum(targets.mean(1) // 10, 8).astype(int)
+            for source in np.unique(self.sources):
+                mine = np.flatnonzero((self.sources == source) & self.known[task.name].numpy())
+                _, which, counts = np.unique(bins[mine], return_inverse=True, return_counts=True)
+                result[mine] *= (len(mine) / (len(counts) * counts))[which]
+        return result.clip(1 / 8, 8)
+
+    def augmented(self, rows: np.ndarray, crop: CropSettings, draws: np.ndarray, strength: float) -> Tensor:
+        """What a network learns from: float32 (B, C, S, S), each picture changed by its draws."""
+        return augment(to_tensor(self.images(rows), crop), crop, draws, strength)
+
+    def logits(self, network: nn.Module, rows: np.ndarray, card: Card, device: str = "cpu") -> dict[str, Tensor]:
+        """{task: float32 (B, width)} on the CPU, asked for as the card says."""
+        images = to_tensor(self.images(rows), card.crop).to(device)
+        return {task: one.cpu() for task, one in logits(network, images, card.flip_averaging).items()}
+
     def counts(self) -> dict[str, dict[str, int]]:
         """{source: {"pictures": N, task: labelled}}"""
         result = {}
         for source in sorted(set(self.sources)):
             mine = torch.from_numpy(self.sources == source)
-            known = {task: int((self.known[task] & mine).sum()) for task in self.known}
+            known = {task: int((self.known[task] & mine).sum()) for task in self.known if task not in self.distilled}
             result[str(source)] = {"pictures": int(mine.sum()), **known}
         return result
 
@@ -99,11 +128,13 @@ class Batches:
         seed: int,
         augmentation: float = 0.0,
         mix: Mapping[str, float] | None = None,
+        balance: float = 0.0,
         alternate: bool = False,
         rank: int = 0,
         processes: int = 1,
     ) -> None:
-        """size: pictures of a batch over all processes. mix: {source: share of each batch}; None: by size."""
+        """size: pictures of a batch over all processes. mix: {source: share of each batch}; None: by size.
+        balance: how far rarer labels are drawn more often, 0 to 1."""
         self.data, self.crop, self.size, self.seed, self.augmentation = data, crop, size, seed, augmentation
         self.mix, self.alternate, self.rank, self.processes = dict(mix or {}), alternate, rank, processes
         if size % processes:
@@ -115,6 +146,7 @@ class Batches:
         if not len(data):
             raise DataError("No labelled picture is left to learn from. Add pictures to the train split.")
         self.steps = max(1, len(data) // self.size)
+        self.often = data.rarity() ** balance
 
     def plans(self, epoch: int) -> list[Plan]:
         """The batches of an epoch: `steps` of them, each of `size` rows."""
@@ -123,15 +155,17 @@ class Batches:
         return [Plan(rows) for rows in self._mixed(epoch)]
 
     def _stream(self, rows: np.ndarray, epoch: int, key: int) -> Iterator[int]:
-        """Rows in random order, over and over, each order anew."""
+        """Rows in random order, over and over, each order anew; a row of rare labels stands several times in an order."""
+        often = self.often[rows] / self.often[rows].mean()
         for turn in range(1_000_000):
             random = np.random.default_rng([self.seed, epoch, key, turn])
-            yield from random.permutation(rows).tolist()
+            copies = np.floor(often + random.random(len(rows))).astype(int) if np.ptp(often) else 1
+            yield from random.permutation(np.repeat(rows, copies)).tolist()
 
     def _mixed(self, epoch: int) -> list[np.ndarray]:
         if not self.mix:
-            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.data))
-            return [order[step * self.size : (step + 1) * self.size] for step in range(self.steps)]
+            stream = self._stream(np.arange(len(self.data)), epoch, 0)
+            return [np.array([next(stream) for _ in range(self.size)]) for _ in range(self.steps)]
         names = [name for name, share in self.mix.items() if share > 0]
         total = sum(self.mix[name] for name in names)
         wanted = np.array([self.mix[name] / total for name in names])
@@ -161,11 +195,12 @@ class Batches:
         turns = [names[step % len(names)] for step in range(self.steps)]
         return [Plan(np.array([next(streams[name]) for _ in range(self.size)]), name) for name in turns]
 
-    def load(self, plan: Plan, epoch: int) -> Batch:
-        """This process's part of a batch, augmented."""
+    def load(self, plan: Plan, epoch: int, size_px: int = 0) -> Batch:
+        """This process's part of a batch, augmented, then shrunk to size_px if that is given."""
         rows = plan.rows[self.rank :: self.processes]
-        images = to_tensor(self.data.images(rows), self.crop)
-        images = augment(images, self.crop, uniform(self.seed, epoch, rows), self.augmentation)
+        images = self.data.augmented(rows, self.crop, uniform(self.seed, epoch, rows), self.augmentation)
+        if size_px and size_px != images.shape[-1]:
+            images = functional.interpolate(images, size=(size_px, size_px), mode="bilinear", antialias=True)
         everywhere, mine = torch.from_numpy(plan.rows), torch.from_numpy(rows)
         taught = [plan.task] if plan.task else list(self.data.known)
         known = {

@@ -14,27 +14,44 @@ from mtl_model.tasks import Task
 
 CLASS_THRESHOLD = 0.75  # a calibrated top probability below it is called unsure
 UNSURE_SHARE = 1 / 6  # of the faces of val, by the width of their age interval
+COVERED = 0.8  # of true ages, by the interval
+LEAST = 100  # known ages, below which a margin would be noise
 TEMPERATURES = np.exp(np.linspace(np.log(0.25), np.log(4.0), 161))
 
 
 def fit(
     tasks: tuple[Task, ...], outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor], known: Mapping[str, Tensor]
 ) -> dict[str, TaskCalibration]:
-    """{task: calibration} from logits, targets and masks of val; a task without labels there keeps the defaults."""
+    """{task: calibration} from logits, targets and masks of val; a task without labels there is left out."""
     result = {}
     for task in tasks:
         mask = known[task.name]
         if not bool(mask.any()):
-            result[task.name] = TaskCalibration()
             continue
         logits, labels = outputs[task.name][mask].double(), targets[task.name][mask]
         temperature = fit_temperature(logits, labels)
-        threshold = CLASS_THRESHOLD
+        threshold, margin = CLASS_THRESHOLD, 0.0
         if task.kind == "years":
             intervals = year_interval(torch.softmax(logits / temperature, 1).numpy())
-            threshold = round(float(np.quantile(intervals[:, 1] - intervals[:, 0], 1 - UNSURE_SHARE)), 2)
-        result[task.name] = TaskCalibration(temperature=round(temperature, 4), threshold=threshold)
+            margin = round(conformal_margin(intervals, labels.numpy()), 2)
+            widths = intervals[:, 1] - intervals[:, 0] + 2 * margin
+            threshold = round(float(np.quantile(widths, 1 - UNSURE_SHARE)), 2)
+        result[task.name] = TaskCalibration(round(temperature, 4), threshold, margin)
     return result
+
+
+def conformal_margin(intervals: np.ndarray, labels: np.ndarray) -> float:
+    """Years by which the intervals (N, 2) have to be widened (narrowed, if negative) so that they cover COVERED of ages like
+    those known, labels (N, 2) with equal ends; 0 where fewer than LEAST are known.
+
+    Source: Romano, Patterson and Candes, "Conformalized Quantile Regression", 2019, section 4 (split conformal)."""
+    exact = labels[:, 0] == labels[:, 1]
+    truth, some = labels[exact, 0], intervals[exact]
+    if len(truth) < LEAST:
+        return 0.0
+    outside = np.maximum(some[:, 0] - truth, truth - some[:, 1])
+    share = min(1.0, np.ceil((len(truth) + 1) * COVERED) / len(truth))
+    return float(np.quantile(outside, share, method="inverted_cdf"))
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:

@@ -10,7 +10,8 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from mtl_model.tasks import Task
 
 FORMAT = 1
 CARD, WEIGHTS, PENDING = "card.json", "model.safetensors", "pending"
+CORRECTIONS = "corrections"
+"""The folder in runs/ that holds what people said was wrong; never a checkpoint, whatever lies in it."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -81,6 +84,9 @@ class Card:
     """What it was trained on and how: sources with counts, config, epochs, seconds, the command."""
     metrics: tuple[Mapping[str, Any], ...] = ()
     """Records as `evaluate --json` prints them, each with the command that reproduces it."""
+    errors: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    """What the error is for faces like one, measured on val by the answers, which alone are known of a new face: {task:
+    rows}, a row {"group": {"age": "24-39", "gender": "female"}, "error": 4.1, "n": 321}; the mean in years, or share wrong."""
     limits: tuple[str, ...] = ()
     """Sentences: where it fails and what it must not be used for."""
 
@@ -89,6 +95,13 @@ class Card:
 
     def calibration_of(self, name: str) -> TaskCalibration:
         return self.calibration.get(name, TaskCalibration())
+
+    def error_like(self, task_name: str, levels: Mapping[str, str]) -> Mapping[str, Any] | None:
+        """The row of `errors` for a face that is estimated as levels ({task: band or class}); None if there is none."""
+        for row in self.errors.get(task_name, ()):
+            if all(levels.get(name) == level for name, level in row["group"].items()):
+                return row
+        return None
 
 
 def to_json(card: Card) -> dict[str, Any]:
@@ -111,6 +124,10 @@ def from_json(plain: Mapping[str, Any]) -> Card:
     if {len(given["crop"].mean), len(given["crop"].std)} != {1 if given["crop"].grey else 3}:
         raise ValueError("crop: mean and std need one number a channel")
     given["calibration"] = {name: TaskCalibration(**one) for name, one in plain.get("calibration", {}).items()}
+    given["errors"] = {
+        name: tuple({"group": dict(one["group"]), "error": float(one["error"]), "n": int(one["n"])} for one in rows)
+        for name, rows in plain.get("errors", {}).items()
+    }
     given["metrics"] = tuple(plain.get("metrics", ()))
     given["limits"] = tuple(plain.get("limits", ()))
     return Card(**given)
@@ -168,8 +185,9 @@ def list_checkpoints(weights: Path, runs: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for parent in (weights, runs):
         for path in sorted(parent.glob(f"*/{CARD}")):
-            if NAME.fullmatch(path.parent.name) and not (path.parent / PENDING).exists():
-                found.setdefault(path.parent.name, path.parent)
+            name = path.parent.name
+            if NAME.fullmatch(name) and name != CORRECTIONS and not (path.parent / PENDING).exists():
+                found.setdefault(name, path.parent)
     return found
 
 
@@ -184,7 +202,24 @@ def check_name(name: str) -> str:
             f"'{name}' cannot name a checkpoint. Expected 1 to 64 letters, digits, dots, dashes or underscores, "
             "beginning with a letter or digit; choose another name."
         )
+    if name.casefold() == CORRECTIONS:
+        raise UsageError(
+            f"'{name}' cannot name a checkpoint: that folder is kept for the corrections that people make. "
+            "Expected any other name; choose one."
+        )
     return name
+
+
+def accept(folder: Path) -> None:
+    """Make a pending checkpoint one that counts; what only its making needed goes. Raises CheckpointError if it is not whole."""
+    read_card(folder)
+    if not (folder / WEIGHTS).is_file():
+        raise CheckpointError(f"'{folder.name}' is no checkpoint: {WEIGHTS} is missing. Teach it again, or discard it.")
+    for name in ("data", "cache"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in ("state.pt", "stop"):
+        (folder / name).unlink(missing_ok=True)
+    (folder / PENDING).unlink(missing_ok=True)  # last: from now on it is listed
 
 
 def find_checkpoint(name: str | None, weights: Path, runs: Path) -> Path:

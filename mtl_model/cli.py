@@ -1,4 +1,4 @@
-"""The command line: python -m mtl_model predict | train | evaluate | check | models | ui.
+"""The command line: python -m mtl_model predict | train | finetune | evaluate | calibrate | check | models | ui.
 
 Answers go to stdout, progress and errors to stderr. Exit codes: 0 done or stopped on request; 1 failed while working
 (predict: some pictures have no answer; check: usable with warnings); 2 wrong usage, a taken name,
@@ -11,13 +11,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from mtl_model import __version__, card, config, events
+from mtl_model import __version__, card, config, events, jobs
 from mtl_model.errors import CheckpointError, MtlError, RunError, UsageError
 from mtl_model.pictures import list_pictures, read_picture
 from mtl_model.records import Photo, to_csv, to_json
@@ -185,6 +186,7 @@ def train(arguments: argparse.Namespace) -> int:
     from mtl_model import predictor, training
 
     use_threads(arguments)
+    (folder / "stop").unlink(missing_ok=True)
     start = card.find_checkpoint(settings.start, weights, arguments.runs) if settings.start else None
     stream = training.train(
         settings,
@@ -229,7 +231,6 @@ def _drain(stream: Iterator[events.Event], folder: Path, board: Board | None) ->
         for event in stream:
             if log is None:
                 folder.mkdir(parents=True, exist_ok=True)
-                (folder / "stop").unlink(missing_ok=True)
                 log = (folder / EVENTS).open("a", encoding="utf-8")
             print(events.to_line(event), file=log, flush=True)
             print(sentence(event), file=sys.stderr, flush=True)
@@ -269,6 +270,74 @@ def sentence(event: events.Event) -> str:
         case events.Noted() | events.Failed():
             return event.text
     return events.to_line(event)
+
+
+# -- finetune ----------------------------------------------------------------------------------------------------
+
+
+def add_finetune(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", type=Path, metavar="DATA", help="a folder or zip of labelled pictures, or a CSV file")
+    config.add_options(parser, config.FinetuneConfig)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what it brought as JSON")
+    parser.add_argument(
+        "--pending", action="store_true", help="let the new checkpoint wait to be accepted, as the page does"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from the run's last state, with the same settings")
+    add_places(parser)
+    add_device(parser)
+
+
+def finetune(arguments: argparse.Namespace) -> int:
+    settings: config.FinetuneConfig = config.from_options(config.FinetuneConfig, vars(arguments))
+    name = card.check_name(settings.name)
+    weights, folder = arguments.weights or card.shipped_weights(), arguments.runs / name
+    waits = (folder / card.PENDING).is_file() or not (folder / card.CARD).exists()
+    ours = arguments.pending or arguments.resume
+    if (weights / name).exists() or (folder.exists() and not (ours and waits)):
+        raise UsageError(f"The name '{name}' is taken. Choose another with --name.")
+    if not arguments.data.exists():
+        raise UsageError(f"'{arguments.data}' is not there. Expected a folder, a zip or a CSV file; check the path.")
+    parent = card.find_checkpoint(settings.start or None, weights, arguments.runs)
+    card.write_text(folder / card.PENDING, "")
+    if not arguments.pending:  # the page clears it before it starts the job, and may have asked to stop since
+        (folder / "stop").unlink(missing_ok=True)
+    try:
+        code = _finetune(settings, folder, parent, arguments)
+    except BaseException:
+        if not ours and not (folder / "state.pt").exists():
+            shutil.rmtree(folder, ignore_errors=True)  # nothing was learned: the name is free again
+        raise
+    outcome = folder / "outcome.json"
+    if code == 0 and outcome.is_file():
+        if arguments.json:
+            found = json.loads(outcome.read_text(encoding="utf-8"))
+            kept = ("metric", "before", "after", "difference")
+            tasks = {task: {one: figures[one] for one in kept} for task, figures in found["tasks"].items()}
+            plain = {"checkpoint": name, "seconds": found["seconds"], "tasks": tasks, "changed": found["changed"]}
+            card.write_text(arguments.json, json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        if not arguments.pending:
+            card.accept(folder)
+    return code
+
+
+def _finetune(settings: config.FinetuneConfig, folder: Path, parent: Path, arguments: argparse.Namespace) -> int:
+    data: Path = arguments.data
+    if data.suffix.casefold() == ".csv" and data.is_file():
+        settings = dataclasses.replace(settings, layout="csv", data=str(data.parent), labels=data.name)
+    elif data.is_file():
+        from mtl_model import archives
+
+        if not (folder / "data").is_dir():
+            archives.unpack(data, folder / "data")
+        settings = dataclasses.replace(settings, data=str(folder / "data"))
+    else:
+        settings = dataclasses.replace(settings, data=str(data))
+    from mtl_model import finetuning, predictor
+
+    use_threads(arguments)
+    device = predictor.choose_device(arguments.device)
+    stream = finetuning.finetune(settings, folder, parent, device=device, resume=arguments.resume, progress=Progress())
+    return _drain(stream, folder, None)
 
 
 # -- evaluate, models, ui ----------------------------------------------------------------------------------------
@@ -346,6 +415,59 @@ def evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def add_calibrate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="name of the checkpoint")
+    parser.add_argument(
+        "--source",
+        required=True,
+        action="append",
+        metavar="KIND:DIR",
+        help="a data set whose val split to fit on; may be given several times",
+    )
+    parser.add_argument(
+        "--flip-averaging",
+        choices=("on", "off"),
+        default=None,
+        help="whether each face is also asked for mirrored; as it was if not given",
+    )
+    parser.add_argument(
+        "--about",
+        type=Path,
+        metavar="FILE",
+        help='JSON with the sentences of the card: {"summary": "", "limits": [], "terms": ""}',
+    )
+    add_places(parser)
+    add_device(parser)
+
+
+def calibrate(arguments: argparse.Namespace) -> int:
+    folder = card.find_checkpoint(arguments.checkpoint, arguments.weights or card.shipped_weights(), arguments.runs)
+    said = _read_about(arguments.about) if arguments.about else {}
+    from mtl_model import checkpoint, predictor, recalibration
+
+    use_threads(arguments)
+    device = predictor.choose_device(arguments.device)
+    network, loaded = checkpoint.load(folder, device)
+    if arguments.flip_averaging:
+        loaded = dataclasses.replace(loaded, flip_averaging=arguments.flip_averaging == "on")
+    fitted = recalibration.recalibrate(network, loaded, arguments.source, device=device, progress=Progress())
+    card.write_card(folder, dataclasses.replace(fitted, **said))
+    for name, one in fitted.calibration.items():
+        print(f"{name}: temperature {one.temperature}, unsure beyond {one.threshold}, margin {one.margin}")
+    return 0
+
+
+def _read_about(file: Path) -> dict[str, Any]:
+    try:
+        plain = json.loads(file.read_text(encoding="utf-8"))
+        said = {"summary": str(plain["summary"]), "limits": tuple(str(one) for one in plain["limits"])}
+        return said | ({"terms": str(plain["terms"])} if "terms" in plain else {})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"'{file}' cannot be read ({error}). Expected JSON with summary and limits; correct it."
+        ) from None
+
+
 def note_reading(file: Path, checkpoint: str, record: dict[str, Any]) -> None:
     """A line for each reading of a test split: val chooses, test is read, and how often it was is written down."""
     import datetime
@@ -373,17 +495,23 @@ def add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="KIND:DIR", help="a data set; of a bare DIR the layout is recognised")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
     parser.add_argument("--charts", type=Path, metavar="DIR", help="write the pictures by class as PNG, a chart a task")
+    parser.add_argument("--task", default="", help="name of the task whose classes bare folders are")
+    parser.add_argument("--changes", type=Path, metavar="FILE", help="JSON with pictures left out and labels put right")
+    parser.add_argument(
+        "--cache", type=Path, metavar="DIR", help="where found faces are kept, if not in the usual place"
+    )
     parser.add_argument("--no-faces", action="store_true", help="do not look for faces, which takes most of the time")
 
 
 def check(arguments: argparse.Namespace) -> int:
-    from mtl_model import cache, layouts
+    from mtl_model import cache, changes, layouts
     from mtl_model.check import check as look_at
 
-    options = layouts.options_for(arguments.source, {"columns": arguments.columns, "attributes": arguments.attributes})
-    report = look_at(
-        layouts.read(arguments.source, options), Progress(), look=None if arguments.no_faces else cache.faces_of
-    )
+    given = {name: getattr(arguments, name) for name in ("columns", "attributes", "task")}
+    source = layouts.read(arguments.source, layouts.options_for(arguments.source, given))
+    if arguments.changes:
+        source = changes.apply(source, changes.read_changes(arguments.changes))
+    report = look_at(source, Progress(), look=None if arguments.no_faces else cache.faces_of, root=arguments.cache)
     if arguments.json:
         card.write_text(
             arguments.json, json.dumps(report.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -448,7 +576,9 @@ def ui(arguments: argparse.Namespace) -> int:
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
     "predict": ("age, gender and smile of every face in pictures", add_predict, predict),
     "train": ("teach a network from data sets, each with the labels it has", add_train, train),
+    "finetune": ("teach a checkpoint from a folder of one's own labelled pictures", add_finetune, finetune),
     "evaluate": ("measure a checkpoint on a data set", add_evaluate, evaluate),
+    "calibrate": ("fit a checkpoint's calibration on the val splits of data sets", add_calibrate, calibrate),
     "check": ("say what is wrong with a data set before it is learned from", add_check, check),
     "models": ("list the checkpoints", add_models, models),
     "ui": ("serve the page", add_ui, ui),
@@ -456,6 +586,9 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
 
 
 def main(words: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if words is None else words)
+    if words[:1] == ["--job"]:  # how jobs.py starts this program for the page
+        return jobs.attend(Path(words[1]), lambda: main(words[2:]))
     parser = argparse.ArgumentParser(prog="mtl_model", description="Apparent age, gender and smile of faces.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -11,8 +11,8 @@ from typing import Any, get_args, get_type_hints
 from mtl_model.errors import UsageError, unknown
 
 
-def _option(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"help": text, "choices": choices})
+def _option(default: Any, text: str, choices: tuple[str, ...] = (), flag: str = "") -> Any:
+    return field(default=default, metadata={"help": text, "choices": choices, "flag": flag})
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,9 @@ class TrainConfig:
     start: str = _option("", "checkpoint whose weights to start from, by name; fresh weights if not given")
     tasks: str = _option("", "tasks to learn, such as age,smile; all that the sources label if not given")
     mix: str = _option("", "share of each batch by source, such as utkface=0.7,genki4k=0.3; by size if not given")
+    balance: float = _option(
+        0.0, "how far each source's rarer labels are drawn more often: 0 as they come, 1 until all are as often"
+    )
     mode: str = _option(
         "joint", "one step on all tasks' summed losses, or one task's batch at a time", ("joint", "alternate")
     )
@@ -42,6 +45,10 @@ class TrainConfig:
     clip: float = _option(5.0, "largest norm of the gradient; 0 switches clipping off")
     ema: float = _option(0.999, "decay of the moving average of the weights that is evaluated and kept; 0 is off")
     augmentation: float = _option(1.0, "strength of the augmentation, 0 (off) to 1")
+    sizes: str = _option(
+        "",
+        "sides in px of the crops in equal parts of the run, such as 80,96,112; as the network takes them if not given",
+    )
     task_weights: str = _option("", "weight of each task's loss, such as age=1,smile=2; 1 if not named")
     weighting: str = _option(
         "fixed", "task weights as given, or learned from each task's uncertainty", ("fixed", "learned")
@@ -53,6 +60,13 @@ class TrainConfig:
     fraction: float = _option(1.0, "share of the training pictures to use, for trials")
     precision: str = _option("float32", "arithmetic of the forward and backward pass", ("float32", "bf16"))
     seed: int = _option(0, "seed of the weights, the order, the augmentation and the dropout")
+
+    def size_px(self, epoch: int) -> int:
+        """Side of the crops in an epoch; 0 leaves them as the network takes them.
+
+        Source: small pictures first is Tan and Le, "EfficientNetV2" (2021), section 4.3."""
+        sides = [int(one) for one in self.sizes.split(",") if one]
+        return sides[min(len(sides) - 1, epoch * len(sides) // self.epochs)] if sides else 0
 
     @property
     def layout_options(self) -> dict[str, str]:
@@ -69,11 +83,52 @@ class TrainConfig:
             (self.learning_rate > 0, "learning-rate", self.learning_rate, "a number above 0"),
             (0 <= self.ema < 1, "ema", self.ema, "0 or a number below 1"),
             (0 <= self.augmentation <= 1, "augmentation", self.augmentation, "a number from 0 to 1"),
+            (0 <= self.balance <= 1, "balance", self.balance, "a number from 0 to 1"),
             (0 < self.fraction <= 1, "fraction", self.fraction, "a number above 0 and at most 1"),
         )
+        sides = [one.strip() for one in self.sizes.split(",") if one.strip()]
+        plain = all(one.isdigit() and 32 <= int(one) <= 512 for one in sides)
+        checks += ((plain, "sizes", self.sizes, "whole numbers from 32 to 512 between commas, such as 80,96,112"),)
         for holds, name, seen, expected in checks:
             if not holds:
                 raise UsageError(f"--{name} is {seen}. Expected {expected}; give another value.")
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Everything that decides a fine-tuning's result, but the parent and the pictures themselves."""
+
+    name: str = _option("", "name of the new checkpoint, a folder in --runs")
+    start: str = _option("", "checkpoint to start from; the default one if not given", flag="from")
+    how: str = _option(
+        "branch",
+        "what learns: the branch alone (the other tasks stay exactly as they are), also the last block, or all",
+        ("branch", "last", "all"),
+    )
+    task: str = _option("", "name of the task whose classes bare folders are")
+    layout: str = _option("", "how the pictures are laid out, by name; recognised if not given")
+    tasks: str = _option(
+        "", "tasks to learn, such as smile,glasses; all that the pictures are labelled for if not given"
+    )
+    epochs: int = _option(0, "passes over the pictures; 0 stands for what suits --how")
+    learning_rate: float = _option(0.0, "peak learning rate; 0 stands for what suits --how")
+    changes: str = _option("", "JSON with pictures left out and labels put right, as the page writes it")
+    seed: int = _option(0, "seed of the parts, the order, the augmentation and the dropout")
+    data: str = ""
+    """Folder of the pictures; no option of its own, and neither is the next: the name of the CSV file in it that counts."""
+    labels: str = ""
+
+    def __post_init__(self) -> None:
+        if self.how not in RANGES_OF_LEARNING:
+            raise UsageError(unknown("how", self.how, RANGES_OF_LEARNING))
+        if self.epochs < 0 or not 0 <= self.learning_rate < 1:
+            raise UsageError(
+                f"--epochs is {self.epochs} and --learning-rate {self.learning_rate}. Expected 0 or more, and a number from 0 to "
+                "below 1; give others."
+            )
+
+
+RANGES_OF_LEARNING = ("branch", "last", "all")
 
 
 def shares(text: str, what: str, known: list[str] | tuple[str, ...]) -> dict[str, float]:
@@ -98,16 +153,19 @@ def add_options(parser: argparse.ArgumentParser, record: type) -> None:
     """One --option a field of a config dataclass: default, help text and choices come from the field."""
     hints = get_type_hints(record)
     for one in dataclasses.fields(record):
-        flag, kind = "--" + one.name.replace("_", "-"), hints[one.name]
+        if "help" not in one.metadata:
+            continue
+        flag, kind = "--" + (one.metadata.get("flag") or one.name.replace("_", "-")), hints[one.name]
         text = one.metadata["help"] + ("" if one.default in ("", (), False) else " (default: %(default)s)")
         if kind is bool:
-            parser.add_argument(flag, action="store_true", help=text)
+            parser.add_argument(flag, dest=one.name, action="store_true", help=text)
         elif get_args(kind):
-            parser.add_argument(flag, action="append", default=None, help=text, metavar=one.name.upper())
+            parser.add_argument(flag, dest=one.name, action="append", default=None, help=text, metavar=one.name.upper())
         else:
             choices = one.metadata.get("choices") or None
             parser.add_argument(
                 flag,
+                dest=one.name,
                 type=kind,
                 default=one.default,
                 choices=choices,

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from mtl_model import cache, layouts
 from mtl_model.batches import Labelled
 from mtl_model.card import Card
-from mtl_model.crops import to_tensor
 from mtl_model.errors import DataError, unknown
-from mtl_model.outputs import band_of, distributions, expected_years, logits, year_interval
+from mtl_model.outputs import band_of, distributions, expected_years, year_interval
 from mtl_model.records import Sample
 from mtl_model.tasks import Task
 
@@ -198,7 +197,7 @@ def _exact_ages(data: Labelled) -> np.ndarray:
 
 def groups_of(data: Labelled) -> dict[str, dict[str, np.ndarray]]:
     """{attribute: {level: rows}}: what the source knows of its faces, the tasks whose classes serve as groups, the
-    bands of age, and whether a face was found."""
+    bands of age, these two crossed, and whether a face was found."""
     groups: dict[str, dict[str, np.ndarray]] = {}
     names = sorted({name for sample in data.samples for name in sample.attributes if name in ("race",)})
     for name in names:
@@ -210,6 +209,13 @@ def groups_of(data: Labelled) -> dict[str, dict[str, np.ndarray]]:
             groups[task.name] = _levels(["" if one is None else band_of(task, float(one)) for one in firsts])
         elif task.groups:
             groups[task.name] = _levels(["" if one is None else str(one) for one in labels])
+    for years in (task.name for task in data.tasks if task.kind == "years" and task.name in groups):
+        for other in (task.name for task in data.tasks if task.groups and task.name in groups):
+            groups[f"{years} x {other}"] = {
+                f"{band}, {word}": np.intersect1d(mine, theirs)
+                for band, mine in groups[years].items()
+                for word, theirs in groups[other].items()
+            }
     groups["face"] = {"found": np.flatnonzero(data.faces > 0)}
     return {name: levels for name, levels in groups.items() if levels}
 
@@ -226,8 +232,7 @@ def network_outputs(network: nn.Module, data: Labelled, card: Card, device: str 
     parts: list[dict[str, Tensor]] = []
     for start in range(0, len(data), BATCH):
         rows = np.arange(start, min(start + BATCH, len(data)))
-        images = to_tensor(data.images(rows), card.crop).to(device)
-        parts.append({task: one.cpu() for task, one in logits(network, images, card.flip_averaging).items()})
+        parts.append(data.logits(network, rows, card, device))
     return {task.name: torch.cat([part[task.name] for part in parts]) for task in card.tasks}
 
 

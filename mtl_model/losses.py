@@ -55,4 +55,11 @@ def soft_years(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
     return masked_mean(torch.where(low[:, 0] == high[:, 0], exact, ranged), known)
 
 
+def distillation(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """The divergence of the output from a parent's answers, so that what is not taught stays. target: float (B, width),
+    probabilities. Source: Li and Hoiem, "Learning without Forgetting", 2016, section 3, at temperature 1."""
+    log_probability = functional.log_softmax(output.float(), dim=1)
+    return masked_mean(functional.kl_div(log_probability, target, reduction="none").sum(1), known)
+
+
 LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "soft_years": soft_years}

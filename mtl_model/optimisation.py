@@ -28,10 +28,14 @@ def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
 def freeze(network: nn.Module, text: str) -> list[nn.Module]:
     """Stop parts of a network from learning. Returns them: their batch norm has to be kept in evaluation mode too.
 
-    text: names of modules, such as "trunk" or "trunk.blocks.0,branches.age". Raises UsageError for an unknown one."""
+    text: names of modules, such as "trunk" or "trunk.blocks.0,branches.age"; "norms" stands for the running figures of
+    every batch norm, whose weights still learn. Raises UsageError for an unknown one."""
     modules = dict(network.named_modules())
     frozen = []
     for name in filter(None, (one.strip() for one in text.split(","))):
+        if name == "norms":
+            frozen += [one for one in modules.values() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+            continue
         if name not in modules:
             raise UsageError(unknown("part of the network", name, (one for one in modules if one)))
         frozen.append(modules[name].requires_grad_(False))

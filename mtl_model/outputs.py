@@ -111,14 +111,17 @@ def expected_years(probabilities: np.ndarray) -> np.ndarray:
 
 
 def year_interval(probabilities: np.ndarray, margin: float = 0.0) -> np.ndarray:
-    """float (N, 2), the INTERVAL percentiles of distributions (N, width), widened by margin years on each side and
-    clipped to the years there are. The probability of a year is spread evenly over half a year on each side of it."""
+    """float (N, 2), the INTERVAL percentiles of distributions (N, width), widened by margin years on each side
+    (narrowed by a negative one, but never past the mean) and clipped to the years there are. The probability of a year is
+    spread evenly over half a year on each side of it."""
     width = probabilities.shape[1]
     edges = np.arange(width + 1) - 0.5
     result = np.empty((len(probabilities), 2))
     for row, one in zip(result, probabilities, strict=True):
         row[:] = np.interp(INTERVAL, np.concatenate([[0.0], np.cumsum(one)]), edges)
-    return np.clip(result + (-margin, margin), 0, width - 1)
+    mean = expected_years(probabilities)
+    result = np.stack([np.minimum(result[:, 0] - margin, mean), np.maximum(result[:, 1] + margin, mean)], 1)
+    return np.clip(result, 0, width - 1)
 
 
 def widths(tasks: Sequence[Task]) -> dict[str, int]:

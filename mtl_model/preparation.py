@@ -28,6 +28,8 @@ class Data:
     val: Labelled
     card: Card
     notes: list[str]
+    command: str = ""
+    """The command that repeats the run, where it is not `train`."""
 
 
 def prepare(config: TrainConfig, progress: cache.Progress = cache.silent) -> Data:

@@ -30,7 +30,7 @@ from mtl_model.config import TrainConfig, shares
 from mtl_model.errors import CheckpointError, DataError, RunError, UsageError, unknown
 from mtl_model.evaluation import network_outputs
 from mtl_model.events import Evaluated, Event, Failed, Finished, Noted, Saved, Started, Step, Stopped
-from mtl_model.losses import LOSSES
+from mtl_model.losses import LOSSES, distillation
 from mtl_model.optimisation import freeze, learning_rate, make_optimiser, seed_of, take_weights
 from mtl_model.outputs import distributions
 from mtl_model.preparation import Data, prepare
@@ -73,8 +73,15 @@ class Run:
     """A training in progress: network, moving average, optimiser, and how far they are."""
 
     def __init__(
-        self, config: TrainConfig, folder: Path, data: Data, accelerator: accelerate.Accelerator, start: Path | None
+        self,
+        config: TrainConfig,
+        folder: Path,
+        data: Data,
+        accelerator: accelerate.Accelerator,
+        start: Path | None,
+        network: nn.Module | None = None,
     ) -> None:
+        """network: one that has the weights of `start` already; built and given them if there is none."""
         self.config, self.folder, self.data, self.accelerator = config, folder, data, accelerator
         tasks = data.card.tasks
         names = [task.name for task in tasks]
@@ -91,16 +98,17 @@ class Run:
             seed=config.seed,
             augmentation=config.augmentation,
             mix=shares(config.mix, "source", kinds),
+            balance=config.balance,
             alternate=config.mode == "alternate",
             rank=accelerator.process_index,
             processes=accelerator.num_processes,
         )
-        torch.manual_seed(config.seed)
-        network = checkpoint.build_network(data.card)
-        self.parent = ""
-        if start:
-            self.parent = start.name
-            take_weights(network, start)
+        self.parent = start.name if start else ""
+        if network is None:
+            torch.manual_seed(config.seed)
+            network = checkpoint.build_network(data.card)
+            if start:
+                take_weights(network, start)
         self.frozen = freeze(network, config.freeze)
         network = network.to(accelerator.device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth quicker on a CPU
@@ -138,7 +146,7 @@ class Run:
         for epoch in range(self.step // self.batches.steps, self.config.epochs):
             plans = self.batches.plans(epoch)
             for plan in plans[self.step - epoch * self.batches.steps :]:
-                fault, losses = self._take_step(self.batches.load(plan, epoch))
+                fault, losses = self._take_step(self.batches.load(plan, epoch, self.config.size_px(epoch)))
                 if fault:
                     yield Failed(fault)
                     return
@@ -171,11 +179,13 @@ class Run:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            outputs = self.network(batch.images.to(device, memory_format=torch.channels_last))
+            layout = torch.channels_last if batch.images.ndim == 4 else torch.preserve_format
+            outputs = self.network(batch.images.to(device, memory_format=layout))
         parts = []
         for task in self.data.card.tasks:
             known = batch.known[task.name].to(device)
-            loss = LOSSES[task.loss](outputs[task.name], batch.targets[task.name].to(device), known)
+            loss_of = distillation if task.name in self.data.train.distilled else LOSSES[task.loss]
+            loss = loss_of(outputs[task.name], batch.targets[task.name].to(device), known)
             # The mean over the labelled samples of all processes; the processes' gradients are then averaged.
             parts.append(loss * (known.sum() * processes / max(1, batch.labelled[task.name])))
         weights = self._weights(device)
@@ -291,9 +301,10 @@ class Run:
 
     def _save_checkpoint(self, epoch: int, found: Mapping[str, Mapping[str, float]]) -> None:
         outputs = network_outputs(self.evaluated, self.data.val, self.data.card, str(self.accelerator.device))
-        calibration = fit(self.data.card.tasks, outputs, self.data.val.targets, self.data.val.known)
+        fitted = fit(self.data.card.tasks, outputs, self.data.val.targets, self.data.val.known)
+        calibration = {**self.data.card.calibration, **fitted}
         training = {
-            "command": command_of(self.config),
+            "command": self.data.command or command_of(self.config),
             "data": self.data.train.counts(),
             "val": self.data.val.counts(),
             "notes": self.data.notes,

@@ -110,3 +110,25 @@ def test_what_cannot_be_batched_gets_a_sentence(arguments: dict, says: str) -> N
 def test_fewer_pictures_than_a_batch_make_one_smaller_batch() -> None:
     batches = Batches(labelled(5, 2), CROP, size=16, seed=0)
     assert [len(plan.rows) for plan in batches.plans(0)] == [7]
+
+
+@pytest.mark.parametrize(("balance", "share"), [(0.0, 0.1), (1.0, 0.5)])
+@pytest.mark.parametrize("mix", [{}, {"smiles": 1.0}])
+def test_rare_labels_are_drawn_as_often_as_balance_says(balance: float, share: float, mix: dict) -> None:
+    labels = ["smiling" if row < 20 else "not smiling" for row in range(200)]
+    samples = [Sample(str(row), {"smile": label}, source="smiles") for row, label in enumerate(labels)]
+    crops = Crops(np.zeros((200, 16, 16, 3), np.uint8), np.ones(200, np.int16))
+    data = Labelled([(samples, crops, np.arange(200))], (TASKS["smile"],))
+    batches = Batches(data, CROP, size=20, seed=0, balance=balance, mix=mix)
+    rows = np.concatenate([plan.rows for epoch in range(10) for plan in batches.plans(epoch)])
+    assert (rows < 20).mean() == pytest.approx(share, abs=0.03)
+    assert set(rows.tolist()) == set(range(200))
+    assert [plan.rows.tolist() for plan in batches.plans(3)] == [plan.rows.tolist() for plan in batches.plans(3)]
+
+
+def test_batches_shrink_to_the_size_asked_for() -> None:
+    batches = Batches(labelled(), CROP, size=16, seed=0, augmentation=1.0)
+    plan = batches.plans(0)[0]
+    assert batches.load(plan, 0, 8).images.shape == (16, 1, 8, 8)
+    small, whole = batches.load(plan, 0, 8).images, batches.load(plan, 0).images
+    assert torch.allclose(small.mean((1, 2, 3)), whole.mean((1, 2, 3)), atol=0.05)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mtl_model.calibration import CLASS_THRESHOLD, fit, fit_temperature
-from mtl_model.card import TaskCalibration
+from mtl_model.calibration import conformal_margin, fit, fit_temperature
 from mtl_model.outputs import year_interval
 from mtl_model.tasks import TASKS
 
@@ -43,7 +42,27 @@ def test_one_face_in_six_is_unsure_of_its_age() -> None:
         {"age": torch.ones(600, dtype=torch.bool), "smile": torch.zeros(600, dtype=torch.bool)},
     )
     age = found["age"]
-    intervals = year_interval(torch.softmax(logits / age.temperature, 1).numpy())
+    intervals = year_interval(torch.softmax(logits / age.temperature, 1).numpy(), age.margin)
     unsure = (intervals[:, 1] - intervals[:, 0] > age.threshold).mean()
     assert unsure == pytest.approx(1 / 6, abs=0.02)
-    assert found["smile"] == TaskCalibration(1.0, CLASS_THRESHOLD)  # nothing to fit it on
+    assert "smile" not in found  # nothing to fit it on
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 3.0])
+def test_the_margin_makes_the_interval_cover_four_ages_in_five_of_faces_not_fitted_on(scale: float) -> None:
+    random = np.random.default_rng(2)
+    centre = random.uniform(20, 70, 4000)
+    truth = centre + random.normal(0, 5, 4000)
+    intervals = np.stack([centre - 6.4 * scale, centre + 6.4 * scale], 1)
+    labels = np.stack([truth, truth], 1)
+    margin = conformal_margin(intervals[:2000], labels[:2000])
+    covered = (truth >= intervals[:, 0] - margin) & (truth <= intervals[:, 1] + margin)
+    assert covered[2000:].mean() == pytest.approx(0.8, abs=0.03)
+    assert scale == 1.0 or (margin > 0) == (scale < 1)
+
+
+def test_ranges_and_few_ages_give_no_margin() -> None:
+    intervals, exact = np.tile([20.0, 30.0], (200, 1)), np.full((200, 2), 50.0)
+    assert conformal_margin(intervals, exact + [0, 9]) == 0
+    assert conformal_margin(intervals[:99], exact[:99]) == 0
+    assert conformal_margin(intervals, exact) == 20

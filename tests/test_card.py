@@ -101,6 +101,7 @@ def changed(**fields: object) -> str:
         (changed(detection=7), "not whole"),
         (changed(calibration={"age": {"heat": 1}}), "not whole"),
         (changed(metrics=5), "not whole"),
+        (changed(errors={"age": [{"group": {}, "error": "x", "n": 1}]}), "not whole"),
     ],
 )
 def test_a_card_that_is_not_whole_gets_a_sentence(tmp_path: Path, text: str | None, sentence: str):

@@ -126,7 +126,9 @@ def test_groups_are_measured_apart() -> None:
     groups = groups_of(data)
     assert {name: sorted(levels) for name, levels in groups.items()} == {
         "race": ["Asian", "White"], "age": ["1-13", "24-39"], "gender": ["female", "male"], "face": ["found"],
+        "age x gender": ["1-13, female", "1-13, male", "24-39, female", "24-39, male"],
     }  # fmt: skip
+    assert groups["age x gender"]["1-13, male"].tolist() == list(range(31, 60, 2))
     logits = {
         "age": torch.from_numpy(np.log(years(*[30] * count) + 1e-9)),
         "gender": torch.tensor([[5.0, 0.0]] * count),

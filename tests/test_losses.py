@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from mtl_model.losses import LOSSES, cross_entropy, masked_mean, soft_years
+from mtl_model.losses import LOSSES, cross_entropy, distillation, masked_mean, soft_years
 
 
 def test_the_mean_is_over_the_labelled_samples_alone() -> None:
@@ -58,3 +58,12 @@ def test_ages_past_the_last_year_train_as_the_last() -> None:
     known = torch.ones(1, dtype=torch.bool)
     old, last = (soft_years(peak(99), torch.tensor([[age, age]]), known) for age in (116.0, 100.0))
     assert old.item() == last.item()
+
+
+def test_distillation_is_nothing_for_the_parents_own_answers_and_pulls_towards_them() -> None:
+    output = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    known = torch.tensor([True, True, False, True])
+    own = torch.softmax(output.detach(), 1)
+    assert distillation(output, own, known).item() == pytest.approx(0, abs=1e-6)
+    distillation(output, own.flip(1), known).backward()
+    assert output.grad is not None and bool((output.grad[2] == 0).all()) and bool((output.grad[0] != 0).any())

@@ -42,7 +42,7 @@ class Trunk(nn.Module):
 
 def build(card: Card) -> MultiTaskNet:
     branches = {name: nn.Linear(32, width) for name, width in widths(card.tasks).items()}
-    return MultiTaskNet(Trunk(), branches, dict.fromkeys(branches, "final"))
+    return MultiTaskNet(Trunk(), branches, dict.fromkeys(branches, "final"), {"final": 32})
 
 
 def made_up(count: int) -> Labelled:

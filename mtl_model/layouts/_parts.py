@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -112,7 +113,8 @@ def hash_split(key: str) -> str:
 
 
 def _normal(name: str) -> str:
-    return os.path.normpath(name.strip().replace("\\", "/")).replace(os.sep, "/")
+    """A name as names are compared: slashes, and accents composed, which some systems write apart."""
+    return unicodedata.normalize("NFC", os.path.normpath(name.strip().replace("\\", "/")).replace(os.sep, "/"))
 
 
 class Pictures:
@@ -129,16 +131,16 @@ class Pictures:
             inside = os.path.relpath(where, folder).replace(os.sep, "/")
             prefix = "" if inside == "." else f"{inside}/"
             self.names += [prefix + one for one in sorted(files) if _is_picture_name(one)]
-        self._exact = frozenset(self.names)
+        self._exact = {_normal(name): name for name in self.names}
         self._by_stem: dict[str, list[str]] = {}
         for name in self.names:
-            self._by_stem.setdefault(stem(name), []).append(name)
+            self._by_stem.setdefault(stem(_normal(name)), []).append(name)
 
     def find(self, name: str) -> str | None:
         """The picture of that name, or the only one that differs in its picture suffix alone."""
         wanted = _normal(name)
         if wanted in self._exact:
-            return wanted
+            return self._exact[wanted]
         candidates = self._by_stem.get(stem(wanted), [])
         return candidates[0] if len(candidates) == 1 else None
 

@@ -13,6 +13,11 @@ class NetworkModule(Protocol):
     INPUT: Mapping[str, Any]
     """The crop it is made for, as keywords of card.CropSettings."""
 
+    LATE: str
+    """The stage from which a branch leaves that is added to a trained trunk: one that still knows of everything in a face."""
+    LAST_BLOCK: int
+    """Index in trunk.blocks from which its last block begins; what is before can be left as it is in fine-tuning."""
+
     def build(self, widths: Mapping[str, int], **options: Any) -> nn.Module:
         """A network from images float32 (B, C, S, S) to {task: logits (B, widths[task])}, as a MultiTaskNet."""
         ...

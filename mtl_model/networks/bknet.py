@@ -12,14 +12,17 @@ from typing import Any
 from torch import Tensor, nn
 
 from mtl_model.errors import UsageError
-from mtl_model.networks._parts import MultiTaskNet
+from mtl_model.networks._parts import SIDE, MultiTaskNet, late_branch, places
 
 INPUT: dict[str, Any] = {"size_px": 48, "grey": True, "margin": 0.0, "mean": (0.5,), "std": (0.25,)}
+LATE = "places"
+PLACES = 20  # the end of the third block
+LAST_BLOCK = 21  # three blocks of two convolutions and their pooling come before
 BLOCKS = ((32, 2), (64, 2), (128, 2), (256, 3))  # channels, convolutions
 
 
 class Trunk(nn.Module):
-    """Images (B, channels, S, S) -> {"final": features (B, 256 x (S / 16)^2)}."""
+    """Images (B, channels, S, S) -> {"final": features (B, 256 x (S / 16)^2), "places": of the third block (B, 1152)}."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -33,7 +36,8 @@ class Trunk(nn.Module):
         self.blocks = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        return {"final": self.blocks(images).flatten(1)}
+        middle = self.blocks[: PLACES + 1](images)
+        return {"final": self.blocks[PLACES + 1 :](middle).flatten(1), LATE: places(middle)}
 
 
 def branch(features: int, width: int, hidden: int, dropout: float) -> nn.Sequential:
@@ -49,14 +53,25 @@ def branch(features: int, width: int, hidden: int, dropout: float) -> nn.Sequent
 
 
 def build(
-    widths: Mapping[str, int], channels: int = 1, size_px: int = 48, hidden: int = 256, dropout: float = 0.5
+    widths: Mapping[str, int],
+    channels: int = 1,
+    size_px: int = 48,
+    hidden: int = 256,
+    dropout: float = 0.5,
+    leaves: Mapping[str, str] | None = None,
 ) -> MultiTaskNet:
-    """channels: 1 for grey crops, 3 for colour. size_px: side of the crops, a multiple of 16."""
+    """channels: 1 for grey crops, 3 for colour. size_px: side of the crops, a multiple of 16. leaves: {task: stage} for tasks
+    that do not leave from the final one."""
     if size_px % 16 or size_px < 16:
         raise UsageError(f"BKNet halves its input four times and cannot take {size_px} px. Give a multiple of 16.")
     features = BLOCKS[-1][0] * (size_px // 16) ** 2
-    branches = {task: branch(features, width, hidden, dropout) for task, width in widths.items()}
+    stages = {"final": features, LATE: BLOCKS[2][0] * SIDE**2}
+    leaves = {**dict.fromkeys(widths, "final"), **(leaves or {})}
+    branches = {
+        task: late_branch(stages[LATE], width) if leaves[task] == LATE else branch(features, width, hidden, dropout)
+        for task, width in widths.items()
+    }
     for module in (trunk := Trunk(channels)).modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return MultiTaskNet(trunk, branches, dict.fromkeys(widths, "final"))
+    return MultiTaskNet(trunk, branches, leaves, stages)

@@ -14,10 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mtl_model.networks._parts import MultiTaskNet
+from mtl_model.networks._parts import SIDE, MultiTaskNet, late_branch, places
 
 INPUT: dict[str, Any] = {"size_px": 112, "grey": False, "margin": 0.0, "mean": (0.498,) * 3, "std": (0.502,) * 3}
 FEATURES = 1280
+LATE = "places"
+PLACES = {10: 80, 13: 112}  # channels of the blocks that know where a feature is
+LAST_BLOCK = 18  # the last inverted bottleneck, then the layer that widens to the features
 # repeats, kernel, stride of the first, expansion, channels
 STAGES = (
     (1, 3, 1, 1, 16),
@@ -70,7 +73,7 @@ class Block(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Images (B, channels, S, S) -> {"final": features (B, 1280)}."""
+    """Images (B, channels, S, S) -> {"final": features (B, 1280), "places": those of two middle blocks (B, 1728)}."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -83,10 +86,29 @@ class Trunk(nn.Module):
         self.blocks = nn.Sequential(*blocks, *layer(width, FEATURES, 1))
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        return {"final": self.blocks(images).mean((2, 3))}
+        seen = []
+        for index, block in enumerate(self.blocks):
+            images = block(images)
+            if index in PLACES:
+                seen.append(places(images))
+        return {"final": images.mean((2, 3)), LATE: torch.cat(seen, 1)}
 
 
-def build(widths: Mapping[str, int], channels: int = 3, size_px: int = 112, dropout: float = 0.2) -> MultiTaskNet:
-    """channels: 3 for colour, 1 for grey crops. size_px: side of the crops; any, the features are pooled."""
-    branches = {task: nn.Sequential(nn.Dropout(dropout), nn.Linear(FEATURES, width)) for task, width in widths.items()}
-    return MultiTaskNet(Trunk(channels), branches, dict.fromkeys(widths, "final"))
+def build(
+    widths: Mapping[str, int],
+    channels: int = 3,
+    size_px: int = 112,
+    dropout: float = 0.2,
+    leaves: Mapping[str, str] | None = None,
+) -> MultiTaskNet:
+    """channels: 3 for colour, 1 for grey crops. size_px: side of the crops; any, the features are pooled. leaves: {task: stage}
+    for tasks that do not leave from the final one."""
+    stages = {"final": FEATURES, LATE: sum(PLACES.values()) * SIDE**2}
+    leaves = {**dict.fromkeys(widths, "final"), **(leaves or {})}
+    branches = {
+        task: late_branch(stages[LATE], width)
+        if leaves[task] == LATE
+        else nn.Sequential(nn.Dropout(dropout), nn.Linear(FEATURES, width))
+        for task, width in widths.items()
+    }
+    return MultiTaskNet(Trunk(channels), branches, leaves, stages)

@@ -11,13 +11,19 @@ from mtl_model.ui.options import UiOptions, add_arguments, from_args
 
 
 def launch(options: UiOptions) -> int:
-    """Serve the page until it is told to end. Returns the exit code.
+    """Serve the page until it is told to end, or do what --add-user asks. Returns the exit code.
 
-    Raises: UsageError for a taken port, CheckpointError for a checkpoint that cannot be loaded.
+    Raises: UsageError for a taken port or a file of names, CheckpointError for a checkpoint that cannot be loaded.
     """
     from mtl_model.card import find_checkpoint, read_card
-    from mtl_model.ui import environment
+    from mtl_model.ui import environment, passwords
 
+    if options.add_user is not None:
+        passwords.add_user(*options.add_user)
+        print(f"{options.add_user[0]} is in {options.add_user[1]}. Start the page with --auth {options.add_user[1]}.")
+        return 0
+    if options.auth is not None:
+        passwords.read_users(options.auth)  # said before torch is imported
     read_card(find_checkpoint(options.checkpoint, options.weights, options.runs))  # said before torch is imported
     options = environment.prepare(options)  # before gradio is imported: it reads the environment when it is
     try:

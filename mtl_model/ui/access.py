@@ -1,4 +1,4 @@
-"""Who may talk to the server: the check of Host and Origin that every request and WebSocket passes.
+"""Who may talk to the server: the check of Host, Origin and log-in that every request and WebSocket passes.
 
 Without it any web page that a person visits could use the server of their machine: by a request across origins, or by
 a name of its own that it lets point to 127.0.0.1 (DNS rebinding).
@@ -13,13 +13,16 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mtl_model.ui.options import UiOptions
+from mtl_model.ui.login import LOGIN, Login, route_path
+from mtl_model.ui.options import SPACE_VARIABLE, UiOptions
+from mtl_model.ui.passwords import read_users
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 ANY_ADDRESS = ("0.0.0.0", "::", "[::]", "")
-SPACE_VARIABLE = "SPACE_HOST"  # set by a hub that hosts the page, behind its proxy
+STARTED = "/gradio_api/startup-events"  # gradio asks its own server for it, once, before it counts as started
 CLOSED = 4403  # WebSocket close code: refused
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
@@ -35,17 +38,34 @@ CONTENT_POLICY = (
 class Access:
     """The rules, made once from the options and the environment."""
 
+    starting = False
+    """Whether gradio is still asking its own server if it is up."""
+
     def __init__(self, options: UiOptions, space_host: str | None = None) -> None:
+        """Raises UsageError where the file of --auth cannot be used."""
         spaces = (os.environ.get(SPACE_VARIABLE, "") if space_host is None else space_host).split(",")
         self._spaces = {one.strip().lower() for one in spaces if one.strip()}
         self._bound_wider = options.host in ANY_ADDRESS
         self._trust_forwarded = bool(options.root_path or self._spaces)
         named: Iterable[str] = (*options.allow_host, *(() if self._bound_wider else (options.host,)))
         self._hosts = {*LOCAL_HOSTS, *self._spaces, *(one.strip("[]").lower() for one in named)}
+        # A browser sends cookies to all ports of a host: two servers on one machine need two names.
+        cookie, path = f"mtl-session-{options.port}", options.root_path or "/"
+        self.login = Login(read_users(options.auth), cookie, path, bool(self._spaces)) if options.auth else None
 
     def user_of(self, connection: HTTPConnection) -> str | None:
         """The name of the person asking; None where nobody may. Without log-in everybody is the same person."""
-        return "anonymous"
+        return "anonymous" if self.login is None else self.login.user_of(connection)
+
+    def routes(self) -> list[Route]:
+        return [] if self.login is None else self.login.routes()
+
+    def stranger(self, scope: Scope) -> Login | None:
+        """The log-in that a request or WebSocket has to pass first; None where it may go on."""
+        if self.login is None or self.login.user_of(HTTPConnection(scope)) is not None:
+            return None
+        open_path = STARTED if self.starting else LOGIN if scope.get("method") == "POST" else None
+        return None if scope["type"] == "http" and route_path(scope) == open_path else self.login
 
     def refusal(self, scope: Scope) -> str | None:
         """Why a request or WebSocket is turned away, as a sentence; None if it may pass."""
@@ -113,10 +133,11 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             return await self._app(scope, receive, send)
-        sentence = self._access.refusal(scope)
-        if sentence is not None and scope["type"] == "websocket":
+        sentence, login = self._access.refusal(scope), self._access.stranger(scope)
+        if scope["type"] == "websocket" and (sentence is not None or login is not None):
             await receive()  # websocket.connect
-            return await send({"type": "websocket.close", "code": CLOSED, "reason": sentence[:120]})
+            reason = (sentence or "Log in first, then try again.")[:120]
+            return await send({"type": "websocket.close", "code": CLOSED, "reason": reason})
         if sentence is not None:
             return await PlainTextResponse(sentence, status_code=403)(scope, receive, send)
 
@@ -125,4 +146,5 @@ class Gate:
                 message["headers"] = [*message.get("headers", []), *self._access.headers(scope)]
             await send(message)
 
-        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+        app = self._app if login is None else login.answer(scope)
+        await app(scope, receive, send_with_headers if scope["type"] == "http" else send)

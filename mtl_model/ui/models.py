@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
-from mtl_model.card import Card, find_checkpoint, list_checkpoints, read_card
+from mtl_model.card import CARD, Card, find_checkpoint, list_checkpoints, read_card
 from mtl_model.predictor import Predictor
 from mtl_model.ui.options import UiOptions
 
@@ -23,7 +23,7 @@ class Models:
         """Raises CheckpointError if the checkpoint to begin with is not there."""
         self._weights, self._runs, self._device = options.weights, options.runs, options.device
         self._load = load or self._from_disk
-        self._loaded: OrderedDict[str, Predictor] = OrderedDict()
+        self._loaded: OrderedDict[str, tuple[int, Predictor]] = OrderedDict()  # with the time of its card
         self._lock = threading.Lock()  # held while loading too: two people wanting a checkpoint load it once
         self.default = self.folder(options.checkpoint).name
 
@@ -31,6 +31,15 @@ class Models:
         """The one to begin with first."""
         known = list(list_checkpoints(self._weights, self._runs))
         return sorted(known, key=lambda name: (name != self.default, name))
+
+    def refresh(self) -> None:
+        """Forget what is gone; where the one to begin with is gone, another takes its place. Raises CheckpointError."""
+        known = list_checkpoints(self._weights, self._runs)
+        if self.default not in known:
+            self.default = self.folder(None).name
+        with self._lock:
+            for name in [name for name in self._loaded if name not in known]:
+                del self._loaded[name]
 
     def folder(self, name: str | None) -> Path:
         """Where a checkpoint lies. Raises CheckpointError."""
@@ -44,15 +53,14 @@ class Models:
         """A checkpoint ready to predict; None or "" stands for the default. Raises CheckpointError."""
         name = name or self.default
         with self._lock:
-            self.folder(
-                name
-            )  # a name that is no longer listed is refused, also one in memory; never looked up as a path
-            if name not in self._loaded:
-                self._loaded[name] = self._load(name)
+            # A name that is no longer listed is refused, also one in memory; never looked up as a path.
+            written = (self.folder(name) / CARD).stat().st_mtime_ns
+            if self._loaded.get(name, (None,))[0] != written:  # deleted and made anew under the same name
+                self._loaded[name] = written, self._load(name)
                 while len(self._loaded) > KEPT:
                     self._loaded.popitem(last=False)
             self._loaded.move_to_end(name)
-            return self._loaded[name]
+            return self._loaded[name][1]
 
     def _from_disk(self, name: str) -> Predictor:
         return Predictor.load(name, weights=self._weights, runs=self._runs, device=self._device)

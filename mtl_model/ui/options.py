@@ -14,6 +14,7 @@ from mtl_model.errors import UsageError
 
 HOST, PORT = "127.0.0.1", 7860
 HOST_VARIABLE, PORT_VARIABLE = "GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT"  # set by hosts of Gradio apps
+SPACE_VARIABLE = "SPACE_HOST"  # set by a hub that hosts the page, behind its proxy
 
 
 def _option(help_text: str, **more: Any) -> dict[str, Any]:
@@ -46,6 +47,20 @@ class UiOptions:
     allow_host: tuple[str, ...] = field(
         default=(), metadata=_option("another host name to answer to; may be given several times", metavar="NAME")
     )
+    auth: Path | None = field(
+        default=None, metadata=_option("ask for a name and a password; FILE is made by --add-user", metavar="FILE")
+    )
+    read_only: bool = field(
+        default=False,
+        metadata=_option(
+            f"show the photo, the webcam and About alone (always so where ${SPACE_VARIABLE} is set without --auth)",
+            action="store_true",
+        ),
+    )
+    add_user: tuple[str, Path] | None = field(
+        default=None,
+        metadata=_option("write a name with its password into the file of --auth, then end", metavar=("NAME", "FILE")),
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             more |= {"action": "append"}
         elif one.name == "port":
             more |= {"type": int, "metavar": "PORT"}
+        elif one.name == "add_user":
+            more |= {"nargs": 2}
         elif more.get("metavar") in ("DIR", "FILE"):
             more |= {"type": Path}
         parser.add_argument(f"--{one.name.replace('_', '-')}", default=None, help=one.metadata["help"], **more)
@@ -70,6 +87,10 @@ def from_args(arguments: argparse.Namespace) -> UiOptions:
         given.setdefault("port", _parse_port(os.environ[PORT_VARIABLE]))
     if "allow_host" in given:
         given["allow_host"] = tuple(given["allow_host"])
+    if "add_user" in given:
+        given["add_user"] = (given["add_user"][0], Path(given["add_user"][1]))
+    if os.environ.get(SPACE_VARIABLE) and "auth" not in given:
+        given["read_only"] = True  # strangers come there, and its owner can give no options
     options = UiOptions(**given)
     _check(options)
     return options
@@ -83,6 +104,11 @@ def _parse_port(text: str) -> int:
 
 
 def _check(options: UiOptions) -> None:
+    if options.auth is not None and options.read_only:
+        raise UsageError(
+            "--auth and --read-only were both given. Expected one: --auth lets known people do everything, --read-only lets "
+            "everybody look; leave one out."
+        )
     if not 0 <= options.port <= 65535:
         raise UsageError(f"The port {options.port} cannot be. Expected 0 to 65535; choose another with --port.")
     for one in (options.ssl_certfile, options.ssl_keyfile):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import html
 import json
@@ -19,11 +20,11 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 
 from mtl_model import registry
 from mtl_model.errors import MtlError
-from mtl_model.ui.access import ANY_ADDRESS, Access, Gate
+from mtl_model.ui.access import ANY_ADDRESS, LOCAL_HOSTS, Access, Gate
 from mtl_model.ui.models import Models
 from mtl_model.ui.options import UiOptions
 from mtl_model.ui.theme import THEME
@@ -37,7 +38,23 @@ UNEXPECTED = "Something went wrong on the server. It has been written to its log
 LARGEST_UPLOAD = 64 * 2**20
 """Bytes of a file that may come in."""
 TABS = "ui/tabs"
-SCRIPTS = ("page.js", "faces.js", "camera.js", "photo_view.js", "photo.js", "about.js")
+SCRIPTS = (
+    "page.js",
+    "ask.js",
+    "picker.js",
+    "faces.js",
+    "camera.js",
+    "photo_view.js",
+    "corrections.js",
+    "photo.js",
+    "morph.js",
+    "teach_upload.js",
+    "teach.js",
+    "models.js",
+    "about.js",
+)
+"""In this order; what a script takes from another is looked up only when the page is there."""
+STYLES = ("page.css", "frame.css", "cards.css", "models.css", "teach.css")
 STATIC = Path(__file__).parent / "static"
 
 log = logging.getLogger("mtl_model.ui")
@@ -47,7 +64,7 @@ log = logging.getLogger("mtl_model.ui")
 class Shared:
     """What the shell gives to each tab.
 
-    checkpoint: the picker above the tabs. In the browser its value is `mtl.checkpoint`, and a change is the event
+    What the pickers above the tabs say is `mtl.checkpoint` and `mtl.compare` in the browser, and a change is the event
     "mtl:checkpoint" of the document. routes: a tab adds its own Routes and WebSocketRoutes here while it is built;
     they pass the check of Host and Origin as everything does, and ask `user_of` who is there (None: nobody may).
     """
@@ -55,7 +72,6 @@ class Shared:
     options: UiOptions
     models: Models
     access: Access
-    checkpoint: gr.Dropdown
     routes: list[BaseRoute] = field(default_factory=list)
 
     def user_of(self, connection: HTTPConnection) -> str | None:
@@ -110,9 +126,10 @@ def guarded_route(shared: Shared, endpoint: Endpoint) -> Endpoint:
     return wrapped
 
 
-def load_tabs() -> list[Any]:
-    """The modules of ui/tabs in the order in which they are shown."""
-    return sorted((registry.load(TABS, name) for name in registry.names(TABS)), key=lambda tab: tab.ORDER)
+def load_tabs(public_only: bool = False) -> list[Any]:
+    """The modules of ui/tabs in the order in which they are shown; public_only: those that strangers may use."""
+    tabs = [registry.load(TABS, name) for name in registry.names(TABS)]
+    return sorted((tab for tab in tabs if not public_only or getattr(tab, "PUBLIC", False)), key=lambda tab: tab.ORDER)
 
 
 def build(options: UiOptions, models: Models) -> tuple[gr.Blocks, Shared]:
@@ -120,24 +137,28 @@ def build(options: UiOptions, models: Models) -> tuple[gr.Blocks, Shared]:
     with gr.Blocks(analytics_enabled=False, title=TITLE, fill_width=True, delete_cache=(60, 300)) as blocks:
         with gr.Row(elem_id="head", equal_height=True):
             gr.HTML(asset("brand.html"), elem_id="brand")
-            checkpoint = gr.Dropdown(
-                models.names(),
-                value=models.default,
-                label="Checkpoint",
-                elem_id="checkpoint",
-                filterable=False,
-                container=True,
-                min_width=200,
-                scale=0,
+            gr.HTML(
+                asset("pickers.html"), elem_id="pickers", apply_default_css=False, js_on_load="mtl.pickers(element)"
             )
-        shared = Shared(options, models, Access(options), checkpoint)
+        shared = Shared(options, models, Access(options))
+        shared.routes += [*shared.access.routes(), _names(shared)]
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
-            for tab in load_tabs():
+            for tab in load_tabs(options.read_only):
                 with gr.Tab(tab.TITLE, elem_id=f"tab-{tab.TITLE.lower()}"):
                     tab.build(shared)
         gr.HTML(f'<p class="notice">{NOTICE}</p>', elem_id="notice")
-        checkpoint.change(None, checkpoint, js="(name) => mtl.choose(name)")
     return blocks, shared
+
+
+def _names(shared: Shared) -> Route:
+    """What the pickers offer. They ask again whenever the checkpoints may have changed."""
+
+    async def names(request: Request) -> Response:
+        await asyncio.to_thread(shared.models.refresh)
+        answer = {"names": shared.models.names(), "default": shared.models.default}
+        return JSONResponse(answer | {"user": shared.user_of(request) if shared.options.auth else ""})
+
+    return Route("/mtl/models/names", guarded_route(shared, names), methods=["GET"])
 
 
 def head(models: Models, root_path: str = "") -> str:
@@ -152,7 +173,7 @@ def head(models: Models, root_path: str = "") -> str:
     return (
         f"<script>{slash}</script>"
         f'<link rel="icon" type="image/svg+xml" href="data:image/svg+xml,{icon}">'
-        f"<style>{asset('page.css')}</style><script>{script}</script>"
+        f"<style>{''.join(map(asset, STYLES))}</style><script>{script}</script>"
     )
 
 
@@ -161,6 +182,7 @@ def start(blocks: gr.Blocks, shared: Shared) -> None:
     options = shared.options
     secure = options.ssl_certfile is not None
     blocks.queue(default_concurrency_limit=2, max_size=64)
+    shared.access.starting = True
     blocks.launch(
         server_name=_bracketed(options.host),
         server_port=options.port,
@@ -188,6 +210,7 @@ def start(blocks: gr.Blocks, shared: Shared) -> None:
             "middleware": [Middleware(Gate, access=shared.access)],
         },
     )
+    shared.access.starting = False
 
 
 def address(options: UiOptions) -> str:
@@ -201,6 +224,23 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
+def warnings(options: UiOptions) -> list[str]:
+    """What it means that others than the person at this machine reach the page."""
+    if options.host in LOCAL_HOSTS or options.host.startswith("127."):
+        return []
+    if options.auth is None and not options.read_only:
+        return [
+            f"Anybody who reaches port {options.port} of this machine can teach, accept and delete here: add --auth FILE "
+            "to ask for a name and a password, or --read-only to show strangers the photo, the webcam and About alone."
+        ]
+    if options.auth is not None and not (options.ssl_certfile or options.root_path):
+        return [
+            "Names and passwords can be read on their way over http: add --ssl-certfile and --ssl-keyfile, or serve it "
+            "behind a proxy that speaks https."
+        ]
+    return []
+
+
 def serve(options: UiOptions) -> int:
     """Build the page, serve it, and wait until it is told to end. Returns the exit code."""
     models = Models(options)
@@ -209,7 +249,7 @@ def serve(options: UiOptions) -> int:
         blocks, shared = build(options, models)
         loading.result()  # a checkpoint that cannot be loaded is said before the page opens
     start(blocks, shared)
-    print(f"The page is at {address(options)}\nPress Ctrl+C to end.", flush=True)
+    print("\n".join((f"The page is at {address(options)}", *warnings(options), "Press Ctrl+C to end.")), flush=True)
     signal.signal(signal.SIGTERM, _interrupt)
     blocks.block_thread()
     return 0

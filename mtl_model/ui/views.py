@@ -9,6 +9,7 @@ import base64
 import html
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -83,34 +84,75 @@ def _badge(number: int) -> str:
     return f'<span class="badge" aria-hidden="true">{number}</span>'
 
 
-def cards(photo: Photo, crops: np.ndarray, card: Card) -> str:
-    """A card a face. crops: uint8 RGB (N, S, S, 3), in the order of the readings."""
+def cards(photo: Photo, crops: np.ndarray, card: Card, correctable: bool = False) -> str:
+    """A card a face. crops: uint8 RGB (N, S, S, 3), in the order of the readings. correctable: with "This is wrong"."""
     if not photo.readings:
         return f'<p class="message">{NO_FACE}</p>'
     each = zip(photo.readings, crops, strict=True)
-    return "".join(_card(number, reading, crop, card) for number, (reading, crop) in enumerate(each, start=1))
+    return "".join(
+        _card(number, reading, crop, card, correctable) for number, (reading, crop) in enumerate(each, start=1)
+    )
 
 
-def _card(number: int, reading: Reading, crop: np.ndarray, card: Card) -> str:
-    blocks = {name: _estimate(number, card.task(name), one, card) for name, one in reading.estimates.items()}
+def _card(number: int, reading: Reading, crop: np.ndarray, card: Card, correctable: bool) -> str:
+    blocks = estimates(str(number), reading, card)
     years = [name for name, one in reading.estimates.items() if one.low is not None]
     first = "".join(blocks.pop(name) for name in years[:1])
+    return face(number, crop, first, "".join(blocks.values()), correctable)
+
+
+def face(number: int, crop: np.ndarray, beside: str, below: str, correctable: bool) -> str:
+    """The frame of a card: the crop, the HTML beside it and below it, and "This is wrong"."""
+    button = '<button type="button" class="link" data-do="wrong" aria-expanded="false">This is wrong</button>'
+    wrong = f'<div class="wrong">{button}</div>' if correctable else ""
     return (
         f'<section class="face" role="group" aria-label="Face {number}" data-face="{number}" '
         f'style="--face:{colour_of(number)}">'
         f'<div class="top"><button type="button" class="crop" data-face="{number}" aria-pressed="false" '
         f'aria-label="Show face {number}"><img src="{data_url(crop, crop.shape[0], 90)}" alt="" width="96" height="96">'
-        f"{_badge(number)}</button>{first}</div>"
-        f"{''.join(blocks.values())}</section>"
+        f"{_badge(number)}</button>{beside}</div>{below}{wrong}</section>"
     )
 
 
-def _estimate(number: int, task: Task, estimate: Estimate, card: Card) -> str:
-    threshold = card.calibration_of(task.name).threshold
-    mark = "" if estimate.sure else _unsure(f"why-{task.name}-{number}", estimate, threshold)
-    if estimate.low is not None and estimate.high is not None:
-        return _years(task, estimate, mark)
-    return _classes(task, estimate, mark)
+def estimates(key: str, reading: Reading, card: Card) -> dict[str, str]:
+    """{task: a block that says what is estimated}. key: what makes the ids in it unlike all others on the page."""
+    levels = _levels(reading, card)
+    blocks = {}
+    for name, one in reading.estimates.items():
+        task, identity = card.task(name), f"{name}-{key}"
+        mark = "" if one.sure else _unsure(f"why-{identity}", one, card.calibration_of(name).threshold)
+        like = _like(f"like-{identity}", one, card.error_like(name, levels))
+        blocks[name] = _years(task, one, mark, like) if one.low is not None else _classes(task, one, mark, like)
+    return blocks
+
+
+def _levels(reading: Reading, card: Card) -> dict[str, str]:
+    """How a face is estimated, in the words by which `Card.errors` groups faces."""
+    levels = {}
+    for name, one in reading.estimates.items():
+        if one.group or card.task(name).groups:
+            levels[name] = one.group or str(one.value)
+    return levels
+
+
+def _like(identity: str, estimate: Estimate, row: Mapping[str, Any] | None) -> str:
+    """What the error is for faces like this one, if the card knows."""
+    if row is None:
+        return ""
+    years = estimate.low is not None
+    said = f"±{row['error']:.1f} years" if years else f"{percent(row['error'])} wrong"
+    named = " and ".join(str(level) for level in row["group"].values())
+    why = f"{'Mean error' if years else 'Share of wrong answers'} on {row['n']:,} validation faces"
+    tip = with_tip(identity, "explained", said, f"{why}{f' estimated as {named}' if named else ''}.")
+    return f'<p class="like">faces like this: {tip}</p>'
+
+
+def with_tip(identity: str, name: str, text: str, why: str) -> str:
+    """A few words that say more when pointed at or focused. name: its class in the style sheet."""
+    return (
+        f'<span class="why"><button type="button" class="{name}" aria-describedby="{escape(identity)}">{escape(text)}'
+        f'</button><span role="tooltip" id="{escape(identity)}">{escape(why)}</span></span>'
+    )
 
 
 def _unsure(identity: str, estimate: Estimate, threshold: float) -> str:
@@ -119,13 +161,10 @@ def _unsure(identity: str, estimate: Estimate, threshold: float) -> str:
         why = f"The interval spans {span} years; more than {whole_years(threshold)} count as unsure."
     else:
         why = f"The probability is {percent(estimate.confidence or 0)}; under {percent(threshold)} counts as unsure."
-    return (
-        f' <span class="why"><button type="button" class="unsure" aria-describedby="{escape(identity)}">unsure</button>'
-        f'<span role="tooltip" id="{escape(identity)}">{why}</span></span>'
-    )
+    return " " + with_tip(identity, "unsure", "unsure", why)
 
 
-def _years(task: Task, estimate: Estimate, mark: str) -> str:
+def _years(task: Task, estimate: Estimate, mark: str, like: str) -> str:
     low, high = whole_years(estimate.low or 0), whole_years(estimate.high or 0)
     group = ""
     if estimate.group:
@@ -134,7 +173,7 @@ def _years(task: Task, estimate: Estimate, mark: str) -> str:
         f'<div class="estimate years{"" if estimate.sure else " muted"}" data-task="{escape(task.name)}">'
         f'<p class="value"><span class="unseen">{escape(task.title)}: </span><b>{escape(estimate.text)}</b>{mark}</p>'
         f'<p class="interval"><span class="unseen">, most likely </span>{low} to {high}{group}</p>'
-        f"{_curve(task, estimate)}</div>"
+        f"{_curve(task, estimate)}{like}</div>"
     )
 
 
@@ -163,7 +202,7 @@ def _curve(task: Task, estimate: Estimate) -> str:
     )
 
 
-def _classes(task: Task, estimate: Estimate, mark: str) -> str:
+def _classes(task: Task, estimate: Estimate, mark: str, like: str) -> str:
     ranked = sorted(estimate.scores.items(), key=lambda item: -item[1])
     others = [item for item in ranked if item[0] != estimate.value][:OTHER_CLASSES] if len(ranked) > 2 else []
     rows = "".join(_bar(name, score) for name, score in others)
@@ -171,7 +210,7 @@ def _classes(task: Task, estimate: Estimate, mark: str) -> str:
     return (
         f'<div class="estimate classes{"" if estimate.sure else " muted"}" data-task="{escape(task.name)}">'
         f'<p class="line"><span class="name">{escape(task.title)}</span> <b>{escape(estimate.text)}</b>{mark} '
-        f'<span class="number">{percent(confidence)}</span></p>{_track(confidence)}{rows}</div>'
+        f'<span class="number">{percent(confidence)}</span></p>{_track(confidence)}{rows}{like}</div>'
     )
 
 
@@ -190,39 +229,48 @@ def table(photo: Photo, card: Card) -> str:
     """All faces as rows; the heads are buttons that sort."""
     if not photo.readings:
         return ""
-    heads = ["Face", *(head for task in card.tasks for head in _heads(task)), "Detection"]
+    rows = [[one for task in card.tasks for one in cells(task, reading.estimates)] for reading in photo.readings]
+    return sortable(photo, [escape(head) for task in card.tasks for head in heads(task)], rows)
+
+
+Cell = tuple[str, float | str]
+"""What a cell says, as HTML, and what its column is sorted by."""
+
+
+def sortable(photo: Photo, heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """heads: HTML, of the columns between the number of the face and the confidence of its detection."""
     head_cells = "".join(
         f'<th scope="col" aria-sort="{"ascending" if index == 0 else "none"}">'
-        f'<button type="button" data-column="{index}">{escape(head)}</button></th>'
-        for index, head in enumerate(heads)
+        f'<button type="button" data-column="{index}">{head}</button></th>'
+        for index, head in enumerate(["Face", *heads, "Detection"])
     )
-    rows = "".join(_row(number, reading, card.tasks) for number, reading in enumerate(photo.readings, start=1))
+    each = enumerate(zip(photo.readings, rows, strict=True), start=1)
+    body = "".join(_row(number, reading, row) for number, (reading, row) in each)
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Table of faces"><table class="readings">'
-        f"<thead><tr>{head_cells}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f"<thead><tr>{head_cells}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
-def _heads(task: Task) -> Sequence[str]:
+def heads(task: Task) -> Sequence[str]:
     if task.kind == "years":
         return (task.title, "From", "To", "Group")
     return (task.title, "Probability")
 
 
-def _row(number: int, reading: Reading, tasks: Sequence[Task]) -> str:
-    cells: list[tuple[str, float | str]] = [(str(number), float(number))]
-    for task in tasks:
-        cells += _cells(task, reading.estimates)
-    cells.append((percent(reading.face.confidence), reading.face.confidence))
-    columns = "".join(f'<td data-sort="{escape(key)}">{text}</td>' for text, key in cells)
+def _row(number: int, reading: Reading, row: Sequence[Cell]) -> str:
+    found = reading.face.confidence
+    columns = "".join(
+        f'<td data-sort="{escape(key)}">{text}</td>' for text, key in [(number, number), *row, (percent(found), found)]
+    )
     return f'<tr data-face="{number}">{columns}</tr>'
 
 
-def _cells(task: Task, estimates: Mapping[str, Estimate]) -> list[tuple[str, float | str]]:
-    """What the cells of one task say, as HTML, each with what its column is sorted by."""
+def cells(task: Task, estimates: Mapping[str, Estimate]) -> list[Cell]:
+    """The cells of one task."""
     one = estimates.get(task.name)
     if one is None:
-        return [("", "")] * len(_heads(task))
+        return [("", "")] * len(heads(task))
     text = escape(one.text) + ("" if one.sure else ' <span class="small">unsure</span>')
     if one.low is not None and one.high is not None:
         group = escape(one.group or "")

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import unicodedata
+from pathlib import Path
+
 import pytest
+from PIL import Image
 
 from mtl_model import layouts
 from mtl_model.errors import DataError, UsageError
@@ -114,3 +118,13 @@ def test_several_files_ask_which(draw):
     assert labels(layouts.read(str(folder), {"labels": "two.csv"})) == {"a": {"smile": "not smiling"}}
     with pytest.raises(DataError, match=r"'three\.csv' is no such file"):
         layouts.read(str(folder), {"labels": "three.csv"})
+
+
+def test_accents_written_apart_name_the_same_picture(tmp_path: Path) -> None:
+    for form, other in (("NFC", "NFD"), ("NFD", "NFC")):
+        folder = tmp_path / form
+        folder.mkdir()
+        Image.new("RGB", (8, 8)).save(folder / (unicodedata.normalize(form, "Zoë") + ".png"))
+        name = unicodedata.normalize(other, "Zoë")
+        (folder / "labels.csv").write_text(f"file,smile\n{name}.png,yes\n", encoding="utf-8")
+        assert [one.labels for one in layouts.read(str(folder)).samples] == [{"smile": "smiling"}]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,10 @@ class FakePredictor:
         )
         return Photo(name, None, faces, width, height)
 
+    def read(self, upright: np.ndarray, faces: Sequence[Face]) -> list[Reading]:
+        """Everybody is as old as they are in `photo`, and ten years more."""
+        return [reading(face.box, age=44.2 - 25.6 * number) for number, face in enumerate(faces)]
+
 
 @pytest.fixture
 def two_faces() -> Photo:
@@ -103,15 +108,23 @@ class Served:
     """Lines about everything outside this machine that the server reached for."""
     kept: Path
     """Where the server puts whatever it keeps for a while."""
+    runs: Path
 
 
 @pytest.fixture(scope="session")
 def served(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """`python app.py` with the shipped checkpoint, on a free port."""
-    folder = tmp_path_factory.mktemp("served")
+    with serving(root, tmp_path_factory.mktemp("served")) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def serving(root: Path, folder: Path, *options: str) -> Iterator[Served]:
+    """`python app.py` with further options and a folder of runs of its own."""
     outside, kept, log = folder / "outside.txt", folder / "kept", folder / "log.txt"
     outside.touch()
-    command = [sys.executable, "-c", LISTENER, str(outside), "app.py", "--port", "0", "--runs", str(folder / "runs")]
+    runs = folder / "runs"
+    command = [sys.executable, "-c", LISTENER, str(outside), "app.py", "--port", "0", "--runs", str(runs), *options]
     environment = {**os.environ, "GRADIO_TEMP_DIR": str(kept), "PYTHONUNBUFFERED": "1"}
     with (
         log.open("w") as errors,
@@ -125,7 +138,7 @@ def served(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
             if found is None:
                 process.wait()
                 pytest.fail(f"the page did not come up: {log.read_text()}")
-            yield Served(found[0], process, outside, kept)
+            yield Served(found[0], process, outside, kept, runs)
         finally:
             process.terminate()
 

@@ -19,7 +19,7 @@ from starlette.websockets import WebSocketDisconnect
 from mtl_model.card import Card
 from mtl_model.errors import CheckpointError, UsageError
 from mtl_model.records import Estimate, Face, Reading
-from mtl_model.tasks import TASKS
+from mtl_model.tasks import TASKS, class_task
 from mtl_model.ui import live
 from mtl_model.ui.access import Access, Gate
 from mtl_model.ui.live import LiveServer, Settings, parse_settings
@@ -91,6 +91,13 @@ def test_settings_are_confirmed_and_reach_the_model(served, model) -> None:
     assert confirmed["error"] is None
     assert confirmed["tasks"][0] == {"name": "gender", "title": "Gender", "kind": "classes"}
     assert model.seen[0][1] == 33.0
+
+
+def test_a_task_that_nobody_has_heard_of_is_named_to_the_page(model) -> None:
+    model.card = replace(CARD, tasks=(*CARD.tasks, class_task("eye_glasses", ("with", "without"))))
+    with client(model) as served, served.websocket_connect("/live") as socket:
+        socket.send_json({"checkpoint": "known"})
+        assert socket.receive_json()["tasks"][-1] == {"name": "eye_glasses", "title": "Eye glasses", "kind": "classes"}
 
 
 def test_an_unknown_checkpoint_gets_its_sentence_and_the_last_one_stays(served, model) -> None:

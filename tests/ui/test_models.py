@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -76,3 +78,30 @@ def test_a_checkpoint_that_was_removed_is_refused_also_from_memory(options: UiOp
     (options.weights / "mine-0" / "card.json").unlink()
     with pytest.raises(CheckpointError):
         models.get("mine-0")
+
+
+def test_what_is_gone_is_forgotten_and_another_takes_the_place_of_the_first(options: UiOptions) -> None:
+    models = Models(dataclasses.replace(options, checkpoint="mine-0"), Loads())
+    models.get()
+    shutil.rmtree(options.weights / "mine-0")
+    with pytest.raises(CheckpointError, match="mine-0"):
+        models.get()
+    models.refresh()
+    assert models.default == "bknet" == models.names()[0] and models.get()
+
+
+def test_one_made_anew_under_the_same_name_is_loaded_anew(options: UiOptions) -> None:
+    loads = Loads()
+    models = Models(options, loads)
+    before = models.get("mine-0")
+    shutil.rmtree(options.weights / "mine-0")
+    write_card(options.weights / "mine-0", Card("bknet", {}, tuple(TASKS.values())))
+    assert models.get("mine-0") is not before and loads.names == ["mine-0", "mine-0"]
+
+
+def test_new_ones_are_offered_and_pending_ones_are_not(options: UiOptions) -> None:
+    models = Models(options, Loads())
+    write_card(options.runs / "new", Card("bknet", {}, tuple(TASKS.values())))
+    assert "new" in models.names()
+    (options.runs / "new" / "pending").touch()
+    assert "new" not in models.names()

@@ -19,7 +19,7 @@ def parse(*arguments: str) -> UiOptions:
 
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT"):
+    for name in ("GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "SPACE_HOST"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -41,6 +41,14 @@ def test_all_options() -> None:
         *"--allow-host a --allow-host b".split(),
     )
     assert options == UiOptions("::1", 1, Path("w"), Path("r"), "c", "cpu", "/f", None, None, ("a", "b"))
+    assert parse("--auth", "f").auth == Path("f") and parse("--read-only").read_only
+    assert parse("--add-user", "ann", "f").add_user == ("ann", Path("f"))
+
+
+def test_where_a_hub_hosts_the_page_strangers_only_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPACE_HOST", "me.hub.example")
+    assert parse().read_only
+    assert not parse("--auth", "f").read_only
 
 
 @pytest.mark.parametrize(
@@ -50,6 +58,11 @@ def test_all_options() -> None:
 def test_wrong_options_are_said(arguments: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="Expected|both"):
         parse(*arguments)
+
+
+def test_auth_and_read_only_exclude_each_other() -> None:
+    with pytest.raises(UsageError, match="leave one out"):
+        parse("--auth", "f", "--read-only")
 
 
 def test_a_wrong_variable_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,3 +73,36 @@ def test_no_face_is_said_and_draws_nothing() -> None:
     assert "No face found." in views.cards(photo, CROPS[:0], CARD)
     assert views.table(photo, CARD) == ""
     assert "<button" not in views.stage(np.zeros((20, 20, 3), np.uint8), photo)
+
+
+ROWS = (
+    {"group": {"age": "24-39", "gender": "female"}, "error": 4.06, "n": 1321},
+    {"group": {"age": "1-13", "gender": "female"}, "error": 2.0, "n": 80},
+)
+SHARES = ({"group": {"age": "24-39", "gender": "female"}, "error": 0.062, "n": 321},)
+
+
+def test_the_error_for_faces_like_this_is_said(two_faces: Photo) -> None:
+    card = dataclasses.replace(CARD, errors={"age": ROWS, "smile": SHARES})
+    text = views.cards(two_faces, CROPS, card)
+    assert "faces like this: " in text and "±4.1 years" in text and "6 % wrong" in text
+    assert "Mean error on 1,321 validation faces estimated as 24-39 and female." in text
+    assert "Share of wrong answers on 321 validation faces estimated as 24-39 and female." in text
+    identities = re.findall(r' id="([^"]+)"', text)
+    assert len(set(identities)) == len(identities) == 3 + 4
+
+
+def test_nothing_is_said_of_faces_like_this_where_the_card_does_not_know(two_faces: Photo) -> None:
+    men = tuple({**row, "group": {"gender": "male"}} for row in ROWS)
+    for card in (CARD, dataclasses.replace(CARD, errors={"age": men})):
+        assert "faces like this" not in views.cards(two_faces, CROPS, card)
+
+
+def test_an_error_that_was_measured_on_all_faces_says_so(two_faces: Photo) -> None:
+    card = dataclasses.replace(CARD, errors={"age": ({"group": {}, "error": 5.0, "n": 9000},)})
+    assert "Mean error on 9,000 validation faces." in views.cards(two_faces, CROPS, card)
+
+
+def test_a_card_can_be_called_wrong_only_where_that_can_be_kept(two_faces: Photo) -> None:
+    assert "This is wrong" not in views.cards(two_faces, CROPS, CARD)
+    assert views.cards(two_faces, CROPS, CARD, correctable=True).count(">This is wrong</button>") == 2

@@ -8,12 +8,32 @@ mtl.about = async (host) => {
       const answer = await reply.json();
       if (mine !== run) return; // another checkpoint was chosen meanwhile
       const part = host.querySelector(".about");
-      if (answer.error) part.textContent = answer.error;
-      else part.innerHTML = answer.html;
+      if (answer.error) {
+        part.textContent = answer.error;
+        mtl.refreshModels();
+      } else part.innerHTML = answer.html;
     } catch {
       if (mine === run) host.querySelector(".about").textContent = "The server did not answer. Check that it is still running.";
     }
   }
+  host.addEventListener("click", async (event) => {
+    if (!event.target.closest("[data-do=delete-everything]")) return;
+    const text = "Pictures given to Teach, corrections, what is being learned, and every checkpoint made here. It cannot be "
+      + "brought back. Checkpoints that came with the program stay.";
+    if (!(await mtl.ask({ title: "Delete everything?", text, yes: "Delete everything", danger: true }))) return;
+    let answer;
+    try {
+      answer = await (await fetch(mtl.address("/mtl/everything/delete"), { method: "POST" })).json();
+    } catch {
+      answer = { error: "The server did not answer. Check that it is still running, then try again." };
+    }
+    const said = host.querySelector("[role=alert]");
+    said.hidden = !answer.error;
+    said.textContent = answer.error || "";
+    if (answer.error) return;
+    mtl.announce("Everything is deleted");
+    document.dispatchEvent(new CustomEvent("mtl:models"));
+  });
   document.addEventListener("mtl:checkpoint", show);
   await show();
 };

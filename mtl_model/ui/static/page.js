@@ -1,14 +1,5 @@
-// What all tabs share in the browser: the chosen checkpoint, addresses on this server, announcements, small tools.
+// What all tabs share in the browser: addresses on this server, announcements, small tools.
 window.mtl = {
-  checkpoint: __DEFAULT_CHECKPOINT__,
-
-  // Called by the picker above the tabs; tabs listen to "mtl:checkpoint" on the document.
-  choose(name) {
-    if (!name || name === mtl.checkpoint) return;
-    mtl.checkpoint = name;
-    document.dispatchEvent(new CustomEvent("mtl:checkpoint", { detail: name }));
-  },
-
   // The address of an own route. It begins with the page's root, which differs behind a proxy.
   address(path, query = {}) {
     const root = (window.gradio_config?.root || location.origin).replace(/\/$/, "");
@@ -66,10 +57,3 @@ window.mtl = {
     return (seconds < 10 ? Math.max(0.1, seconds).toFixed(1) : Math.round(seconds)) + " s";
   },
 };
-
-// Gradio's list of the picker stays open when the keyboard moves on; Escape closes it.
-document.addEventListener("focusout", (event) => {
-  const picker = event.target.closest?.("#checkpoint");
-  if (!picker || picker.contains(event.relatedTarget)) return;
-  setTimeout(() => event.target.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true })), 0);
-});

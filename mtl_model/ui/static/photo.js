@@ -10,6 +10,7 @@ mtl.photo = (host) => {
   const { paint, say } = mtl.photoView(root, state);
   mtl.faces(root);
   mtl.sortable(root);
+  mtl.corrections(root, () => state.photos[state.open]);
   const taking = mtl.snapshot(find(".camera"), (file) => choose([file]), say);
 
   // Choosing ---------------------------------------------------------------------------------------------------------
@@ -70,6 +71,7 @@ mtl.photo = (host) => {
 
   function query(photo) {
     const asked = { name: photo.name, checkpoint: mtl.checkpoint };
+    if (mtl.compare) asked.compare = mtl.compare;
     if (state.smallest) asked.smallest = state.smallest;
     return asked;
   }
@@ -99,11 +101,13 @@ mtl.photo = (host) => {
     if (photo.file.size > limit * 2 ** 20) {
       return { error: `The file is larger than ${limit} MB. Expected a photo as cameras make them; save it smaller.` };
     }
+    const asked = query(photo);
     try {
       const body = await photo.file.arrayBuffer();
-      const reply = await fetch(mtl.address("/mtl/photo", query(photo)), { method: "POST", body, signal });
+      const reply = await fetch(mtl.address("/mtl/photo", asked), { method: "POST", body, signal });
+      if (!reply.ok) mtl.refreshModels(); // the checkpoint may be gone: the picker says so and falls back
       return reply.headers.get("content-type")?.includes("json")
-        ? await reply.json()
+        ? { ...(await reply.json()), asked }
         : { error: "The server refused the photo: " + (await reply.text()).slice(0, 200) };
     } catch (error) {
       return { error: error.name === "NotReadableError" || error.name === "NotFoundError"
@@ -114,7 +118,8 @@ mtl.photo = (host) => {
 
   function tell(photo) {
     const count = photo.answer?.faces;
-    mtl.announce(photo.error || (count ? mtl.faceCount(count) + " found" : "No face found"));
+    const found = count ? mtl.faceCount(count) + " found" : "No face found";
+    mtl.announce(photo.error || [found, photo.answer?.note].filter(Boolean).join(". "));
   }
 
   // Saving -----------------------------------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ mtl.photoView = (root, state) => {
     find(".working").hidden = !busy;
     paintView(photo);
     const answer = photo.answer;
+    find(".note").textContent = answer?.note || "";
+    find(".note").hidden = !answer?.note;
     set(".cards", answer?.cards || "");
     set(".table", answer?.table || "");
     const many = (answer?.faces || 0) > 12;

@@ -128,7 +128,10 @@ function sendSettings() {
 }
 
 function onSettings(answer) {
-  if (answer.error) return leave("off", answer.error);
+  if (answer.error) {
+    mtl.refreshModels(); // the checkpoint may be gone
+    return leave("off", answer.error);
+  }
   titles = Object.fromEntries(answer.tasks.map((task) => [task.name, task.title]));
   ready = true;
   askedAt = 0;
@@ -170,6 +173,7 @@ function onAnswer(answer) {
   if (answer.error) {
     if (frozenFrame) return leave("off", answer.error);
     overlay.clear();
+    mtl.refreshModels();
     return say(answer.error);
   }
   say("");

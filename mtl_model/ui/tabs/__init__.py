@@ -13,6 +13,8 @@ class Tab(Protocol):
     """The word on the tab."""
     ORDER: int
     """Tabs are sorted by it, smallest first."""
+    PUBLIC: bool
+    """Whether --read-only shows it; one that changes anything must not be public."""
 
     def build(self, shared: Shared) -> None:
         """Add the tab's components to the Blocks being built, and its routes to shared.routes."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
-import importlib.util
-import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,50 +14,24 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from mtl_model import __version__, cache
+from mtl_model import __version__
 from mtl_model.card import Card
-from mtl_model.registry import PACKAGE
-from mtl_model.ui.environment import TEMPORARY_VARIABLE
+from mtl_model.ui import kept
+from mtl_model.ui.figures import HEADLINES, METRICS, PLAIN, SOURCES, YEARS, Figure, number
 from mtl_model.ui.options import UiOptions
 from mtl_model.ui.shell import Shared, guarded_route
 from mtl_model.ui.views import escape, group_text
 
 TITLE = "About"
 ORDER = 90
+PUBLIC = True
 
-SHARE, YEARS, PLAIN = "share", "years", "plain"
-METRICS: Mapping[str, tuple[str, str]] = {
-    "accuracy": ("Right answers", SHARE),
-    "accuracy_13_plus": ("Right answers, ages 13 and over", SHARE),
-    "balanced_accuracy": ("Right answers, each class counting the same", SHARE),
-    "auc": ("Ranking (area under the ROC curve)", PLAIN),
-    "ece": ("Distance between stated and true probability", SHARE),
-    "mae": ("Mean error", YEARS),
-    "mae_0_12": ("Mean error, ages 0 to 12", YEARS),
-    "mae_21_60": ("Mean error, ages 21 to 60", YEARS),
-    "mae_over_60": ("Mean error, over 60", YEARS),
-    "cs5": ("At most 5 years off", SHARE),
-    "coverage80": ("True age inside the interval (meant: 80 %)", SHARE),
-    "accuracy_five_groups": ("Right age group of the five", SHARE),
-    "accuracy_ranges": ("Right age range", SHARE),
-}
-"""Metric of a record -> what a person reads, and its unit. One that is not here is shown under its own name."""
 MUST_NOT = (
     "It must not be used to decide anything about a person, to watch people or to tell who they are. Apparent age and "
     "gender are how a face looks to others in one picture, not what a person is."
 )
-HEADLINES = ("mae", "accuracy_ranges", "accuracy")
 ATTRIBUTES = {"face": "Pictures in which a face was found"}
-SOURCES = {
-    "utkface": "UTKFace",
-    "genki4k": "GENKI-4K",
-    "fairface": "FairFace",
-    "celeba": "CelebA",
-    "imdbwiki": "IMDB-WIKI",
-}
 PACKAGES = ("torch", "torchvision", "facenet-pytorch", "gradio", "numpy", "pillow")
-
-Figure = Mapping[str, float]
 
 
 def build(shared: Shared) -> None:
@@ -68,7 +40,14 @@ def build(shared: Shared) -> None:
         card = await asyncio.to_thread(shared.models.card, name)
         return JSONResponse({"html": page(name, card, shared.options, shared.models.folder(name))})
 
+    async def delete(request: Request) -> Response:
+        count = await asyncio.to_thread(kept.delete_everything, shared.options.runs)
+        await asyncio.to_thread(shared.models.refresh)
+        return JSONResponse({"runs": count})
+
     shared.routes.append(Route("/mtl/about", guarded_route(shared, about), methods=["GET"]))
+    if not shared.options.read_only:
+        shared.routes.append(Route("/mtl/everything/delete", guarded_route(shared, delete), methods=["POST"]))
     gr.HTML(
         '<div class="about" aria-live="polite"></div>',
         elem_id="about",
@@ -85,7 +64,7 @@ def page(name: str, card: Card, options: UiOptions, folder: Path) -> str:
         ("Where it fails, and what it must not be used for", _limits(card)),
         ("What it was trained on", _training(card)),
         ("Terms of use", _terms(card)),
-        ("What is kept, and where", _kept(options, folder)),
+        ("What is kept, and where", kept.table(options, folder)),
         ("Versions", _pairs(_versions(card))),
     )
     body = "".join(f"<section><h3>{title}</h3>{text}</section>" for title, text in sections if text)
@@ -184,19 +163,11 @@ def _bar(words: str, unit: str, figure: Figure, longest_years: float) -> str:
     top = longest_years if unit == YEARS else 1.0
     left, middle, right = (f"{100 * min(max(one / top, 0), 1):.1f}%" for one in (low, value, high))
     return (
-        f'<tr><th scope="row">{escape(words)}</th><td class="figure"><b>{_number(value, unit)}</b> '
-        f'<span class="small">{_number(low, unit, False)} to {_number(high, unit, False)}</span></td>'
+        f'<tr><th scope="row">{escape(words)}</th><td class="figure"><b>{number(value, unit)}</b> '
+        f'<span class="small">{number(low, unit, False)} to {number(high, unit, False)}</span></td>'
         f'<td class="whisker" aria-hidden="true"><span class="bar" style="width:{middle}"></span>'
         f'<span class="range" style="left:{left};right:calc(100% - {right})"></span></td></tr>'
     )
-
-
-def _number(value: float, unit: str, with_unit: bool = True) -> str:
-    if unit == SHARE:
-        return f"{100 * value:.1f}{' %' if with_unit else ''}"
-    if unit == YEARS:
-        return f"{value:.1f}{' years' if with_unit else ''}"
-    return f"{value:.3f}"
 
 
 # -- words ---------------------------------------------------------------------------------------------------------
@@ -235,38 +206,6 @@ def _terms(card: Card) -> str:
         "teaching, not for a commercial purpose."
     )
     return f"<p>{escape(terms)}</p><p>The program itself may be used freely, under the MIT licence.</p>"
-
-
-def _kept(options: UiOptions, folder: Path) -> str:
-    """What stays, for how long, where; and how to delete all of it."""
-    uploads = Path(os.environ.get(TEMPORARY_VARIABLE, "")).absolute()
-    detector = importlib.util.find_spec("facenet_pytorch")
-    detector_folder = Path(detector.origin).parent if detector and detector.origin else ""
-    places = (
-        ("Photos and webcam pictures", "in memory only while they are answered; never written to the disk", ""),
-        ("Files sent to the programming interface", "for 6 minutes at most, and never beyond a restart", uploads),
-        ("This checkpoint", "until you delete it", folder.absolute()),
-        ("Checkpoints that came with the program", "until you delete them", options.weights.absolute()),
-        ("Checkpoints made here", "until you delete them", options.runs.absolute()),
-        ("Faces cut out of data sets, for training", "until you delete them", cache.default_root().absolute()),
-        ("The program", "until you remove it", PACKAGE.absolute()),
-        ("The face detector", "until you remove it", detector_folder),
-    )
-    rows = "".join(
-        f"<tr><th scope=row>{escape(what)}</th><td>{escape(how_long)}</td><td>{_code(path)}</td></tr>"
-        for what, how_long, path in places
-    )
-    return (
-        "<p>Nothing you show to this page leaves the machine on which the program runs, and nothing of it is there "
-        'after a restart.</p><div class="scroll"><table class="plain"><thead><tr><th scope=col>What</th>'
-        f"<th scope=col>How long</th><th scope=col>Where</th></tr></thead><tbody>{rows}</tbody></table></div>"
-        "<p>To delete everything: end the program, delete these folders, and remove the program with "
-        "<code>pip uninstall mtl_model facenet-pytorch</code>, or by deleting its folder.</p>"
-    )
-
-
-def _code(path: object) -> str:
-    return f"<code>{escape(path)}</code>" if path else ""
 
 
 def _versions(card: Card) -> list[tuple[str, str]]:

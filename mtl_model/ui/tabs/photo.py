@@ -26,12 +26,14 @@ from mtl_model.errors import MtlError, PictureError, UsageError
 from mtl_model.pictures import read_picture
 from mtl_model.predictor import Predictor
 from mtl_model.registry import PACKAGE
-from mtl_model.ui import views
+from mtl_model.ui import comparison, correcting, views
+from mtl_model.ui.asked import Asked
 from mtl_model.ui.environment import TEMPORARY_VARIABLE
 from mtl_model.ui.shell import LARGEST_UPLOAD, Shared, asset, guarded_route, sentence_for
 
 TITLE = "Photo"
 ORDER = 10
+PUBLIC = True
 AT_ONCE = 2  # pictures worked on at the same time, over all people
 CROP_PX = 192  # twice what a card shows, for sharp screens
 GONE = 499  # the browser went away: nobody reads this answer
@@ -51,6 +53,8 @@ def build(shared: Shared) -> None:
         Route("/mtl/photo/picture", guarded_route(shared, reader.picture), methods=["POST"]),
         Route("/mtl/sample", guarded_route(shared, _sample), methods=["GET"]),
     ]
+    if not shared.options.read_only:
+        shared.routes += correcting.routes(shared)
 
     def predict(picture: FileData) -> list[dict[str, Any]]:
         """Find the faces in one picture. Returns a list of one: {"photo", "error", "faces"}."""
@@ -68,15 +72,15 @@ class _Reader:
 
     async def answer(self, request: Request) -> Response:
         """A picture's answer in the parts that the page shows, and the records for CSV and JSON."""
-        asked = await _Asked.read(request)
+        asked = await Asked.read(request)
         async with self._free:
             if await request.is_disconnected():  # a newer photo has taken this one's place
                 return Response(status_code=GONE)
-            return JSONResponse(await asyncio.to_thread(_answer, self._predictor(asked), asked))
+            return JSONResponse(await asyncio.to_thread(self._answer, asked))
 
     async def picture(self, request: Request) -> Response:
         """The picture with boxes and labels, as a JPEG without EXIF."""
-        asked = await _Asked.read(request)
+        asked = await Asked.read(request)
         async with self._free:
             if await request.is_disconnected():
                 return Response(status_code=GONE)
@@ -86,71 +90,50 @@ class _Reader:
             body, media_type="image/jpeg", headers={"content-disposition": f"attachment; filename*=UTF-8''{name}"}
         )
 
-    def _predictor(self, asked: _Asked) -> Predictor:
+    def _answer(self, asked: Asked) -> dict[str, Any]:
+        predictor = self._predictor(asked)
+        photo, rgb = _photo(predictor, asked.body, asked.name, asked.smallest_face_px)
+        tasks, correctable = predictor.card.tasks, not self._shared.options.read_only
+        plain: dict[str, Any] = {
+            "error": photo.error,
+            "json": records.to_json([photo])[0],
+            "csv": records.to_csv([photo], {task.name: task.kind == "years" for task in tasks}),
+        }
+        if rgb is None:
+            return plain
+        boxes = [reading.face.box for reading in photo.readings]
+        crop_settings = CropSettings(size_px=CROP_PX, grey=False, margin=predictor.card.crop.margin)
+        shown = crops.cut(rgb, boxes, crop_settings)
+        first = comparison.Side(predictor.name, predictor.card, photo.readings)
+        second, note = self._second(asked, first, rgb)
+        sides = (first, second) if second else None
+        return plain | {
+            "faces": len(photo.readings),
+            "stage": views.stage(rgb, photo),
+            "note": comparison.note(sides) if sides else note,
+            "cards": comparison.cards(photo, shown, sides, correctable)
+            if sides
+            else views.cards(photo, shown, predictor.card, correctable),
+            "table": comparison.table(photo, sides) if sides else views.table(photo, predictor.card),
+            "form": correcting.form(comparison.tasks(sides or [first])) if correctable else "",
+            "smallest": _least_px(predictor.card, photo),
+        }
+
+    def _second(self, asked: Asked, first: comparison.Side, rgb: np.ndarray) -> tuple[comparison.Side | None, str]:
+        """What the checkpoint to compare with says of the faces that the first one found, or why there is none."""
+        if not asked.compare:
+            return None, ""
+        try:
+            other = self._shared.models.get(asked.compare)
+            if other.name == first.name:
+                return None, f"{first.name} is compared with itself. Choose another checkpoint to compare with."
+            readings = other.read(rgb, [reading.face for reading in first.readings])
+        except MtlError as error:
+            return None, f"Nothing is compared. {error}"
+        return comparison.Side(other.name, other.card, tuple(readings)), ""
+
+    def _predictor(self, asked: Asked) -> Predictor:
         return self._shared.models.get(asked.checkpoint)
-
-
-class _Asked:
-    """A request's picture and what is asked about it."""
-
-    def __init__(self, body: bytes, name: str, checkpoint: str, smallest_face_px: float | None) -> None:
-        self.body, self.name = body, name
-        self.checkpoint, self.smallest_face_px = checkpoint, smallest_face_px
-
-    @classmethod
-    async def read(cls, request: Request) -> _Asked:
-        query = request.query_params
-        name = os.path.basename(query.get("name", "").replace("\\", "/"))[:200] or "picture"
-        return cls(await _body(request), name, query.get("checkpoint", ""), _smallest(query.get("smallest", "")))
-
-
-async def _body(request: Request) -> bytes:
-    """The body, refused as soon as it is too large."""
-    too_large = PictureError(
-        f"The file is larger than {LARGEST_UPLOAD // 2**20} MB. Expected a photo as cameras make them; save it smaller."
-    )
-    if int(request.headers.get("content-length") or 0) > LARGEST_UPLOAD:
-        raise too_large
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > LARGEST_UPLOAD:
-            raise too_large
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _smallest(text: str) -> float | None:
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 1 <= value <= 100_000:
-        raise UsageError(f"The smallest face is '{text[:20]}'. Expected pixels, such as 20; move the control again.")
-    return value
-
-
-def _answer(predictor: Predictor, asked: _Asked) -> dict[str, Any]:
-    photo, rgb = _photo(predictor, asked.body, asked.name, asked.smallest_face_px)
-    tasks = predictor.card.tasks
-    plain: dict[str, Any] = {
-        "error": photo.error,
-        "json": records.to_json([photo])[0],
-        "csv": records.to_csv([photo], {task.name: task.kind == "years" for task in tasks}),
-    }
-    if rgb is None:
-        return plain
-    boxes = [reading.face.box for reading in photo.readings]
-    settings = CropSettings(size_px=CROP_PX, grey=False, margin=predictor.card.crop.margin)
-    return plain | {
-        "faces": len(photo.readings),
-        "stage": views.stage(rgb, photo),
-        "cards": views.cards(photo, crops.cut(rgb, boxes, settings), predictor.card),
-        "table": views.table(photo, predictor.card),
-        "smallest": _least_px(predictor.card, photo),
-    }
 
 
 def _photo(
@@ -171,7 +154,7 @@ def _least_px(card: Card, photo: records.Photo) -> int:
     return round(card.detection.smallest_face_px * shrunk)
 
 
-def _annotated(predictor: Predictor, asked: _Asked) -> bytes:
+def _annotated(predictor: Predictor, asked: Asked) -> bytes:
     photo, rgb = _photo(predictor, asked.body, asked.name, asked.smallest_face_px)
     if rgb is None:
         raise PictureError(photo.error or "The picture cannot be read.")

@@ -14,6 +14,7 @@ from mtl_model.ui.shell import Shared, asset
 
 TITLE = "Webcam"
 ORDER = 20
+PUBLIC = True
 
 
 def build(shared: Shared) -> None:

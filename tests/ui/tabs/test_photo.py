@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,39 +13,59 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from mtl_model import corrections, crops, layouts
+from mtl_model.card import Card
 from mtl_model.errors import CheckpointError
-from mtl_model.records import to_json
+from mtl_model.predictor import Predictor
+from mtl_model.records import Estimate, Photo, to_json
+from mtl_model.tasks import class_task
+from mtl_model.ui import asked, correcting
 from mtl_model.ui.access import Access
 from mtl_model.ui.options import UiOptions
 from mtl_model.ui.shell import LARGEST_UPLOAD
 from mtl_model.ui.tabs import photo
-from tests.ui.conftest import FakePredictor
+from tests.ui.conftest import FakePredictor, Served, choose
 
 
 class FakeShared:
     """What the routes of the tab ask of the shell."""
 
-    def __init__(self, predictor: FakePredictor) -> None:
-        self.options, self.access, self.routes = UiOptions(), Access(UiOptions()), []
+    def __init__(self, predictor: FakePredictor, options: UiOptions) -> None:
+        self.options, self.access, self.routes = options, Access(options), []
         self.models, self.predictor = self, predictor
         self.default = "fake"
 
     def get(self, name: str = "") -> FakePredictor:
-        if name not in ("", "fake"):
+        if name not in ("", "fake", "second"):
             raise CheckpointError(f"Unknown checkpoint '{name}'. Known: fake.")
-        return self.predictor
+        return FakePredictor("second") if name == "second" else self.predictor
+
+    def card(self, name: str = "") -> Card:
+        return self.get(name).card
 
     def user_of(self, connection: Any) -> str:
         return "anonymous"
 
 
+Serve = Callable[[UiOptions], TestClient]
+
+
 @pytest.fixture
-def client(fake_predictor: FakePredictor, monkeypatch: pytest.MonkeyPatch) -> TestClient:
+def serve(fake_predictor: FakePredictor, monkeypatch: pytest.MonkeyPatch) -> Serve:
     monkeypatch.setattr(photo.gr, "HTML", lambda *positional, **named: None)
     monkeypatch.setattr(photo.gr, "api", lambda *positional, **named: None)
-    shared: Any = FakeShared(fake_predictor)
-    photo.build(shared)
-    return TestClient(Starlette(routes=shared.routes))
+
+    def serving(options: UiOptions) -> TestClient:
+        shared: Any = FakeShared(fake_predictor, options)
+        photo.build(shared)
+        return TestClient(Starlette(routes=shared.routes))
+
+    return serving
+
+
+@pytest.fixture
+def client(serve: Serve, tmp_path: Path) -> TestClient:
+    return serve(UiOptions(runs=tmp_path / "runs"))
 
 
 def picture(kind: str = "PNG", size: tuple[int, int] = (60, 40), **more: Any) -> bytes:
@@ -98,7 +120,7 @@ def test_what_is_too_large_is_refused_before_it_is_read(client: TestClient) -> N
 
 
 def test_what_grows_too_large_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photo, "LARGEST_UPLOAD", 100)
+    monkeypatch.setattr(asked, "LARGEST_UPLOAD", 100)
     reply = client.post("/mtl/photo", content=(b"x" * 60 for _ in range(5)))
     assert reply.status_code == 400 and "larger than" in reply.json()["error"]
 
@@ -145,7 +167,7 @@ class TestUploads:
     def shared(self, fake_predictor: FakePredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
         (tmp_path / "uploads").mkdir()
-        return FakeShared(fake_predictor)
+        return FakeShared(fake_predictor, UiOptions())
 
     def test_an_upload_is_answered_under_its_own_name(self, shared: Any, tmp_path: Path) -> None:
         path = tmp_path / "uploads" / "x.png"
@@ -167,3 +189,174 @@ class TestUploads:
             (answer,) = photo._predict_upload(shared, {"path": path})
             assert answer["error"] and answer["faces"] == []
         assert photo._predict_upload(shared, None)[0]["error"]
+
+
+class TestComparing:
+    def test_each_card_shows_both(self, client: TestClient, fake_predictor: FakePredictor) -> None:
+        alone = client.post("/mtl/photo?checkpoint=fake", content=picture()).json()
+        answer = client.post("/mtl/photo?checkpoint=fake&compare=second", content=picture()).json()
+        assert answer["note"] == "fake and second differ in 2 of 6 answers."
+        assert answer["cards"].count('<th scope="col">second</th>') == 2 and 'class="of">second' in answer["table"]
+        assert (answer["json"], answer["csv"], answer["stage"]) == (alone["json"], alone["csv"], alone["stage"])
+        assert fake_predictor.asked == [None, None], "faces are found once"
+
+    @pytest.mark.parametrize(
+        ("other", "said"),
+        [("fake", "fake is compared with itself."), ("gone", "Nothing is compared. Unknown checkpoint 'gone'.")],
+    )
+    def test_what_cannot_be_compared_is_said_above_the_cards(self, client: TestClient, other: str, said: str) -> None:
+        alone = client.post("/mtl/photo", content=picture()).json()
+        answer = client.post(f"/mtl/photo?compare={other}", content=picture()).json()
+        assert answer["note"].startswith(said)
+        assert answer["cards"] == alone["cards"] and alone["note"] == ""
+
+    def test_the_first_ones_faces_are_read_by_both(self, sample_picture: np.ndarray) -> None:
+        first, second = Predictor.load("default"), Predictor.load("bknet")
+        faces = [reading.face for reading in first.predict(sample_picture)]
+        assert second.read(sample_picture, faces) == second.predict(sample_picture)
+        moved = [dataclasses.replace(face, box=tuple(edge + 40 for edge in face.box)) for face in faces]
+        assert second.read(sample_picture, moved)[0].face == moved[0]
+        assert second.read(sample_picture, moved)[0].estimates != second.predict(sample_picture)[0].estimates
+
+
+def test_a_new_task_appears_by_itself(client: TestClient, fake_predictor: FakePredictor) -> None:
+    task = class_task("glasses", ("with", "without"))
+    fake_predictor.card = dataclasses.replace(fake_predictor.card, tasks=(*fake_predictor.card.tasks, task))
+    glasses = Estimate("with", "with", True, {"with": 0.9, "without": 0.1}, confidence=0.9)
+    plain = fake_predictor.photo
+
+    def photo_with_glasses(*positional: Any, **named: Any) -> Photo:
+        seen = plain(*positional, **named)
+        each = [dataclasses.replace(one, estimates={**one.estimates, "glasses": glasses}) for one in seen.readings]
+        return dataclasses.replace(seen, readings=tuple(each))
+
+    fake_predictor.photo = photo_with_glasses
+    answer = client.post("/mtl/photo?compare=second", content=picture()).json()
+    for part in (answer["cards"], answer["table"], answer["form"]):
+        assert "Glasses" in part
+    assert "not taught" in answer["cards"] and "glasses,glasses_confidence" in answer["csv"]
+    assert answer["json"]["faces"][0]["estimates"]["glasses"]["value"] == "with"
+
+
+RIGHT = {"age": "35-39", "gender": "female", "smile": ""}
+
+
+def add(client: TestClient, body: bytes, **query: Any) -> Any:
+    asked_for = {"name": "me.jpg", "box": "10,10,30,30", "right": json.dumps(RIGHT), **query}
+    return client.post("/mtl/corrections/add", params=asked_for, content=body)
+
+
+class TestCorrections:
+    def test_a_face_is_kept_with_its_answers_and_taken_back(self, client: TestClient, tmp_path: Path) -> None:
+        runs = tmp_path / "runs"
+        exif = Image.Exif()
+        exif[0x010F] = "a camera"
+        first = add(client, picture("JPEG", exif=exif)).json()
+        second = add(client, picture()).json()
+        assert (first["count"], second["count"]) == (1, 2)
+        (sample, _) = layouts.read(f"csv:{corrections.folder(runs)}").samples
+        assert sample.labels == {"age": (35.0, 39.0), "gender": "female"}
+        with Image.open(sample.path) as image:
+            assert image.size == (42, 40) and not image.getexif()  # cut at the upper, lower and left edge
+        assert client.post(f"/mtl/corrections/remove?saved={second['saved']}").json() == {"count": 1}
+        assert client.post(f"/mtl/corrections/remove?saved={first['saved']}").json() == {"count": 0}
+        assert not corrections.folder(runs).exists()
+
+    @pytest.mark.parametrize(
+        ("query", "said"),
+        [
+            ({"right": "{"}, "not readable"),
+            ({"right": '{"age": 3}'}, "not readable"),
+            ({"right": "{}"}, "No right answer"),
+            ({"right": '{"age": "old"}'}, "'old' is not a label of age"),
+            ({"right": '{"hat": "yes"}'}, "Unknown task 'hat'"),
+            ({"box": "1,2,3"}, "place of the face"),
+            ({"box": "nan,0,5,5"}, "place of the face"),
+            ({"box": "0,0,1e9,5"}, "place of the face"),
+            ({"box": "500,500,600,600"}, "not in the picture"),
+            ({"checkpoint": "gone"}, "Unknown checkpoint"),
+        ],
+    )
+    def test_what_cannot_be_kept_is_one_sentence(self, client: TestClient, query: dict, said: str) -> None:
+        reply = add(client, picture(), **query)
+        assert reply.status_code == 400 and said in reply.json()["error"]
+
+    def test_what_is_no_picture_is_one_sentence(self, client: TestClient, tmp_path: Path) -> None:
+        assert add(client, b"text").status_code == 400
+        assert corrections.count(tmp_path / "runs") == 0
+
+    def test_a_second_checkpoint_that_is_gone_keeps_nobody_from_it(self, client: TestClient) -> None:
+        assert add(client, picture(), compare="gone").json()["count"] == 1
+
+    def test_only_those_who_may(self, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(FakeShared, "user_of", lambda *_: None)
+        assert add(client, picture()).status_code == 401
+        assert client.post("/mtl/corrections/remove?saved=x").status_code == 401
+        assert client.get("/mtl/corrections/remove?saved=x").status_code == 405
+
+    def test_strangers_find_neither_button_nor_route(self, serve: Serve, tmp_path: Path) -> None:
+        client = serve(UiOptions(runs=tmp_path, read_only=True))
+        answer = client.post("/mtl/photo", content=picture()).json()
+        assert "This is wrong" not in answer["cards"] and answer["form"] == ""
+        assert add(client, picture()).status_code == 404
+        assert client.post("/mtl/corrections/remove?saved=x").status_code == 404
+
+    @pytest.mark.parametrize("size", [512, 180, 120])
+    def test_the_face_is_found_again(self, sample_picture: np.ndarray, size: int) -> None:
+        predictor = Predictor.load("bknet")
+        scaled = np.asarray(Image.fromarray(sample_picture).resize((size, size), Image.Resampling.LANCZOS))
+        (face, *_) = predictor.find(scaled)
+        around = correcting.generous(scaled, face.box)
+        again = crops.main_face(predictor.find(around), around.shape[1], around.shape[0])
+        assert again is not None and abs(again.area / face.area - 1) < 0.25
+
+    def test_a_large_face_is_made_smaller(self) -> None:
+        rgb = np.zeros((3000, 3000, 3), np.uint8)
+        assert correcting.generous(rgb, (500, 500, 2500, 2500)).shape == (1024, 1024, 3)
+
+
+@pytest.mark.browser
+class TestInTheBrowser:
+    def test_two_checkpoints_stand_side_by_side(self, page: Any, root: Path) -> None:
+        page.set_viewport_size({"width": 390, "height": 844})
+        choose(page, root / "samples" / "astronaut.jpg")
+        page.evaluate("mtl.chooseComparison('bknet')")
+        card = page.get_by_role("group", name="Face 1", exact=True)
+        card.locator(".sides").wait_for()
+        assert card.get_by_role("columnheader").all_inner_texts() == ["default", "bknet"]
+        values = card.locator(".years .value b").all_inner_texts()
+        ages = [Predictor.load(name).predict(root / "samples" / "astronaut.jpg")[0] for name in ("default", "bknet")]
+        assert values == [one.estimates["age"].text for one in ages]
+        assert page.locator(".photo .note").inner_text().startswith("default and bknet ")
+        assert "default and bknet" in page.locator("#announcer").inner_text()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        widths = [box["width"] for box in (one.bounding_box() for one in card.locator("tbody td").all())]
+        assert min(widths) > 120
+        for one in card.get_by_role("button", name="different").all():
+            one.focus()
+            assert card.locator("[role=tooltip]:visible").count() == 1
+        page.evaluate("mtl.chooseComparison('')")
+        card.locator(".sides").wait_for(state="detached")
+        assert page.locator(".photo .note").is_hidden()
+
+    def test_what_is_wrong_is_kept_and_taken_back(self, page: Any, served: Served, root: Path) -> None:
+        runs = served.runs
+        choose(page, root / "samples" / "astronaut.jpg")
+        card = page.get_by_role("group", name="Face 1", exact=True)
+        card.get_by_role("button", name="This is wrong").click()
+        form = card.get_by_role("form", name="The right answers")
+        form.get_by_label("Age").press("Escape")
+        assert form.count() == 0
+        card.get_by_role("button", name="This is wrong").press("Enter")
+        form.get_by_role("button", name="Save").click()
+        form.get_by_role("alert").filter(has_text="No right answer is given").wait_for()
+        form.get_by_label("Age").fill("43")
+        form.get_by_label("Smile").select_option("smiling")
+        form.get_by_role("button", name="Save").click()
+        card.get_by_text("Saved. 1 correction is kept for teaching; see Teach.").wait_for()
+        (sample,) = layouts.read(f"csv:{corrections.folder(runs)}").samples
+        assert sample.labels == {"age": 43.0, "smile": "smiling"}
+        card.get_by_role("button", name="Undo").click()
+        card.get_by_text("Taken back. No corrections are kept.").wait_for()
+        assert corrections.count(runs) == 0
+        assert card.get_by_role("button", name="This is wrong").is_visible()

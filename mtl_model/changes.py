@@ -1,0 +1,67 @@
+"""What a person changed in a data set before learning from it: pictures left out, labels put right."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mtl_model.errors import DataError
+from mtl_model.layouts import Source
+from mtl_model.tasks import parse_label
+
+
+@dataclass(frozen=True)
+class Changes:
+    """left_out: pictures. labels: {picture: {task: label as people write it}}. Pictures by their path below the folder."""
+
+    left_out: tuple[str, ...] = ()
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def read_changes(path: Path) -> Changes:
+    """Raises DataError for a file that is missing or not of the form {"left_out": [...], "labels": {...}}."""
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        left_out = tuple(str(one) for one in plain.get("left_out", ()))
+        labels = {str(file): {str(t): str(w) for t, w in one.items()} for file, one in plain.get("labels", {}).items()}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise DataError(
+            f"The changes in '{path.name}' cannot be read ({error}). Expected JSON with left_out and labels; write it anew."
+        ) from None
+    return Changes(left_out, labels)
+
+
+def apply(source: Source, changes: Changes) -> Source:
+    """The source as changed. Raises DataError for a label that its task does not know."""
+    gone, samples = set(changes.left_out), []
+    for sample in source.samples:
+        file = name_of(source, sample.path)
+        if file in gone:
+            continue
+        given = changes.labels.get(file, {})
+        labels = dict(sample.labels)
+        for name, word in given.items():
+            if name not in source.tasks:
+                raise DataError(
+                    f"'{file}' was given a label of {name}, which these pictures have no labels of. Undo it."
+                )
+            label = parse_label(source.tasks[name], word)
+            labels = (
+                {**labels, name: label}
+                if label is not None
+                else {one: kept for one, kept in labels.items() if one != name}
+            )
+        if labels:
+            samples.append(dataclasses.replace(sample, labels=labels))
+    return dataclasses.replace(source, samples=tuple(samples))
+
+
+def name_of(source: Source, path: str) -> str:
+    """A picture's path below the folder of its source, with slashes."""
+    try:
+        return Path(path).relative_to(source.folder).as_posix()
+    except ValueError:
+        return path

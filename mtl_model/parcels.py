@@ -1,0 +1,128 @@
+"""A checkpoint as one file to hand on: a zip with card.json and model.safetensors, and nothing else.
+
+What comes in is somebody else's: two files are copied out by name and under limits, whatever else the zip holds is not
+looked at, no path of it is used, and no pickle is ever read. Before it is kept it has to load and answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+import numpy as np
+
+from mtl_model import checkpoint
+from mtl_model.card import CARD, WEIGHTS, Card, check_name, is_taken, read_card
+from mtl_model.errors import CheckpointError, UsageError
+from mtl_model.predictor import Predictor
+from mtl_model.records import Face
+
+LARGEST = {CARD: 4 * 2**20, WEIGHTS: 512 * 2**20}  # bytes, unpacked
+LARGEST_ZIP = sum(LARGEST.values()) + 2**20
+MOST_CLASSES = 10_000  # over all tasks: each is a row of weights
+LARGEST_CROP_PX = 1024
+COMING = ".incoming-"  # folders in runs/ while a checkpoint is looked at
+FORGOTTEN_SECONDS = 3600
+EXPECTED = f"Expected a zip with {CARD} and {WEIGHTS}, as Download makes it"
+
+
+def pack(folder: Path, target: IO[bytes]) -> None:
+    """Weights hardly shrink, so they are stored as they are."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for name in (CARD, WEIGHTS):
+            archive.write(folder / name, f"{folder.name}/{name}")
+
+
+@contextlib.contextmanager
+def opened(file: IO[bytes], runs: Path) -> Iterator[tuple[Path, Card]]:
+    """The checkpoint of a zip in a folder of its own, which is gone afterwards unless `keep` has moved it.
+
+    Raises: CheckpointError with a sentence for anything but a whole checkpoint that answers.
+    """
+    runs.mkdir(parents=True, exist_ok=True)
+    _sweep(runs)
+    with tempfile.TemporaryDirectory(prefix=COMING, dir=runs, ignore_cleanup_errors=True) as place:
+        folder = Path(place) / "checkpoint"
+        folder.mkdir()
+        try:
+            with zipfile.ZipFile(file) as archive:
+                for member in _members(archive):
+                    _copy(archive, member, folder / PurePosixPath(member.filename).name)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+            raise CheckpointError(f"The file is no zip that can be read ({error}). {EXPECTED}; make it anew.") from None
+        yield folder, _try(folder)
+
+
+def keep(folder: Path, name: str, weights: Path, runs: Path) -> Path:
+    """Give an opened checkpoint its name in runs/, in one step. Raises UsageError for a name that cannot be or is taken."""
+    if is_taken(check_name(name), weights, runs):
+        raise UsageError(f"There is a checkpoint '{name}' already, or a run of that name. Choose another name.")
+    os.rename(folder, runs / name)
+    return runs / name
+
+
+def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The two files, beside each other at the top or in one folder."""
+    found: dict[PurePosixPath, dict[str, zipfile.ZipInfo]] = {}
+    for member in archive.infolist():
+        path = PurePosixPath(member.filename.replace("\\", "/"))
+        if path.name in LARGEST and not member.is_dir() and "__MACOSX" not in path.parts:
+            found.setdefault(path.parent, {})[path.name] = member
+    whole = [members for members in found.values() if len(members) == len(LARGEST)]
+    if len(whole) != 1:
+        seen = f"holds {len(whole)} checkpoints" if whole else "holds no checkpoint"
+        raise CheckpointError(f"The zip {seen}. {EXPECTED}; one checkpoint a zip.")
+    return [whole[0][name] for name in LARGEST]
+
+
+def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+    """What the zip says of sizes is not believed: it is counted."""
+    most, size = LARGEST[target.name], 0
+    with archive.open(member) as source, target.open("wb") as copy:
+        while part := source.read(2**20):
+            size += len(part)
+            if size > most:
+                raise CheckpointError(
+                    f"The {target.name} in the zip is larger than {most // 2**20} MB. {EXPECTED}; choose another."
+                )
+            copy.write(part)
+
+
+def _try(folder: Path) -> Card:
+    """The card, once the whole road from a face to its estimates has been gone with it."""
+    try:
+        _check_size(read_card(folder))
+        network, card = checkpoint.load(folder)
+        black = np.zeros((64, 64, 3), np.uint8)
+        Predictor(folder.name, network, card).read(black, [Face((8.0, 8.0, 56.0, 56.0), 1.0)])
+    except CheckpointError:
+        raise
+    except Exception as error:  # a card written by hand can hold anything
+        raise CheckpointError(f"Its card cannot be used ({error!r:.200}). {EXPECTED}; choose another.") from None
+    return card
+
+
+def _check_size(card: Card) -> None:
+    """A network as large as its card pleases would fill the memory before anything could be said about it."""
+    classes = sum(len(task.classes) for task in card.tasks)
+    if classes > MOST_CLASSES or not 8 <= card.crop.size_px <= LARGEST_CROP_PX:
+        raise CheckpointError(
+            f"Its card asks for {classes:,} classes and crops of {card.crop.size_px} px. Expected at most {MOST_CLASSES:,} and "
+            f"8 to {LARGEST_CROP_PX} px; choose another checkpoint."
+        )
+
+
+def _sweep(runs: Path) -> None:
+    """Delete what a killed server left behind."""
+    for path in runs.glob(f"{COMING}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > FORGOTTEN_SECONDS:
+                shutil.rmtree(path)

@@ -1,0 +1,88 @@
+"""A trained checkpoint fitted again on val of several data sets: temperatures, the interval's margin, and what the error is for
+faces like one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from mtl_model import cache, layouts
+from mtl_model.batches import Labelled
+from mtl_model.calibration import fit
+from mtl_model.card import Card
+from mtl_model.errors import DataError
+from mtl_model.evaluation import LEAST_GROUP, class_rows, network_outputs, read_labelled, year_rows
+from mtl_model.outputs import band_of, distributions, expected_years
+
+SPLIT = "val"
+
+
+def recalibrate(
+    network: nn.Module,
+    card: Card,
+    specs: Sequence[str],
+    *,
+    device: str = "cpu",
+    progress: cache.Progress = cache.silent,
+) -> Card:
+    """The card with its calibration and errors measured on the val splits of all sources together.
+
+    Raises DataError for a source without labelled pictures in val."""
+    parts = []
+    for spec in specs:
+        source = layouts.read(spec)
+        names = {task.name for task in card.tasks}
+        samples = [one for one in source.samples if one.split == SPLIT and names & set(one.labels)]
+        if not samples:
+            raise DataError(
+                f"Split '{SPLIT}' of {spec} holds no picture of {', '.join(sorted(names))}. Give another source."
+            )
+        parts.append(read_labelled(source, samples, card, progress))
+    data = Labelled([part for one in parts for part in one.parts], card.tasks)
+    outputs = network_outputs(network, data, card, device)
+    fitted = fit(card.tasks, outputs, data.targets, data.known)
+    card = dataclasses.replace(card, calibration={**card.calibration, **fitted})
+    return dataclasses.replace(card, errors=dict(errors_like(card, distributions(outputs, card), data)))
+
+
+def errors_like(
+    card: Card, chances: Mapping[str, np.ndarray], data: Labelled
+) -> Iterator[tuple[str, tuple[dict[str, Any], ...]]]:
+    """(task, rows) as Card.errors holds them: by all grouping answers together, then by the band of age alone."""
+    levels: dict[str, np.ndarray] = {}
+    for task in card.tasks:
+        if task.kind == "years":
+            values = expected_years(chances[task.name])
+            levels[task.name] = np.array([band_of(task, float(value)) for value in values])
+        elif task.groups:
+            levels[task.name] = np.array(task.classes)[chances[task.name].argmax(1)]
+    bands = [task.name for task in card.tasks if task.kind == "years"]
+    for task in card.tasks:
+        known = data.known[task.name].numpy().copy()
+        targets = data.targets[task.name].numpy()
+        errors = np.zeros(len(data))
+        if task.kind == "years":
+            known &= targets[:, 0] == targets[:, 1]
+            errors[known] = year_rows(task, chances[task.name][known], targets[known], 0.0)["error"]
+        else:
+            errors[known] = 1 - class_rows(task, chances[task.name][known], targets[known])["right"]
+        rows = [*_rows(levels, list(levels), known, errors), *_rows(levels, bands, known, errors)]
+        if rows:
+            yield task.name, tuple(rows)
+
+
+def _rows(
+    levels: Mapping[str, np.ndarray], names: Sequence[str], known: np.ndarray, errors: np.ndarray
+) -> Iterator[dict[str, Any]]:
+    for words in product(*(np.unique(levels[name]).tolist() for name in names)):
+        mine = known.copy()
+        for name, word in zip(names, words, strict=True):
+            mine &= levels[name] == word
+        if mine.sum() >= LEAST_GROUP:
+            group = dict(zip(names, words, strict=True))
+            yield {"group": group, "error": round(float(errors[mine].mean()), 4), "n": int(mine.sum())}

@@ -1,0 +1,55 @@
+"""A picture that comes in as the body of a request, and what the address asks about it."""
+
+from __future__ import annotations
+
+import os
+
+from starlette.requests import Request
+
+from mtl_model.errors import PictureError, UsageError
+from mtl_model.ui.shell import LARGEST_UPLOAD
+
+
+class Asked:
+    """A request's picture and what is asked about it.
+
+    checkpoint: "" is the default one. compare: another one to set beside it, "" for none."""
+
+    def __init__(self, body: bytes, name: str, checkpoint: str, compare: str, smallest_face_px: float | None) -> None:
+        self.body, self.name = body, name
+        self.checkpoint, self.compare, self.smallest_face_px = checkpoint, compare, smallest_face_px
+
+    @classmethod
+    async def read(cls, request: Request) -> Asked:
+        query = request.query_params
+        name = os.path.basename(query.get("name", "").replace("\\", "/"))[:200] or "picture"
+        smallest = _smallest(query.get("smallest", ""))
+        return cls(await _body(request), name, query.get("checkpoint", ""), query.get("compare", ""), smallest)
+
+
+async def _body(request: Request) -> bytes:
+    """The body, refused as soon as it is too large."""
+    too_large = PictureError(
+        f"The file is larger than {LARGEST_UPLOAD // 2**20} MB. Expected a photo as cameras make them; save it smaller."
+    )
+    if int(request.headers.get("content-length") or 0) > LARGEST_UPLOAD:
+        raise too_large
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > LARGEST_UPLOAD:
+            raise too_large
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _smallest(text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 1 <= value <= 100_000:
+        raise UsageError(f"The smallest face is '{text[:20]}'. Expected pixels, such as 20; move the control again.")
+    return value

@@ -1,0 +1,107 @@
+"""What stays, for how long, where; and how to be rid of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+from mtl_model import cache, corrections, jobs
+from mtl_model.card import CARD, CORRECTIONS, PENDING
+from mtl_model.errors import RunError
+from mtl_model.parcels import COMING
+from mtl_model.registry import PACKAGE
+from mtl_model.ui.environment import TEMPORARY_VARIABLE
+from mtl_model.ui.options import UiOptions
+from mtl_model.ui.views import escape
+
+GOING = ".deleted-"  # a folder is renamed to this first, so that nothing half-deleted is ever listed
+OURS = (CARD, PENDING, "teach.json", "job.json", "events.jsonl", "state.pt", "report.json")
+"""A folder of runs/ that holds one of these was made by this program; others are never touched."""
+
+
+def table(options: UiOptions, folder: Path) -> str:
+    """The section of the About tab, as HTML. folder: of the checkpoint that is shown."""
+    uploads = Path(os.environ.get(TEMPORARY_VARIABLE, "")).absolute()
+    detector = importlib.util.find_spec("facenet_pytorch")
+    detector_folder = Path(detector.origin).parent if detector and detector.origin else ""
+    runs = options.runs.absolute()
+    taught = (
+        (
+            "Pictures given to Teach",
+            "until their run is accepted or discarded, at the latest 7 days after they came",
+            runs / "NAME" / "data",
+        ),
+        ("Faces whose answer was corrected", "until you delete them", runs / CORRECTIONS),
+    )
+    places = (
+        ("Photos and webcam pictures", "in memory only while they are answered; never written to the disk", ""),
+        ("Files sent to the programming interface", "for 6 minutes at most, and never beyond a restart", uploads),
+        *(() if options.read_only else taught),
+        ("This checkpoint", "until you delete it", folder.absolute()),
+        ("Checkpoints that came with the program", "until you delete them", options.weights.absolute()),
+        ("Checkpoints made here", "until you delete them", runs),
+        ("Faces cut out of data sets, for training", "until you delete them", cache.default_root().absolute()),
+        ("The program", "until you remove it", PACKAGE.absolute()),
+        ("The face detector", "until you remove it", detector_folder),
+    )
+    rows = "".join(
+        f"<tr><th scope=row>{escape(what)}</th><td>{escape(how_long)}</td><td>{_code(path)}</td></tr>"
+        for what, how_long, path in places
+    )
+    return (
+        "<p>Nothing you show to this page leaves the machine on which the program runs.</p>"
+        '<div class="scroll"><table class="plain"><thead><tr><th scope=col>What</th><th scope=col>How long</th>'
+        f"<th scope=col>Where</th></tr></thead><tbody>{rows}</tbody></table></div>"
+        + ("" if options.read_only else _button(runs))
+        + "<p>To remove the program too: end it, delete these folders, and remove it with "
+        "<code>pip uninstall mtl_model facenet-pytorch</code>, or by deleting its folder.</p>"
+    )
+
+
+def _code(path: object) -> str:
+    return f"<code>{escape(path)}</code>" if path else ""
+
+
+def _button(runs: Path) -> str:
+    return (
+        '<div class="actions"><button type="button" class="button danger" data-do="delete-everything">Delete everything'
+        f'</button><span class="small">What people gave and what was made from it, in <code>{escape(runs)}</code>: pictures, '
+        'corrections, runs and checkpoints. Checkpoints that came with the program stay.</span></div><p role="alert" '
+        'class="alert" hidden></p>'
+    )
+
+
+def delete_everything(runs: Path) -> int:
+    """End what is being learned and delete all that this program made under runs/. Returns how many runs went.
+
+    Raises: RunError naming what could not be deleted.
+    """
+    for job in jobs.every(runs):
+        jobs.kill(runs, job.name)
+    corrections.remove(runs)
+    found = [path for path in runs.iterdir() if is_ours(path)] if runs.is_dir() else []
+    for path in found:
+        delete(path)
+    return sum(not path.name.startswith(".") for path in found)
+
+
+def is_ours(path: Path) -> bool:
+    if path.name.startswith((GOING, COMING)):
+        return True
+    return path.is_dir() and any((path / name).exists() for name in OURS)
+
+
+def delete(path: Path) -> None:
+    """Delete a folder of runs/; of a link, only the link. Raises RunError."""
+    going = path.with_name(f"{GOING}{uuid.uuid4().hex}")
+    try:
+        os.replace(path, going)
+        going.unlink() if going.is_symlink() else shutil.rmtree(going)
+    except OSError as error:
+        raise RunError(
+            f"'{path.name}' could not be deleted whole ({error.strerror or error}). Expected permission to write in "
+            f"'{path.parent}'; delete the folder by hand."
+        ) from None

@@ -1,0 +1,293 @@
+"""The pictures of a Teach run with their labels: what was understood of the upload, counts, and what a person changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtl_model import card, changes, layouts
+from mtl_model.check import UNLABELLED, class_of
+from mtl_model.errors import DataError, MtlError, UsageError
+from mtl_model.layouts import Source
+from mtl_model.records import Sample
+from mtl_model.tasks import TASKS, Task, parse_label
+from mtl_model.ui.teaching import CHANGES, DATA, Record, Run
+
+KEPT = 4  # sources in memory: reading one anew takes a tenth of a second a thousand pictures
+MOST_UNDO = 200
+FOLDERS = "folders"
+LEFT_OUT, CHANGED = "left out", "changed"
+"""What can be browsed besides the classes."""
+
+_sources: OrderedDict[tuple[str, str], Source] = OrderedDict()
+_lock = threading.Lock()
+
+
+def describe(folder: Path, record: Record, stamp: str) -> dict[str, Any]:
+    """What is understood of an upload, as teach.json keeps it.
+
+    kind, pictures, tasks ({name: title, kind, classes}), skipped, notes; bare: whether the folders are the classes of
+    one task, whose name the visitor may say; error: the sentence where nothing was understood. stamp: differs from that
+    of any earlier upload.
+    """
+    data = folder / DATA
+    unwrap(data)
+    base: dict[str, Any] = {"stamp": stamp, "kind": "", "pictures": 0, "tasks": {}, "skipped": {}, "notes": []}
+    base |= {"bare": False, "task": "", "error": ""}
+    try:
+        kind = record.kind or layouts.recognise(data)
+        source = layouts.read(f"{kind}:{data}", _options(kind, record.task))
+        bare = kind == FOLDERS and len(source.tasks) == 1 and not set(source.tasks) & set(TASKS)
+        task = record.task or next(iter(source.tasks), "") if bare else ""
+        if bare and task == DATA:  # named after the folder, which is ours and tells nothing
+            task = layouts_name(record.name)
+            source = layouts.read(f"{kind}:{data}", _options(kind, task))
+    except MtlError as error:
+        plain = str(error).replace(f"'{data}'", "What was uploaded").replace("check the path", "upload it again")
+        return base | {"kind": record.kind, "error": plain}
+    tasks = {
+        name: {"title": one.title, "kind": one.kind, "classes": [] if one.kind == "years" else list(one.classes)}
+        for name, one in source.tasks.items()
+    }
+    error = "" if source.samples else _no_labels(source)
+    return base | {
+        "kind": kind,
+        "pictures": len(source.samples),
+        "tasks": tasks,
+        "skipped": dict(source.skipped),
+        "notes": list(source.notes) if not bare else [],
+        "bare": bare,
+        "task": task,
+        "error": error,
+    }
+
+
+def _no_labels(source: Source) -> str:
+    if "its class is the only one of its task" in source.skipped:
+        return (
+            "All pictures lie in one class, so there is nothing to tell apart. Expected at least two classes, such as "
+            "glasses/with and glasses/without; add pictures of the other class."
+        )
+    return (
+        "No picture with a label was found. Expected pictures in folders named after their class, or a labels.csv beside "
+        "them; look at the layouts, then upload again."
+    )
+
+
+def layouts_name(name: str) -> str:
+    """The name of a task made from that of a checkpoint."""
+    return "_".join(name.casefold().replace("-", " ").replace(".", " ").split()) or "label"
+
+
+def _options(kind: str, task: str) -> dict[str, str]:
+    return {"task": task} if task and kind == FOLDERS else {}
+
+
+def unwrap(data: Path) -> None:
+    """Where everything lies in one folder that holds a file of labels, as archives have it, take it out of there.
+
+    Folders of classes need nothing: their layout looks through such a folder, and the outer one may name the task.
+    """
+    inside = [one for one in data.iterdir() if not one.name.startswith(".")] if data.is_dir() else []
+    if len(inside) != 1 or not inside[0].is_dir() or inside[0].is_symlink():
+        return
+    try:
+        kind = layouts.recognise(inside[0])
+    except MtlError:
+        return
+    if kind != FOLDERS:
+        aside = data.with_name(".unwrapped")
+        os.replace(inside[0], aside)
+        for rest in data.iterdir():
+            rest.unlink()
+        data.rmdir()
+        os.replace(aside, data)
+
+
+# -- the pictures as they are labelled now -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of an upload. file: its path below data/. first: its labels as uploaded; labels: as changed."""
+
+    file: str
+    labels: Mapping[str, Any]
+    first: Mapping[str, Any]
+    out: bool
+
+    @property
+    def relabelled(self) -> bool:
+        return self.labels != self.first
+
+
+class Labelled:
+    """The pictures of a run with the changes made so far."""
+
+    def __init__(self, source: Source, edits: changes.Changes) -> None:
+        self.source, self.edits = source, edits
+        self.tasks: Mapping[str, Task] = source.tasks
+        gone = set(edits.left_out)
+        self.pictures = [self._picture(sample, gone) for sample in source.samples]
+        self.by_file = {one.file: one for one in self.pictures}
+        self.file_of = {sample.file: one.file for sample, one in zip(source.samples, self.pictures, strict=True)}
+        """The name in the upload's own labels, by which a report calls a picture -> its path below data/."""
+
+    def _picture(self, sample: Sample, gone: set[str]) -> Picture:
+        file = changes.name_of(self.source, sample.path)
+        labels = dict(sample.labels)
+        for name, word in self.edits.labels.get(file, {}).items():
+            if name in self.tasks:
+                label = parse_label(self.tasks[name], word)
+                labels = {key: one for key, one in labels.items() if key != name}
+                labels |= {} if label is None else {name: label}
+        return Picture(file, labels, sample.labels, file in gone)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Task -> class (or band of years) -> pictures that will be learned from, empty classes included."""
+        counted: dict[str, dict[str, int]] = {}
+        for name, task in self.tasks.items():
+            known = [band for band, _, _ in task.bands] if task.kind == "years" else list(task.classes)
+            classes = dict.fromkeys(known, 0)
+            for one in self.pictures:
+                if not one.out:
+                    word = word_of(task, one.labels.get(name))
+                    classes[word] = classes.get(word, 0) + 1
+            counted[name] = classes
+        return counted
+
+    def chosen(self, task: str, word: str) -> list[Picture]:
+        """The pictures of a class, or all, or those left out or changed."""
+        if word == LEFT_OUT:
+            return [one for one in self.pictures if one.out]
+        if word == CHANGED:
+            return [one for one in self.pictures if one.relabelled]
+        if task not in self.tasks:
+            return list(self.pictures)
+        return [one for one in self.pictures if word_of(self.tasks[task], one.labels.get(task)) == word]
+
+
+def word_of(task: Task, label: Any) -> str:
+    return UNLABELLED if label is None else class_of(task, label)
+
+
+def label_text(label: Any) -> str:
+    """A label as `changes.json` holds it and a person reads it."""
+    if isinstance(label, tuple):
+        return f"{label[0]:g}-{label[1]:g}"
+    return "" if label is None else label if isinstance(label, str) else f"{label:g}"
+
+
+def read_labelled(run: Run) -> Labelled:
+    """Raises DataError where the upload holds nothing that can be read."""
+    found = run.record.found
+    if not found or found.get("error"):
+        raise DataError(found.get("error") if found else "The upload is not complete. Upload the pictures first.")
+    key = (str(run.folder), str(found.get("stamp")))
+    with _lock:
+        if key not in _sources:
+            kind = str(found["kind"])
+            _sources[key] = layouts.read(f"{kind}:{run.data}", _options(kind, str(found["task"]) or run.record.task))
+            while len(_sources) > KEPT:
+                _sources.popitem(last=False)
+        _sources.move_to_end(key)
+        source = _sources[key]
+    return Labelled(source, read_edits(run.folder))
+
+
+def read_edits(folder: Path) -> changes.Changes:
+    return changes.read_changes(folder / CHANGES) if (folder / CHANGES).is_file() else changes.Changes()
+
+
+# -- changing ------------------------------------------------------------------------------------------------------
+
+_changing = threading.Lock()
+
+
+def change(run: Run, file: str, task: str, word: str | None, out: bool | None) -> str:
+    """Leave a picture out (out=True), put it back (False), or give it another label (word; "" takes it away).
+
+    Returns the sentence that says what was done. Raises UsageError for a picture or label that is not there."""
+    labelled = read_labelled(run)
+    if file not in labelled.by_file:
+        raise UsageError(f"There is no picture '{file[:100]}' in this upload. Reload the page, then choose again.")
+    with _changing:
+        edits = read_edits(run.folder)
+        before = _entry(edits, file)
+        if out is not None:
+            rest = tuple(one for one in edits.left_out if one != file)
+            edits = dataclasses.replace(edits, left_out=(*rest, file) if out else rest)
+            said = f"{file} is {'left out' if out else 'back'}."
+        else:
+            edits = dataclasses.replace(edits, labels=_relabelled(labelled, edits, file, task, word or ""))
+            said = f"{file} is now labelled {word}." if word else f"{file} has no label of {task} any more."
+        _write(run.folder, edits, [*_undo(run.folder), before][-MOST_UNDO:])
+    return said
+
+
+def _relabelled(
+    labelled: Labelled, edits: changes.Changes, file: str, task: str, word: str
+) -> Mapping[str, Mapping[str, str]]:
+    if task not in labelled.tasks:
+        raise UsageError(f"These pictures have no labels of '{task[:64]}'. Reload the page, then choose again.")
+    label = parse_label(labelled.tasks[task], word)  # DataError says what it knows
+    mine = {name: one for name, one in edits.labels.get(file, {}).items() if name != task}
+    if label != labelled.by_file[file].first.get(task):
+        mine[task] = label_text(label)
+    others = {name: one for name, one in edits.labels.items() if name != file}
+    return {**others, file: mine} if mine else others
+
+
+def undo(run: Run) -> str:
+    """Take the last change back. Raises UsageError where there is none."""
+    with _changing:
+        edits, steps = read_edits(run.folder), _undo(run.folder)
+        if not steps:
+            raise UsageError("Nothing has been changed, so there is nothing to undo.")
+        last = steps[-1]
+        file = str(last["file"])
+        rest = tuple(one for one in edits.left_out if one != file)
+        others = {name: one for name, one in edits.labels.items() if name != file}
+        labels = {**others, file: last["labels"]} if last["labels"] else others
+        edits = changes.Changes((*rest, file) if last["out"] else rest, labels)
+        _write(run.folder, edits, steps[:-1])
+    return f"The last change is undone: {file} is as before."
+
+
+def _entry(edits: changes.Changes, file: str) -> dict[str, Any]:
+    return {"file": file, "out": file in edits.left_out, "labels": dict(edits.labels.get(file, {}))}
+
+
+def _undo(folder: Path) -> list[dict[str, Any]]:
+    try:
+        return list(json.loads((folder / CHANGES).read_text(encoding="utf-8")).get("undo", ()))
+    except (OSError, ValueError, AttributeError):
+        return []
+
+
+def can_undo(folder: Path) -> bool:
+    return bool(_undo(folder))
+
+
+def _write(folder: Path, edits: changes.Changes, steps: Sequence[Mapping[str, Any]]) -> None:
+    plain = {"left_out": list(edits.left_out), "labels": edits.labels, "undo": list(steps)}
+    card.write_text(folder / CHANGES, json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
+
+
+def picture_path(run: Run, file: str) -> Path:
+    """Where a picture of the upload lies. Raises UsageError for any path that leads elsewhere."""
+    path = run.data / file
+    try:
+        inside = bool(file) and path.resolve().is_relative_to(run.data.resolve()) and path.is_file()
+    except (OSError, ValueError):  # a name too long, or with a zero in it
+        inside = False
+    if not inside:
+        raise UsageError(f"There is no picture '{file[:100]}' in this upload. Reload the page, then choose again.")
+    return path

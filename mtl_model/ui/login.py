@@ -1,0 +1,128 @@
+"""Logging in: the page that asks for a name and a password, the sessions, the wait after wrong ones.
+
+It is our own and not Gradio's, which guards only some of Gradio's routes and none of ours; `Gate` asks here before any
+route is reached. Sessions live in memory: a restart logs everybody out, and reads the file of names anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Scope
+
+from mtl_model.ui.passwords import LONGEST, NOBODY, matches
+
+LOGIN, LOGOUT = "/login", "/logout"  # gradio_client logs in at the first one too
+SESSION_SECONDS = 7 * 24 * 3600
+FREE_TRIES = 3  # wrong passwords in a row before a name has to wait
+LONGEST_WAIT_SECONDS = 60
+REMEMBERED = 10_000  # names and sessions; the oldest goes first
+LARGEST_FORM = 16 * LONGEST
+WRONG = "This name and this password do not belong together. Check both, then try again."
+STATIC = Path(__file__).parent / "static"
+
+
+class Login:
+    def __init__(self, users: Mapping[str, str], cookie: str, path: str = "/", embedded: bool = False) -> None:
+        """users: {name: hash}. cookie: its name. path: where the page lies. embedded: shown inside another site's page."""
+        self._users, self._cookie, self._path, self._embedded = dict(users), cookie, path, embedded
+        self._sessions: OrderedDict[str, tuple[str, float]] = OrderedDict()  # hash of a token -> name, end
+        self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()  # name -> wrong in a row, next try from
+        self._one_at_a_time = asyncio.Lock()  # scrypt is slow on purpose: many tries must not take all cores
+
+    def user_of(self, connection: HTTPConnection) -> str | None:
+        name, end = self._sessions.get(_digest(connection.cookies.get(self._cookie, "")), (None, 0.0))
+        return name if end > time.time() else None
+
+    def routes(self) -> list[Route]:
+        return [Route(LOGIN, self._log_in, methods=["POST"]), Route(LOGOUT, self._log_out, methods=["POST"])]
+
+    def answer(self, scope: Scope) -> Response:
+        """What a stranger gets: the page that asks at the page's own address, else a sentence."""
+        if scope["method"] in ("GET", "HEAD") and route_path(scope) in ("", "/"):
+            style = (STATIC / "page.css").read_text(encoding="utf-8")
+            text = (STATIC / "login.html").read_text(encoding="utf-8").replace("__STYLE__", style)
+            return HTMLResponse(text, 401, {"cache-control": "no-store"})
+        return JSONResponse({"error": "Log in first, then try again."}, 401)
+
+    async def _log_in(self, request: Request) -> Response:
+        form = await _form(request)
+        name, password = form.get("username", "").strip()[:LONGEST], form.get("password", "")
+        async with self._one_at_a_time:
+            wait = self._wrong.get(name, (0, 0.0))[1] - time.monotonic()
+            if wait > 0:
+                seconds = int(wait) + 1
+                sentence = (
+                    f"Too many wrong passwords. Try again in {seconds} {'second' if seconds == 1 else 'seconds'}."
+                )
+                return JSONResponse({"error": sentence}, 429, {"retry-after": str(seconds)})
+            right = await asyncio.to_thread(matches, password, self._users.get(name, NOBODY))
+            if not right:
+                self._count_wrong(name)
+                return JSONResponse({"error": WRONG}, 401)
+        self._wrong.pop(name, None)
+        return self._begin(request, name)
+
+    def _count_wrong(self, name: str) -> None:
+        count = self._wrong.pop(name, (0, 0.0))[0] + 1
+        wait = min(2.0 ** min(count - FREE_TRIES, 10), LONGEST_WAIT_SECONDS) if count >= FREE_TRIES else 0.0
+        self._wrong[name] = (count, time.monotonic() + wait)
+        _limit(self._wrong)
+
+    def _begin(self, request: Request, name: str) -> Response:
+        token = secrets.token_urlsafe(32)
+        self._sessions[_digest(token)] = (name, time.time() + SESSION_SECONDS)
+        _limit(self._sessions)
+        answer = JSONResponse({"success": True})
+        answer.set_cookie(
+            self._cookie,
+            token,
+            max_age=SESSION_SECONDS,
+            path=self._path,
+            httponly=True,
+            secure=self._embedded or request.url.scheme == "https",
+            samesite="none" if self._embedded else "lax",
+        )
+        return answer
+
+    async def _log_out(self, request: Request) -> Response:
+        self._sessions.pop(_digest(request.cookies.get(self._cookie, "")), None)
+        answer = JSONResponse({"success": True})
+        answer.delete_cookie(self._cookie, path=self._path)
+        return answer
+
+
+def route_path(scope: Scope) -> str:
+    """The path below the address of the page, whether a proxy cuts its prefix off or leaves it."""
+    path, root = str(scope["path"]), str(scope.get("root_path") or "").rstrip("/")
+    return path[len(root) :] if root and (path == root or path.startswith(root + "/")) else path
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a form sent as application/x-www-form-urlencoded; of one that is too large, none."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > LARGEST_FORM:
+            return {}
+    fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20)
+    return {name: values[0] for name, values in fields.items()}
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _limit(kept: OrderedDict) -> None:
+    while len(kept) > REMEMBERED:
+        kept.popitem(last=False)

@@ -1,0 +1,192 @@
+"""The HTML of what a Teach run brought: the sentence, before and after with intervals, and the pictures that changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mtl_model.card import Card
+from mtl_model.ui import teaching
+from mtl_model.ui.teach_views import HOW_FAR, button, duration, plural
+from mtl_model.ui.teaching import Run
+from mtl_model.ui.views import escape
+
+METRICS: Mapping[str, str] = {
+    "accuracy": "right answers",
+    "balanced_accuracy": "right answers, each class counting the same",
+    "accuracy_ranges": "right age range",
+    "mae": "mean error",
+}
+SMALLER_IS_BETTER = ("mae",)
+FEW_HELD = 30  # pictures: with fewer the figures can hardly tell anything
+
+
+def read_outcome(run: Run) -> Mapping[str, Any]:
+    """outcome.json, or {} where there is none that can be read."""
+    try:
+        plain = json.loads((run.folder / teaching.OUTCOME).read_text(encoding="utf-8"))
+        return plain if isinstance(plain, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def summary(outcome: Mapping[str, Any], child: Card | None) -> str:
+    """The difference in a sentence and in figures. child: its card, for the titles of tasks."""
+    if not outcome:
+        return ""
+    tasks: Mapping[str, Any] = outcome.get("tasks", {})
+    counts = outcome.get("counts", {})
+    held = int(counts.get("held", 0))
+    way = HOW_FAR.get(str(outcome.get("how")), ("", ""))[0].lower()
+    learned = (
+        f"Learned from {plural(int(counts.get('train', 0)), 'picture')} in {duration(float(outcome.get('seconds', 0)))}, "
+        f"starting from {outcome.get('parent', '')}: {way}. Measured on {plural(held, 'picture')} that it did not learn from."
+    )
+    few = (
+        '<p class="small">With so few pictures to measure on, chance alone moves these figures a lot.</p>'
+        if held < FEW_HELD
+        else ""
+    )
+    return (
+        f'<p class="sentence">{escape(outcome.get("sentence", ""))}</p><p class="small">{escape(learned)}</p>{few}'
+        f"{table(tasks)}{untouched(outcome.get('changed', {}), child)}"
+    )
+
+
+def details(outcome: Mapping[str, Any]) -> str:
+    """What is behind the figures: which class was taken for which, and the pictures that changed."""
+    tasks: Mapping[str, Any] = outcome.get("tasks", {})
+    return "".join(map(confusion, tasks.values())) + pictures(outcome.get("pictures", {}), tasks)
+
+
+def word_for(one: Mapping[str, Any]) -> str:
+    """What a difference is worth in words: chance, where the interval contains 0."""
+    if one.get("new"):
+        return "new"
+    interval = one.get("difference")
+    if not interval:
+        return "not compared"
+    low, high = interval
+    if low <= 0 <= high:
+        return "could be chance"
+    return "better" if (high < 0) == (one.get("metric") in SMALLER_IS_BETTER) else "worse"
+
+
+def figure(value: float | None, unit: str) -> str:
+    if value is None:
+        return "–"
+    return f"{round(100 * value)} %" if unit == "share" else f"{value:.1f} {unit}"
+
+
+def interval_text(interval: Sequence[float] | None, unit: str) -> str:
+    if not interval:
+        return ""
+    low, high = ((100 * one if unit == "share" else one) for one in interval)
+    name = "points" if unit == "share" else unit
+    return f"{low:+.1f} to {high:+.1f} {name}"
+
+
+def table(tasks: Mapping[str, Any]) -> str:
+    rows = ""
+    for one in tasks.values():
+        unit, word = str(one.get("unit", "share")), word_for(one)
+        interval = interval_text(one.get("difference"), unit)
+        measured = f"{METRICS.get(one.get('metric'), one.get('metric', ''))}, {plural(int(one.get('n', 0)), 'picture')}"
+        rows += (
+            f'<tr><th scope="row">{escape(one.get("title", ""))} <span class="small">{escape(measured)}</span></th>'
+            f'<td data-head="Before">{figure(one.get("before"), unit)}</td>'
+            f'<td data-head="After"><b>{figure(one.get("after"), unit)}</b></td>'
+            f'<td data-head="Difference"><b class="verdict {word.replace(" ", "-")}">{word}</b> '
+            f'<span class="small">{escape(interval)}</span></td></tr>'
+        )
+    if not rows:
+        return ""
+    return (
+        '<table class="plain outcome"><thead><tr><th scope="col">Task</th><th scope="col">Before</th><th scope="col">After'
+        f'</th><th scope="col">Difference, with 95 % interval</th></tr></thead><tbody>{rows}</tbody></table>'
+    )
+
+
+def untouched(changed: Mapping[str, float], card: Card | None) -> str:
+    """Of the tasks that were not taught: how many answers are others than before."""
+    titles = {task.name: task.title for task in card.tasks} if card else {}
+    told = [
+        f"{titles.get(name, name)}: {'no answer changed' if not share else f'{100 * share:.1f} % of answers changed'}"
+        for name, share in changed.items()
+    ]
+    return f"<p>Not taught, on the same faces: {escape('; '.join(told))}.</p>" if told else ""
+
+
+def confusion(one: Mapping[str, Any]) -> str:
+    """What was answered for what is true, before and after."""
+    classes = [str(name) for name in one.get("classes") or ()]
+    tables = "".join(
+        _matrix(title, classes, one[key])
+        for title, key in (("Before", "confusion_before"), ("After", "confusion_after"))
+        if one.get(key) and classes
+    )
+    if not tables:
+        return ""
+    title = escape(one.get("title", ""))
+    return (
+        f'<details class="fold"><summary>{title}: which class was taken for which</summary>'
+        f'<div class="matrices">{tables}</div></details>'
+    )
+
+
+def _matrix(title: str, classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in classes)
+    rows = ""
+    for truth, (name, row) in enumerate(zip(classes, counts, strict=False)):
+        cells = "".join(
+            f'<td class="{"hit" if answer == truth else "miss"}{"" if count else " none"}">{count:,}</td>'
+            for answer, count in enumerate(row)
+        )
+        rows += f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
+    return (
+        f'<div class="scroll"><table class="matrix"><caption>{title}: rows are the labels, columns the answers</caption>'
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def pictures(groups: Mapping[str, Sequence[Mapping[str, Any]]], tasks: Mapping[str, Any]) -> str:
+    """Those whose answer came nearer to the label, and those where it went away from it."""
+    parts = []
+    for key, title in (("better", "Changed for the better"), ("worse", "Changed for the worse")):
+        some = groups.get(key, ())
+        if some:
+            cards = "".join(_picture(one, tasks) for one in some)
+            parts.append(
+                f'<div class="finding"><p><b>{title}</b> ({len(some)} shown)</p><ul class="pictures">{cards}</ul></div>'
+            )
+    return "".join(parts)
+
+
+def _picture(one: Mapping[str, Any], tasks: Mapping[str, Any]) -> str:
+    file = str(one.get("file", ""))
+    title = tasks.get(str(one.get("task")), {}).get("title", one.get("task", ""))
+    return (
+        f'<li class="picture"><div class="thumb"><img data-src="{escape(file)}" alt="{escape(file)}" width="128" '
+        'height="128"></div>'
+        f'<p class="file" title="{escape(file)}">{escape(file.rsplit("/", 1)[-1])}</p>'
+        f'<p class="small">{escape(title)}: {escape(one.get("truth", ""))}</p>'
+        f'<p class="small">{escape(one.get("before", ""))} → <b>{escape(one.get("after", ""))}</b></p></li>'
+    )
+
+
+def decide(run: Run) -> str:
+    """Keep it or go back."""
+    if run.state == "accepted":
+        return (
+            f'<p class="sentence">{escape(run.name)} is accepted: it can be chosen above the tabs. The pictures that it was '
+            f'taught with are deleted.</p><p class="actions">{button("use", f"Use {run.name}", primary=True, name=run.name)}</p>'
+        )
+    if run.state != "done":
+        return ""
+    return (
+        f'<p class="actions">{button("accept", "Accept", primary=True)}{button("discard", "Discard")}'
+        f"{button('download', 'Download')}</p>"
+        '<p class="small">Accepting offers it beside the others and deletes the pictures you uploaded; the checkpoint it was '
+        "made from stays as it is. Discarding deletes it together with the pictures.</p>"
+    )

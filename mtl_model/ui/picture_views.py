@@ -1,0 +1,265 @@
+"""The HTML of what is in an upload: bars by class, what is wrong with thumbnails, and all pictures by class, page by page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mtl_model.check import LEAST, RARE, UNLABELLED
+from mtl_model.tasks import Task
+from mtl_model.ui import labelled, teaching
+from mtl_model.ui.labelled import CHANGED, LEFT_OUT, Labelled, Picture
+from mtl_model.ui.teach_views import button, job_line, plural, problem
+from mtl_model.ui.teaching import CHECK, Run
+from mtl_model.ui.views import escape
+
+PAGE = 24
+MOST_GROUPS = 12
+
+
+def check(run: Run) -> str:
+    """The check itself: waiting, running, or how it ended."""
+    if run.kind == CHECK and run.busy:
+        return f'{job_line(run)}<p class="actions">{button("stop", "Stop the check")}</p>'
+    if run.kind == CHECK and run.state in ("killed", "failed"):
+        what = (
+            problem(f"The pictures could not be checked. {teaching.last_words(run)}", "Mend that, then check again.")
+            if run.state == "failed"
+            else problem("The check ended before it was done.", "Nothing is lost; check again.")
+        )
+        return f'{what}<p class="actions">{button("check", "Check again", primary=True)}</p>'
+    return ""
+
+
+def go_on(run: Run) -> str:
+    """The way to the next step."""
+    if not run.checked or run.busy or run.state == "accepted":
+        return ""
+    again = button("check", "Check again")
+    return (button("goon", "Go on: learn", primary=True) if run.state == "checked" else "") + again
+
+
+def read_report(run: Run) -> Mapping[str, Any]:
+    """report.json, or {} where there is none that can be read."""
+    try:
+        plain = json.loads((run.folder / teaching.REPORT).read_text(encoding="utf-8"))
+        return plain if isinstance(plain, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def line(shown: Labelled) -> str:
+    """The step in a line, once it is done."""
+    kept, moved = [one for one in shown.pictures if not one.out], len(shown.chosen("", CHANGED))
+    told = [f"{plural(len(kept), 'picture')} to learn from"]
+    told += [f"{len(shown.pictures) - len(kept):,} left out"] if len(kept) < len(shown.pictures) else []
+    return ", ".join(told + ([f"{moved:,} relabelled"] if moved else []))
+
+
+def tallies(run: Run, shown: Labelled) -> str:
+    """Bars by class, and what was changed."""
+    lead = '<p class="small">Choose a class to see its pictures. What is left out or relabelled can be undone.</p>'
+    return f'<div class="tallies">{counts(shown)}</div>{lead}{changed(run, shown)}'
+
+
+def counts(shown: Labelled) -> str:
+    """A bar a class, each a button that shows its pictures. Too few are said, with the number that would do."""
+    parts = []
+    for name, classes in shown.counts().items():
+        most = max(classes.values(), default=1) or 1
+        task = shown.tasks[name]
+        rows = "".join(_row(name, word, count, most, task) for word, count in classes.items())
+        parts.append(
+            f'<div class="tally" role="group" aria-label="{escape(task.title)}"><h4>{escape(task.title)}</h4>{rows}</div>'
+        )
+    return "".join(parts)
+
+
+def _row(name: str, word: str, count: int, most: int, task: Task) -> str:
+    short = word != UNLABELLED and count < RARE and (task.kind != "years" or count)
+    few = f'<span class="few">few: {RARE} would do</span>' if short else ""
+    quiet = " quiet" if word == UNLABELLED else ""
+    return (
+        f'<button type="button" class="count{quiet}" id="{escape(f"teach-count-{name}-{word}")}" data-do="browse" '
+        f'data-task="{escape(name)}" data-class="{escape(word)}"><span class="word">{escape(word)}{few}</span>'
+        f'<span class="track" aria-hidden="true"><span style="width:{100 * count / most:.1f}%"></span></span>'
+        f'<span class="number">{count:,}<span class="unseen"> pictures; show them</span></span></button>'
+    )
+
+
+def changed(run: Run, shown: Labelled) -> str:
+    out = len(shown.chosen("", LEFT_OUT))
+    moved = len(shown.chosen("", CHANGED))
+    if not (out or moved or labelled.can_undo(run.folder)):
+        return ""
+    show = "".join(
+        f'<button type="button" class="link" id="teach-show-{what.replace(" ", "-")}" data-do="browse" data-task="" '
+        f'data-class="{what}">{text}</button>'
+        for what, count, text in (
+            (LEFT_OUT, out, f"{out:,} left out"),
+            (CHANGED, moved, f"{moved:,} relabelled"),
+        )
+        if count
+    )
+    undo = button("undo", "Undo the last change") if labelled.can_undo(run.folder) else ""
+    return f'<p class="actions changed">{show or "No changes."} {undo}</p>'
+
+
+# -- what is wrong -------------------------------------------------------------------------------------------------
+
+
+def found(run: Run, shown: Labelled) -> str:
+    """What is wrong, by the last check."""
+    return problems(read_report(run), shown)
+
+
+def problems(report: Mapping[str, Any], shown: Labelled) -> str:
+    """What the check found, each with the pictures it is about."""
+    if not report:
+        return ""
+    faults = [problem(str(one.get("text", ""))) for one in report.get("faults", ())]
+    listed = [*_rare(shown), *_copies(report, shown), *_findings(report, shown)]
+    if report.get("pictures") and report.get("no_face") == report["pictures"]:
+        faults.append(
+            problem(
+                "No face was found in any of these pictures.",
+                "The network learns from faces: check that these are the pictures you meant, large enough and upright.",
+            )
+        )
+    if not listed and not faults:
+        return "<p>Nothing is wrong with these pictures.</p>"
+    return f"{''.join(faults)}{''.join(listed)}"
+
+
+def _block(title: str, files: Iterable[str], shown: Labelled, more: int = 0, mark: str = "") -> str:
+    pictures = [shown.by_file[file] for file in files if file in shown.by_file]
+    rest = f'<p class="small">and {more:,} more</p>' if more > 0 else ""
+    marked = f'<b class="mark">{escape(mark)}</b> ' if mark else ""
+    return (
+        f'<div class="finding"><p>{marked}{escape(title)}</p><ul class="pictures">'
+        f"{''.join(card(one, shown) for one in pictures)}</ul>{rest}</div>"
+    )
+
+
+def _rare(shown: Labelled) -> Iterable[str]:
+    for name, classes in shown.counts().items():
+        task = shown.tasks[name]
+        known = {word: count for word, count in classes.items() if word != UNLABELLED}
+        if task.kind == "years":
+            few = {"all ages together": sum(known.values())} if sum(known.values()) < RARE else {}
+        else:
+            few = {word: count for word, count in known.items() if count < RARE}
+        if few:
+            told = ", ".join(f"{word} has {count:,}" for word, count in few.items())
+            least = (
+                ""
+                if all(count >= LEAST for count in few.values())
+                else f" With fewer than {LEAST} it cannot be learned."
+            )
+            text = f"{task.title}: too few pictures: {told}; {RARE} would do.{least}"
+            yield f'<div class="finding"><p>{escape(text)}</p></div>'
+
+
+def _copies(report: Mapping[str, Any], shown: Labelled) -> Iterable[str]:
+    """Groups that show the same, those with different labels first."""
+    groups = (report.get("near") or {}).get("groups") or (report.get("exact") or {}).get("groups") or ()
+    named = [[shown.file_of[file] for file in group if file in shown.file_of] for group in groups]
+    torn = [group for group in named if _disagree(group, shown)]
+    rest = [group for group in named if group not in torn and len(group) > 1]
+    for group in torn[:MOST_GROUPS]:
+        yield _block(
+            "These show the same and carry different labels.", group, shown, mark="Same picture in two classes."
+        )
+    for group in rest[:MOST_GROUPS]:
+        yield _block("These show the same; one of them is enough.", group, shown, mark="Copies.")
+    if (more := max(0, len(torn) - MOST_GROUPS) + max(0, len(rest) - MOST_GROUPS)) > 0:
+        yield f'<p class="small">and {more:,} more groups of copies</p>'
+
+
+def _disagree(group: Sequence[str], shown: Labelled) -> bool:
+    kept = [shown.by_file[file] for file in group if not shown.by_file[file].out]
+    return any(
+        len({labelled.word_of(task, one.labels[name]) for one in kept if name in one.labels}) > 1
+        for name, task in shown.tasks.items()
+    )
+
+
+def _findings(report: Mapping[str, Any], shown: Labelled) -> Iterable[str]:
+    """What the check names by file. How it would split the pictures is no matter here, and copies are told above."""
+    for one in report.get("warnings", ()):
+        files = [str(file) for file in one.get("files", ())]
+        if not files or any(" = " in file for file in files):
+            continue
+        known = [shown.file_of[file] for file in files if file in shown.file_of]
+        if known:
+            yield _block(str(one.get("text", "")), known, shown, more=int(one.get("count", 0)) - len(known))
+        else:
+            names = ", ".join(file[:120] for file in files[:5])
+            yield f'<div class="finding"><p>{escape(one.get("text", ""))} <span class="small">{escape(names)}</span></p></div>'
+
+
+# -- pictures ------------------------------------------------------------------------------------------------------
+
+
+def card(one: Picture, shown: Labelled) -> str:
+    """A picture with its labels: one click leaves it out or gives it another label."""
+    name = one.file.rsplit("/", 1)[-1]
+    labels = "".join(_label(one, task, shown) for task in shown.tasks.values())
+    out = "back" if one.out else "out"
+    action = "Put back" if one.out else "Leave out"
+    mark = "left out" if one.out else "relabelled" if one.relabelled else ""
+    return (
+        f'<li class="picture{" gone" if one.out else ""}" data-file="{escape(one.file)}"><div class="thumb">'
+        f'<img data-src="{escape(one.file)}" alt="{escape(one.file)}" width="128" height="128">'
+        f"{f'<span class=tag>{mark}</span>' if mark else ''}</div>"
+        f'<p class="file" title="{escape(one.file)}">{escape(name)}</p>{labels}'
+        f'<button type="button" class="button small-button" data-do="{out}" '
+        f'aria-label="{action} {escape(name)}">{action}</button></li>'
+    )
+
+
+def _label(one: Picture, task: Task, shown: Labelled) -> str:
+    label = one.labels.get(task.name)
+    if label is None and len(shown.tasks) > 1 and task.name not in one.first:
+        return ""
+    name, text = one.file.rsplit("/", 1)[-1], labelled.label_text(label)
+    told = f"{task.title} of {name}"
+    if task.kind == "years":
+        field = f'<input data-relabel="{escape(task.name)}" inputmode="numeric" maxlength="9" value="{escape(text)}"'
+        return f'<label class="relabel"><span>{escape(task.title)}</span>{field} aria-label="{escape(told)}"></label>'
+    if len(task.classes) == 2 and text in task.classes:
+        other = task.classes[1 - task.classes.index(text)]
+        return (
+            f'<p class="relabel"><span>{escape(text)}</span><button type="button" class="button small-button" data-do="relabel" '
+            f'data-task="{escape(task.name)}" data-word="{escape(other)}" aria-label="{escape(f"{told} is {other}")}">'
+            f"It is {escape(other)}</button></p>"
+        )
+    options = "".join(f"<option{' selected' if word == text else ''}>{escape(word)}</option>" for word in task.classes)
+    return (
+        f'<label class="relabel"><select data-relabel="{escape(task.name)}" aria-label="{escape(told)}">'
+        f'<option value=""{"" if text else " selected"}>not labelled</option>{options}</select></label>'
+    )
+
+
+def browse(shown: Labelled, task: str, word: str, page: int) -> str:
+    """One page of the pictures of a class."""
+    chosen = shown.chosen(task, word)
+    pages = max(1, -(-len(chosen) // PAGE))
+    page = min(max(page, 1), pages)
+    title = (
+        word if word in (LEFT_OUT, CHANGED) else f"{shown.tasks[task].title}: {word}" if task in shown.tasks else "All"
+    )
+    cards = "".join(card(one, shown) for one in chosen[(page - 1) * PAGE : page * PAGE])
+    turn = "".join(
+        f'<button type="button" class="button" id="teach-page-{text.lower()}" data-do="page" data-page="{to}"'
+        f"{'' if 1 <= to <= pages else ' disabled'}>{text}</button>"
+        for text, to in (("Previous", page - 1), ("Next", page + 1))
+    )
+    paging = f'<p class="actions">{turn}<span class="small">Page {page} of {pages}</span></p>' if pages > 1 else ""
+    close = button("close", "Close")
+    return (
+        f'<div class="browse" role="region" aria-label="{escape(title)}"><p class="actions head"><b>{escape(title)}</b>'
+        f'<span class="small">{plural(len(chosen), "picture")}</span>{close}</p>'
+        f'<ul class="pictures">{cards}</ul>{paging}</div>'
+    )

@@ -1,0 +1,216 @@
+"""The checkpoints as a shelf: what each is as a card of HTML, and renaming and deleting those made here."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import itertools
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtl_model import jobs
+from mtl_model.card import CARD, WEIGHTS, Card, check_name, is_taken, list_checkpoints, read_card, write_text
+from mtl_model.errors import CheckpointError, RunError, UsageError
+from mtl_model.tasks import Task
+from mtl_model.ui import kept
+from mtl_model.ui.figures import HEADLINES, METRICS, PLAIN, SOURCES, YEARS, Figure, number
+from mtl_model.ui.options import UiOptions
+from mtl_model.ui.views import escape
+
+OUTCOME = "outcome.json"
+
+
+@dataclass(frozen=True)
+class Shelf:
+    options: UiOptions
+    default: str
+    """The checkpoint that the page begins with: it is neither renamed nor deleted."""
+
+    def cards(self) -> str:
+        """All of them as HTML; one whose card is damaged says so and can still be deleted."""
+        found = list_checkpoints(self.options.weights, self.options.runs)
+        cards: dict[str, Card | CheckpointError] = {}
+        for name, folder in found.items():
+            try:
+                cards[name] = read_card(folder)
+            except CheckpointError as error:
+                cards[name] = error
+        parents = {name: one.parent if isinstance(one, Card) else "" for name, one in cards.items()}
+        parts = []
+        for name in sorted(cards, key=lambda name: (name != self.default, name)):
+            children = [child for child, parent in parents.items() if parent == name]
+            known = parents[name] if parents[name] in cards else ""
+            parts.append(self._card(name, cards[name], found[name], children, known))
+        return "".join(parts)
+
+    def _card(self, name: str, card: Card | CheckpointError, folder: Path, children: list[str], parent: str) -> str:
+        try:
+            inside = f'<p class="alert">{escape(card)}</p>' if isinstance(card, CheckpointError) else body(card, folder)
+        except (TypeError, ValueError, KeyError, AttributeError):  # written by hand: it has the fields, not their kinds
+            inside = '<p class="alert">Its card holds something that cannot be shown.</p>'
+        shipped = folder.parent == self.options.weights
+        whole = not isinstance(card, CheckpointError)
+        buttons = [("use", "Use"), ("compare", "Compare"), ("parent", "Go back to parent"), ("download", "Download")]
+        wanted = [one for one in buttons if whole and (one[0] != "parent" or parent)]
+        if not shipped and name != self.default:
+            wanted += [("rename", "Rename"), ("delete", "Delete")]
+        actions = "".join(
+            f'<button type="button" class="button{" danger" if key == "delete" else ""}" data-do="{key}" '
+            f'aria-label="{words}: {escape(name)}">{words}</button>'
+            for key, words in wanted
+        )
+        tags = ["Came with the program"] if shipped else []
+        tags += ["The page begins with it"] if name == self.default else []
+        marks = "".join(f'<span class="origin">{one}</span>' for one in tags)
+        return (
+            f'<article class="model" data-name="{escape(name)}" data-parent="{escape(parent)}" '
+            f'data-children="{escape(" ".join(children))}" aria-label="Checkpoint {escape(name)}"><div class="title">'
+            f'<h3>{escape(name)}</h3>{marks}</div>{inside}<div class="actions">{actions}</div></article>'
+        )
+
+    def rename(self, name: str, to: str) -> None:
+        """Raises CheckpointError, UsageError, RunError."""
+        folder = self._changeable(name)
+        if is_taken(check_name(to), self.options.weights, self.options.runs):
+            raise UsageError(f"There is a checkpoint '{to}' already, or a run of that name. Choose another name.")
+        with said(f"'{name}' could not be renamed"):
+            os.rename(folder, self.options.runs / to)
+            for other in list_checkpoints(self.options.runs, self.options.runs).values():
+                _say_parent(other, name, to)
+
+    def delete(self, name: str) -> None:
+        """Raises CheckpointError, UsageError, RunError."""
+        kept.delete(self._changeable(name))
+
+    def _changeable(self, name: str) -> Path:
+        found = list_checkpoints(self.options.weights, self.options.runs)
+        if name not in found:
+            raise CheckpointError(f"There is no checkpoint '{name}' any more. The list is read anew; choose another.")
+        if name == self.default or found[name].parent == self.options.weights:
+            raise UsageError(
+                f"'{name}' came with the program, or the page begins with it. Expected another one; this one stays."
+            )
+        for job in jobs.every(self.options.runs):
+            starts = [word for option, word in itertools.pairwise(job.words) if option == "--from"]
+            if job.state in ("waiting", "running") and name in (job.name, *starts):
+                raise UsageError(
+                    f"'{name}' is needed by '{job.name}', which is being worked on. Wait, or stop that first."
+                )
+        return found[name]
+
+
+def body(card: Card, folder: Path) -> str:
+    """What a checkpoint is, as HTML: tasks, parent, date, size, the few figures that count."""
+    outcome = _outcome(folder)
+    tasks = _listed(task.title if number == 0 else task.title.lower() for number, task in enumerate(card.tasks))
+    pairs = [
+        ("Made from", card.parent),
+        ("Made on", _date(card.created)),
+        ("Network", f"{card.network}, {card.parameters / 1e6:.1f} million parameters"),
+        ("Size", f"{_bytes(folder) / 1e6:.1f} MB"),
+    ]
+    rows = "".join(f"<div><dt>{what}</dt><dd>{escape(text)}</dd></div>" for what, text in pairs if text)
+    figures = "".join(_row(task, card, outcome) for task in card.tasks)
+    sentence = f"<p>{escape(outcome['sentence'])}</p>" if outcome.get("sentence") else ""
+    return f'<p class="lead">{escape(tasks)}</p>{sentence}<dl>{rows}</dl><table class="plain"><tbody>{figures}</tbody></table>'
+
+
+def _row(task: Task, card: Card, outcome: Mapping[str, Any]) -> str:
+    """The one figure that stands for a task: from teaching it here, else as it was measured, else what is known."""
+    taught, changed = dict(outcome.get("tasks") or {}).get(task.name), dict(outcome.get("changed") or {})
+    measured = _measured(task.name, card)
+    value, said = "Not measured", ""
+    if taught:
+        words, unit = METRICS.get(str(taught["metric"]), (str(taught["metric"]), str(taught.get("unit") or PLAIN)))
+        value, said = (
+            number(float(taught["after"]), unit),
+            f"{words.lower()}, on {int(taught['n']):,} held-out pictures",
+        )
+        if taught.get("before") is not None:
+            said += f"; before {number(float(taught['before']), unit)}{_difference(taught.get('difference'), unit)}"
+    elif measured:
+        words, unit, figure, source = measured
+        value = number(float(figure["value"]), unit)
+        between = " to ".join(number(float(figure.get(edge, figure["value"])), unit, False) for edge in ("low", "high"))
+        said = f"{words.lower()}, {between}, on {int(figure.get('n', 0)):,} faces of {source}"
+    elif task.name in changed:
+        share = float(changed[task.name])
+        parent = outcome.get("parent") or "its parent"
+        value = "Unchanged" if share == 0 else f"{100 * share:.1f} % differ"
+        said = (
+            f"answers the same as {parent}" if share == 0 else f"of the answers on held-out faces differ from {parent}"
+        )
+    return (
+        f'<tr><th scope="row">{escape(task.title)}</th><td><b>{escape(value)}</b>'
+        f"{f' <span class=small>{escape(said)}</span>' if said else ''}</td></tr>"
+    )
+
+
+def _measured(task: str, card: Card) -> tuple[str, str, Figure, str] | None:
+    """(words, unit, figure, data set) of the first record of a test part that has one."""
+    records = sorted(card.metrics, key=lambda record: record.get("split") != "test")
+    for record in records:
+        figures = dict(record.get("tasks") or {}).get(task) or {}
+        for name in HEADLINES:
+            if name in figures:
+                source = str(record.get("source", ""))
+                return *METRICS[name], figures[name], SOURCES.get(source, source)
+    return None
+
+
+def _difference(edges: Any, unit: str) -> str:
+    if not edges:
+        return ""
+    low, high = (float(edge) if unit == YEARS else 100 * float(edge) for edge in edges)
+    word = " years" if unit == YEARS else " points"
+    chance = ", which could be chance" if low <= 0 <= high else ""
+    return f", difference {low:+.1f} to {high:+.1f}{word}{chance}".replace("-", "−")
+
+
+def _outcome(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / OUTCOME).read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _say_parent(folder: Path, old: str, new: str) -> None:
+    """Write the new name of a parent into what its children say of it; other fields stay as they are."""
+    for path in (folder / CARD, folder / OUTCOME):
+        with contextlib.suppress(ValueError, FileNotFoundError):
+            plain = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(plain, dict) and plain.get("parent") == old:
+                write_text(path, json.dumps({**plain, "parent": new}, indent=1, ensure_ascii=False) + "\n")
+
+
+def _bytes(folder: Path) -> int:
+    return sum((folder / name).stat().st_size for name in (CARD, WEIGHTS) if (folder / name).is_file())
+
+
+def _date(text: str) -> str:
+    try:
+        day = datetime.date.fromisoformat(text[:10])
+    except ValueError:
+        return text
+    return f"{day.day} {day:%B %Y}"
+
+
+def _listed(words: Iterable[str]) -> str:
+    *rest, last = [*words] or [""]
+    return f"{', '.join(rest)} and {last}" if rest else last
+
+
+@contextlib.contextmanager
+def said(what: str) -> Iterator[None]:
+    """A full disk or a missing permission as a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"{what} ({error.strerror or error}). Expected free space and permission to write; make room, then try again."
+        ) from None

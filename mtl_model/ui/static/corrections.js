@@ -1,0 +1,107 @@
+// "This is wrong" on a card: a small form for the right answers. What is saved can be taken back.
+// `openPhoto` gives the photo whose cards are shown, with its file and its answer.
+mtl.corrections = (root, openPhoto) => {
+  const cardOf = (node) => node.closest("section.face");
+  const opener = (card) => card.querySelector("[data-do=wrong]");
+  const kept = (count) => count === 1 ? "1 correction is kept" : `${count || "No"} corrections are kept`;
+
+  function open(card) {
+    if (card.querySelector(".correct")) return leave(card);
+    card.querySelector(".taken-back")?.remove();
+    card.querySelector(".wrong").insertAdjacentHTML("beforeend", openPhoto().answer.form);
+    opener(card).setAttribute("aria-expanded", "true");
+    card.querySelector(".correct :is(input, select)").focus();
+    mtl.scrollTo(card.querySelector(".correct"));
+  }
+
+  function leave(card) {
+    card.querySelector(".correct")?.remove();
+    opener(card).setAttribute("aria-expanded", "false");
+    opener(card).focus();
+  }
+
+  // The answer of a route, or an Error with the sentence for the person.
+  async function post(path, query, body) {
+    let reply;
+    try {
+      reply = await fetch(mtl.address(path, query), { method: "POST", body });
+    } catch {
+      throw new Error("The server did not answer. Check that it is still running, then try again.");
+    }
+    const answer = await reply.json().catch(() => ({ error: "The server refused it. Load the page anew, then try again." }));
+    if (!reply.ok) throw new Error(answer.error);
+    return answer;
+  }
+
+  async function save(card, form) {
+    const photo = openPhoto();
+    const { asked, json } = photo.answer;
+    const right = JSON.stringify(Object.fromEntries(new FormData(form)));
+    const box = json.faces[card.dataset.face - 1].box.join(",");
+    const button = form.querySelector("[type=submit]");
+    button.disabled = true;
+    try {
+      const body = await photo.file.arrayBuffer();
+      const { saved, count } = await post("/mtl/corrections/add", { ...asked, box, right }, body);
+      form.remove();
+      tellSaved(card, saved, count);
+    } catch (error) {
+      say(form, error.name === "NotReadableError" || error.name === "NotFoundError"
+        ? "The file can no longer be read. Choose the photo again." : error.message);
+      button.disabled = false;
+    }
+  }
+
+  function say(form, text) {
+    const alert = form.querySelector("[role=alert]");
+    alert.textContent = text;
+    alert.hidden = false;
+    mtl.scrollTo(alert);
+  }
+
+  function tellSaved(card, saved, count) {
+    opener(card).hidden = true;
+    const said = `Saved. ${kept(count)} for teaching; see Teach.`;
+    const line = document.createElement("div");
+    line.className = "saved";
+    line.innerHTML = `<p>${said}</p><div class="actions">
+      <button type="button" class="link" data-do="undo">Undo</button>
+      <button type="button" class="link" data-do="teach">Open Teach</button></div>`;
+    line.querySelector("[data-do=undo]").dataset.saved = saved;
+    card.querySelector(".wrong").append(line);
+    line.querySelector("[data-do=undo]").focus({ preventScroll: true });
+    mtl.announce(said);
+  }
+
+  async function undo(card, button) {
+    const line = card.querySelector(".saved");
+    try {
+      const { count } = await post("/mtl/corrections/remove", { saved: button.dataset.saved });
+      opener(card).hidden = false;
+      opener(card).setAttribute("aria-expanded", "false");
+      const text = `Taken back. ${kept(count)}.`;
+      line.replaceWith(Object.assign(document.createElement("p"), { className: "taken-back", textContent: text }));
+      opener(card).focus({ preventScroll: true });
+      mtl.announce(text);
+    } catch (error) {
+      line.querySelector("[role=alert]")?.remove();
+      const alert = Object.assign(document.createElement("p"), { className: "alert", textContent: error.message });
+      alert.setAttribute("role", "alert");
+      line.append(alert);
+    }
+  }
+
+  const actions = { wrong: open, leave, undo, teach: () => mtl.openTab("Teach") };
+  root.addEventListener("click", (event) => {
+    const button = event.target.closest("section.face [data-do]");
+    if (button) actions[button.dataset.do]?.(cardOf(button), button);
+  });
+  root.addEventListener("submit", (event) => {
+    event.preventDefault();
+    save(cardOf(event.target), event.target);
+  });
+  root.addEventListener("keydown", (event) => {
+    const form = event.key === "Escape" && event.target.closest(".correct");
+    if (form) leave(cardOf(form));
+  });
+};

@@ -1,0 +1,79 @@
+// Which checkpoint answers, and which one it is compared with: mtl.checkpoint, and mtl.compare ("" is none).
+// A change of either is the event "mtl:checkpoint" of the document. Whatever adds, renames or deletes a checkpoint sends
+// the event "mtl:models"; the pickers then ask the server again, here and in the other windows of this browser.
+(() => {
+  const KEYS = { checkpoint: "mtl.checkpoint", compare: "mtl.compare" };
+  const recall = (key) => { try { return sessionStorage.getItem(KEYS[key]) || ""; } catch { return ""; } };
+  const remember = () => {
+    try { for (const key in KEYS) sessionStorage.setItem(KEYS[key], mtl[key]); } catch { /* a browser that keeps nothing */ }
+  };
+  mtl.checkpoint = recall("checkpoint") || __DEFAULT_CHECKPOINT__;
+  mtl.compare = recall("compare");
+  let names = [mtl.checkpoint], asked = 0, repaint = () => {}, tell = () => {};
+
+  function set(checkpoint, compare) {
+    const other = compare === checkpoint ? "" : compare;
+    const changed = checkpoint !== mtl.checkpoint || other !== mtl.compare;
+    mtl.checkpoint = checkpoint;
+    mtl.compare = other;
+    remember();
+    repaint();
+    if (changed) document.dispatchEvent(new CustomEvent("mtl:checkpoint", { detail: checkpoint }));
+  }
+
+  // The one it was compared with changes places with it.
+  mtl.choose = (name) => { if (name) { tell(""); set(name, name === mtl.compare ? mtl.checkpoint : mtl.compare); } };
+  mtl.chooseComparison = (name) => { tell(""); set(mtl.checkpoint, name); };
+  mtl.renamed = (from, to) => {
+    for (const key in KEYS) if (mtl[key] === from) mtl[key] = to;
+    remember();
+  };
+
+  mtl.refreshModels = async () => {
+    const mine = ++asked;
+    let answer;
+    try { answer = await (await fetch(mtl.address("/mtl/models/names"))).json(); } catch { return; }
+    if (mine !== asked) return;
+    if (!answer.names) return tell(answer.error || "");
+    names = answer.names;
+    mtl.user = answer.user;
+    const gone = [mtl.checkpoint, mtl.compare].filter((name) => name && !names.includes(name));
+    const left = (name, other) => (names.includes(name) ? name : other);
+    set(left(mtl.checkpoint, answer.default), left(mtl.compare, ""));
+    if (gone.length) tell(`${gone.join(" and ")} ${gone.length > 1 ? "are" : "is"} no longer there; ${mtl.checkpoint} answers now.`);
+  };
+
+  mtl.pickers = (host) => {
+    const find = (selector) => host.querySelector(selector);
+    const checkpoint = find("#checkpoint"), compare = find("#compare"), out = find("[data-do=log-out]");
+    const fill = (select, options, value) => {
+      select.replaceChildren(...options.map(([key, text]) => new Option(text, key, false, key === value)));
+    };
+    repaint = () => {
+      fill(checkpoint, names.map((name) => [name, name]), mtl.checkpoint);
+      fill(compare, [["", "none"], ...names.filter((name) => name !== mtl.checkpoint).map((name) => [name, name])], mtl.compare);
+      compare.closest("label").hidden = names.length < 2;
+      out.hidden = !mtl.user;
+      out.textContent = `Log out ${mtl.user || ""}`;
+    };
+    tell = (text) => { find(".told").textContent = text; };
+    checkpoint.addEventListener("change", () => mtl.choose(checkpoint.value));
+    compare.addEventListener("change", () => mtl.chooseComparison(compare.value));
+    out.addEventListener("click", async () => {
+      await fetch(mtl.address("/logout"), { method: "POST" }).catch(() => {});
+      location.reload();
+    });
+    repaint();
+    mtl.refreshModels();
+  };
+
+  const others = "BroadcastChannel" in window ? new BroadcastChannel("mtl:models") : null;
+  const changed = (heard) => document.dispatchEvent(new CustomEvent("mtl:models", { detail: { heard } }));
+  if (others) others.onmessage = () => changed(true);
+  document.addEventListener("mtl:models", (event) => {
+    if (!event.detail?.heard) others?.postMessage("");
+    mtl.refreshModels();
+  });
+  document.addEventListener("click", (event) => { if (event.target.closest("button[role=tab]")) mtl.refreshModels(); });
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) mtl.refreshModels(); });
+})();

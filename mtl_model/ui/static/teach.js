@@ -1,0 +1,250 @@
+// The Teach tab. All that is shown comes from the server, which reads it from files: the page asks every second with the
+// version that it has, and changes only what differs. What a person opens, browses or types stays as it is.
+mtl.teach = (host) => {
+  const root = host.querySelector(".teach"), find = (selector) => root.querySelector(selector);
+  const SILENT = "The server did not answer. Check that it is still running; this page goes on by itself then.";
+  const KEY = "mtl.teach";
+  const state = { run: recall(), fresh: false, version: "", step: 0, mode: "", said: null, browse: null, edits: "", answer: null };
+  let asking = false, silent = false, photo = "";
+
+  function recall() { try { return sessionStorage.getItem(KEY) || ""; } catch { return ""; } }
+  function remember() { try { sessionStorage.setItem(KEY, state.run); } catch { /* a browser that keeps nothing */ } }
+
+  async function call(path, query = {}, more = {}) {
+    try {
+      const reply = await fetch(mtl.address(path, query), more);
+      const type = reply.headers.get("content-type") || "";
+      return type.includes("json") ? await reply.json() : { error: (await reply.text()).slice(0, 300) };
+    } catch {
+      return { error: SILENT, silent: true };
+    }
+  }
+  const post = (action, body) => call(`/mtl/teach/${action}`, {}, {
+    method: "POST", body: JSON.stringify({ run: state.run, ...body }), headers: { "content-type": "application/json" },
+  });
+
+  // A sentence stands in the step where it happened.
+  function say(text, place = root) {
+    for (const one of root.querySelectorAll(".alert[role=alert]")) if (one.parentElement !== place || !text) one.hidden = true;
+    if (!text) return;
+    const body = place.querySelector(":scope > .body") || place;
+    let alert = body.querySelector(":scope > .alert[role=alert]");
+    if (!alert) {
+      alert = Object.assign(document.createElement("p"), { className: "alert" });
+      alert.setAttribute("role", "alert");
+      body.prepend(alert);
+    }
+    alert.hidden = false;
+    alert.textContent = text;
+    mtl.scrollTo(alert);
+  }
+
+  // What the server knows --------------------------------------------------------------------------------------------
+  async function poll() {
+    if (asking) return;
+    asking = true;
+    const asked = state.run, fresh = state.fresh;
+    const query = { version: state.version };
+    if (asked) query.run = asked;
+    if (fresh) query.new = "1";
+    const answer = await call("/mtl/teach/state", query);
+    asking = false;
+    if (asked !== state.run || fresh !== state.fresh) return poll(); // another one was chosen meanwhile
+    if (answer.error) { if (!silent) say(answer.error); silent = true; return; }
+    if (silent) say("");
+    silent = false;
+    if (answer.parts) paint(answer);
+  }
+
+  function paint(answer) {
+    const other = answer.run !== root.dataset.run;
+    if (state.run && !answer.run && !state.fresh) state.said = null;
+    Object.assign(state, { run: answer.run, version: answer.version, answer });
+    root.dataset.run = answer.run;
+    root.dataset.state = answer.state;
+    remember();
+    if (other) { close(); photo = ""; find("[data-try]").replaceChildren(); find(".told-try").textContent = ""; }
+    for (const place of root.querySelectorAll("[data-part]")) mtl.morph(place, answer.parts[place.dataset.part] || "");
+    if (other || state.step !== answer.step) {
+      for (const step of root.querySelectorAll(".step")) step.open = Number(step.dataset.step) === answer.step;
+      state.step = answer.step;
+      find(".layouts").open = !answer.run;
+    }
+    for (const step of root.querySelectorAll(".step")) {
+      const number = Number(step.dataset.step);
+      step.classList.toggle("locked", number > answer.reached);
+      step.classList.toggle("now", number === answer.step);
+      step.classList.toggle("passed", number < answer.step || answer.state === "accepted");
+      if (number > answer.reached) step.open = false;
+      step.querySelector("summary").setAttribute("aria-disabled", String(number > answer.reached));
+    }
+    for (const one of root.querySelectorAll("[data-when]")) {
+      const open = Boolean(answer.run) && answer.state !== "accepted";
+      one.hidden = one.dataset.when === "run" ? !open : answer.state !== "done";
+    }
+    const corrections = find("[data-do=use-corrections]");
+    corrections.hidden = !answer.corrections;
+    corrections.textContent = `Use ${answer.corrections} corrections from the Photo tab`;
+    find(".upload").hidden = answer.busy || ["done", "accepted"].includes(answer.state);
+    find(".named").hidden = Boolean(answer.run);
+    find(".drop h4").textContent = answer.run ? `Add more pictures to ${answer.run}` : "Drop a folder or a zip of labelled pictures here";
+    find("[data-do=pick-folder]").classList.toggle("primary", !answer.run);
+    pictures();
+    if (state.said !== null && answer.said !== state.said && answer.said) mtl.announce(answer.said);
+    state.said = answer.said;
+    if (answer.edits !== state.edits) { state.edits = answer.edits; if (state.browse) browse(state.browse); }
+  }
+
+  // Thumbnails are asked for when they come near the window.
+  const near = new IntersectionObserver((seen) => {
+    for (const { target, isIntersecting } of seen) {
+      if (!isIntersecting) continue;
+      near.unobserve(target);
+      target.src = mtl.address("/mtl/teach/picture", { run: state.run, file: target.dataset.src });
+    }
+  }, { rootMargin: "300px" });
+  function pictures() {
+    for (const image of root.querySelectorAll("img[data-src]:not([src])")) near.observe(image);
+  }
+  root.addEventListener("error", (event) => event.target.closest?.(".thumb")?.classList.add("broken"), true);
+  root.addEventListener("load", (event) => event.target.closest?.(".thumb")?.classList.remove("broken"), true);
+
+  // Browsing ---------------------------------------------------------------------------------------------------------
+  async function browse(asked, focus = false) {
+    state.browse = asked;
+    const run = state.run, answer = await call("/mtl/teach/pictures", { run, ...asked });
+    if (run !== state.run || state.browse !== asked) return;
+    if (answer.error) return say(answer.error, find('[data-step="2"]'));
+    mtl.morph(find("[data-browse]"), answer.html);
+    pictures();
+    if (focus) {
+      mtl.scrollTo(find(".browse"));
+      mtl.announce(find(".browse .head").textContent);
+    }
+  }
+  function close() {
+    state.browse = null;
+    find("[data-browse]").replaceChildren();
+  }
+
+  // What a person does -----------------------------------------------------------------------------------------------
+  async function act(action, body, place) {
+    say("");
+    const answer = await post(action, body);
+    if (answer.error) say(answer.error, place);
+    else if (answer.said) mtl.announce(answer.said);
+    await poll();
+    return !answer.error;
+  }
+  function show(run) {
+    Object.assign(state, { run, fresh: !run, version: "", said: null, edits: "", step: 0 });
+    say("");
+    poll();
+  }
+  const sending = mtl.teachUpload(root, {
+    run: () => state.run,
+    say: (text) => say(text, find('[data-step="1"]')),
+    async open(name, base) {
+      const answer = await post("create", { name, base, from: mtl.checkpoint });
+      if (answer.error) { say(answer.error, find('[data-step="1"]')); find("#teach-name").focus(); return ""; }
+      Object.assign(state, { run: answer.run, fresh: false, version: "" });
+      find("#teach-name").value = "";
+      return answer.run;
+    },
+    async done(run, refused) {
+      await act("look", {}, find('[data-step="1"]'));
+      if (refused) say(refused, find('[data-step="1"]'));
+    },
+  });
+
+  async function discard() {
+    const text = "The pictures you uploaded, what was learned from them and its figures are deleted. The checkpoint it started from stays.";
+    if (!(await mtl.ask({ title: `Discard ${state.run}?`, text, yes: "Discard", danger: true }))) return;
+    const name = state.run;
+    sending.cancel();
+    if (await act("discard", {}, root)) { mtl.announce(`${name} is discarded`); show(""); state.fresh = false; }
+  }
+  async function accept() {
+    const name = state.run;
+    if (!(await act("accept", {}, find('[data-step="4"]')))) return;
+    mtl.announce(`${name} is accepted`);
+    document.dispatchEvent(new CustomEvent("mtl:models"));
+  }
+  async function useCorrections() {
+    if (!state.run) {
+      const answer = await post("create", { name: find("#teach-name").value, base: "corrected", from: mtl.checkpoint });
+      if (answer.error) return say(answer.error, find('[data-step="1"]'));
+      Object.assign(state, { run: answer.run, fresh: false, version: "" });
+    }
+    await act("corrections", {}, find('[data-step="1"]'));
+  }
+  async function download() {
+    try {
+      const reply = await fetch(mtl.address("/mtl/teach/download", { run: state.run }));
+      if (!reply.ok) throw new Error((await reply.json()).error);
+      mtl.download(await reply.blob(), `${state.run}.zip`);
+    } catch (error) {
+      say(error instanceof TypeError ? SILENT : error.message, find('[data-step="4"]'));
+    }
+  }
+  async function tryOut(file) {
+    if (!file) return;
+    const told = find(".told-try"), run = state.run;
+    photo = file.name;
+    told.textContent = "Looking for faces in both.";
+    const answer = await call("/mtl/teach/try", { run, name: file.name }, { method: "POST", body: file });
+    if (run !== state.run || photo !== file.name) return;
+    told.textContent = answer.error ? "" : answer.said;
+    find("[data-try]").innerHTML = answer.html || "";
+    if (answer.error) say(answer.error, find('[data-step="4"]'));
+    else mtl.announce(answer.said);
+  }
+
+  const actions = {
+    "pick-folder": () => find("[data-pick=folder]").click(),
+    "pick-zip": () => find("[data-pick=zip]").click(),
+    "pick-photo": () => find("[data-pick=photo]").click(),
+    "use-corrections": useCorrections,
+    "cancel": () => sending.cancel(),
+    "goon": async (button, step) => { if (await act("settings", { looked: true }, step)) find('[data-step="3"] summary').focus(); },
+    "browse": (button) => browse({ task: button.dataset.task, class: button.dataset.class, page: 1 }, true),
+    "page": (button) => browse({ ...state.browse, page: button.dataset.page }, true),
+    "close": close,
+    "out": (button, step) => change({ file: fileOf(button), out: true }, step),
+    "back": (button, step) => change({ file: fileOf(button), out: false }, step),
+    "relabel": (button, step) => change({ file: fileOf(button), task: button.dataset.task, word: button.dataset.word }, step),
+    "undo": (button, step) => change({ undo: true }, step),
+    "use": (button) => mtl.choose(button.dataset.name),
+    discard, accept, download,
+  };
+  const fileOf = (element) => element.closest("[data-file]").dataset.file;
+  const change = (body, step) => act("change", body, step);
+
+  root.addEventListener("click", (event) => {
+    const summary = event.target.closest(".step > summary");
+    if (summary?.getAttribute("aria-disabled") === "true") event.preventDefault();
+    const chosen = event.target.closest("[data-run].run"), button = event.target.closest("[data-do]");
+    if (chosen) show(chosen.dataset.run);
+    if (!button || button.disabled) return;
+    const step = button.closest(".step") || root, name = button.dataset.do;
+    if (actions[name]) actions[name](button, step);
+    else act(name, {}, step); // look, check, start, stop, resume
+  });
+  root.addEventListener("change", (event) => {
+    const field = event.target, step = field.closest(".step") || root;
+    if (field.dataset.set) act("settings", { [field.dataset.set]: field.value }, step);
+    else if (field.dataset.advanced) act("settings", { advanced: { [field.dataset.advanced]: field.value } }, step);
+    else if (field.dataset.relabel) change({ file: fileOf(field), task: field.dataset.relabel, word: field.value }, step);
+    else if (field.dataset.pick === "photo") { tryOut(field.files[0]); field.value = ""; }
+    else if (field.type === "checkbox" && field.dataset.task) {
+      const tasks = [...root.querySelectorAll("input[type=checkbox][data-task]:checked")].map((one) => one.dataset.task);
+      act("settings", { tasks }, step).then((well) => { if (!well) field.checked = true; });
+    }
+  });
+  root.addEventListener("teach:photo", (event) => tryOut(event.detail));
+  root.addEventListener("keydown", (event) => { if (event.key === "Escape" && state.browse) close(); });
+  document.addEventListener("mtl:models", poll);
+  find("[data-template]").href = mtl.address("/mtl/teach/template");
+  setInterval(() => { if (!document.hidden && mtl.isOpen(root)) poll(); }, 1000);
+  poll();
+};

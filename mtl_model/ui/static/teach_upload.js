@@ -1,0 +1,144 @@
+// Bringing pictures to the Teach tab: a folder or a zip, dropped or picked. Files go in batches, several at a time, with
+// the names of their folders; what the server did not take is told in the end.
+mtl.teachUpload = (root, { run, open, done, say }) => {
+  const BATCH = 50, AT_ONCE = 4, PICTURES = /\.(jpe?g|png|webp|bmp|gif|tiff?|heic|heif|avif)$/i, LISTS = /\.(csv|txt)$/i;
+  const SILENT = "The server did not answer, and the upload stands still. Check that it is running, then choose the folder again.";
+  const drop = root.querySelector(".drop"), sending = root.querySelector(".sending"), name = root.querySelector("#teach-name");
+  const told = sending.querySelector(".told"), bar = sending.querySelector("progress");
+  let controller = null;
+
+  async function walk(entry, path, out) {
+    if (entry.isFile) {
+      out.push([path + entry.name, await new Promise((found, failed) => entry.file(found, failed))]);
+      return;
+    }
+    const reader = entry.createReader();
+    for (;;) { // at most a hundred come at once
+      const some = await new Promise((found, failed) => reader.readEntries(found, failed));
+      if (!some.length) return;
+      for (const one of some) await walk(one, path + entry.name + "/", out);
+    }
+  }
+
+  const hidden = (path) => path.split("/").some((part) => part.startsWith(".") || part === "__MACOSX");
+  const useful = ([path]) => !hidden(path) && (PICTURES.test(path) || LISTS.test(path));
+
+  function show(text, value, most) {
+    told.textContent = text;
+    bar.max = most || 1;
+    bar.value = value;
+  }
+
+  async function answered(reply) {
+    const type = reply.headers.get("content-type") || "";
+    const answer = type.includes("json") ? await reply.json() : { error: (await reply.text()).slice(0, 300) };
+    if (!reply.ok || answer.error) throw new Error(answer.error || "The server refused the upload. Try again.");
+    return answer;
+  }
+
+  async function sendFiles(list, into, signal) {
+    let next = 0, sent = 0;
+    const refused = new Map();
+    const note = (skipped) => {
+      for (const [reason, count] of Object.entries(skipped || {})) refused.set(reason, (refused.get(reason) || 0) + count);
+    };
+    async function worker() {
+      while (next < list.length) {
+        const part = list.slice(next, next += BATCH), form = new FormData();
+        for (const [path, file] of part) form.append(encodeURIComponent(path), file, "f");
+        const address = mtl.address("/mtl/teach/files", { run: into });
+        note((await answered(await fetch(address, { method: "POST", body: form, signal }))).skipped);
+        sent += part.length;
+        show(`${sent.toLocaleString()} of ${list.length.toLocaleString()} files are sent.`, sent, list.length);
+      }
+    }
+    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    return refused;
+  }
+
+  function sendZip(file, into, signal) { // fetch does not say how far a body is
+    return new Promise((done, failed) => {
+      const request = new XMLHttpRequest();
+      request.open("POST", mtl.address("/mtl/teach/zip", { run: into }));
+      request.upload.onprogress = ({ loaded, total }) => {
+        const share = Math.round((100 * loaded) / total);
+        show(loaded < total ? `${share} % of the zip is sent.` : "The zip is sent and is being unpacked.", loaded, total);
+      };
+      request.onload = () => {
+        let answer = null;
+        try { answer = JSON.parse(request.responseText); } catch { /* no JSON: a refusal in plain words */ }
+        if (request.status < 400 && answer && !answer.error) done(new Map(Object.entries(answer.skipped || {})));
+        else failed(new Error(answer?.error || request.responseText.slice(0, 300) || SILENT));
+      };
+      request.onerror = () => failed(new TypeError(SILENT));
+      request.onabort = () => failed(new DOMException("", "AbortError"));
+      signal.addEventListener("abort", () => request.abort());
+      request.send(file);
+    });
+  }
+
+  async function upload(list, zip, base) {
+    if (controller) return;
+    say("");
+    controller = new AbortController();
+    const { signal } = controller;
+    try {
+      const into = run() || (await open(name.value.trim(), base));
+      if (!into) return;
+      drop.hidden = true;
+      sending.hidden = false;
+      show("The upload begins.", 0, 1);
+      const refused = zip ? await sendZip(zip, into, signal) : await sendFiles(list, into, signal);
+      const reasons = [...refused].map(([reason, count]) => `${count} ${reason}`);
+      await done(into, reasons.length ? `Not taken: ${reasons.join("; ")}.` : "");
+    } catch (error) {
+      if (error.name === "AbortError") await done(run(), "");
+      else say(error instanceof TypeError ? SILENT : error.message);
+    } finally {
+      controller.abort(); // the other workers
+      controller = null;
+      drop.hidden = false;
+      sending.hidden = true;
+    }
+  }
+
+  function choose(list) {
+    const zips = list.filter(([path]) => /\.zip$/i.test(path) && !hidden(path));
+    if (zips.length === 1) return upload([], zips[0][1], zips[0][0].split("/").pop().replace(/\.zip$/i, ""));
+    const wanted = list.filter(useful);
+    if (!wanted.some(([path]) => PICTURES.test(path))) {
+      return say("There are no pictures in it. Choose a folder with pictures, such as JPEG or PNG, or one zip.");
+    }
+    const tops = new Set(wanted.map(([path]) => (path.includes("/") ? path.split("/")[0] : "")));
+    return upload(wanted, null, tops.size === 1 ? [...tops][0] : "");
+  }
+
+  for (const input of root.querySelectorAll("[data-pick=folder], [data-pick=zip]")) {
+    input.addEventListener("change", () => {
+      choose([...input.files].map((file) => [file.webkitRelativePath || file.name, file]));
+      input.value = "";
+    });
+  }
+  // This tab keeps its drops: the Photo tab takes those that nobody has taken.
+  root.addEventListener("dragover", (event) => {
+    if (!event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    drop.classList.add("over");
+  });
+  root.addEventListener("dragleave", (event) => { if (!root.contains(event.relatedTarget)) drop.classList.remove("over"); });
+  root.addEventListener("drop", async (event) => {
+    drop.classList.remove("over");
+    if (!event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    if (event.target.closest(".try")) return root.dispatchEvent(new CustomEvent("teach:photo", { detail: event.dataTransfer.files[0] }));
+    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean); // before any await
+    const out = [];
+    try {
+      for (const entry of entries) await walk(entry, "", out);
+    } catch {
+      return say("Some of these files cannot be read. Check that they are still there and may be read, then try again.");
+    }
+    choose(out);
+  });
+  return { cancel: () => controller?.abort(), get busy() { return controller !== null; } };
+};

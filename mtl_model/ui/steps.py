@@ -1,0 +1,228 @@
+"""What a visitor does to a Teach run: begins it, says what it is, checks, learns, accepts or discards."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mtl_model import card, corrections, jobs, layouts
+from mtl_model.errors import MtlError, RunError, UsageError, unknown
+from mtl_model.ui import labelled, teaching, uploads
+from mtl_model.ui.teaching import CHANGES, CHECK, HOWS, LEARN, OUTCOME, REPORT, Record, Run
+
+# name -> (smallest, largest, what it is for people)
+ADVANCED: Mapping[str, tuple[float, float, str]] = {
+    "epochs": (1, 500, "a whole number of passes from 1 to 500, such as 20"),
+    "learning_rate": (1e-6, 0.1, "a number from 0.000001 to 0.1, such as 0.001"),
+    "seed": (0, 2**31 - 1, "a whole number from 0, such as 1"),
+}
+WHOLE = ("epochs", "seed")
+MADE_BY_LEARNING = (
+    *(OUTCOME, teaching.EVENTS, teaching.STATE, teaching.STOP),
+    *(card.CARD, card.WEIGHTS),  # the card first: without it there is no checkpoint
+)
+
+
+class Steps:
+    """The actions on the runs of one folder. Each raises MtlError with the sentence for what cannot be done."""
+
+    def __init__(self, runs: Path, weights: Path, device: str = "auto") -> None:
+        self._runs, self._weights, self._device = runs, weights, device
+
+    def suggest(self, base: str) -> str:
+        """A free name for a checkpoint, made from that of a folder or file."""
+        stem = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in base.casefold())
+        stem = "-".join(filter(None, stem.split("-")))[:48] or "my-faces"
+        stem = stem if stem != card.CORRECTIONS else "my-faces"
+        names = (stem if number == 1 else f"{stem}-{number}" for number in range(1, 10_000))
+        return next(name for name in names if not card.is_taken(name, self._weights, self._runs))
+
+    def create(self, name: str, user: str, parent: str) -> Record:
+        name = card.check_name(name.strip())
+        folder = self._runs / name
+        taken = UsageError(
+            f"The name '{name}' is taken. Expected one that no checkpoint has; try '{self.suggest(name)}', or another."
+        )
+        if card.is_taken(name, self._weights, self._runs):
+            raise taken
+        self._runs.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            raise taken from None
+        (folder / card.PENDING).touch()
+        created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        record = Record(name, user=user, created=created, parent=parent)
+        teaching.write_record(folder, record)
+        return record
+
+    def corrections(self, run: Run) -> None:
+        """Take what people said was wrong on the Photo tab as the pictures of this run."""
+        self._idle(run)
+        if not corrections.count(self._runs):
+            raise UsageError("There are no corrections. Say on a card of the Photo tab what is wrong, then come back.")
+        shutil.copytree(corrections.folder(self._runs), run.data, dirs_exist_ok=True)
+        self.look(run)
+
+    def look(self, run: Run) -> Record:
+        """Understand what was uploaded. What was found of an earlier upload no longer counts."""
+        self._idle(run)
+        found = labelled.describe(run.folder, run.record, stamp=str(time.time_ns()))
+        others = set(found["tasks"]) != set(run.record.found.get("tasks", {}))
+        for name in (REPORT, *([CHANGES] if others else []), *MADE_BY_LEARNING):
+            (run.folder / name).unlink(missing_ok=True)
+        tasks = tuple(name for name in run.record.tasks if name in found["tasks"])
+        return teaching.edit_record(run.folder, found=found, tasks=tasks, looked=False)
+
+    def choose(self, run: Run, given: Mapping[str, Any]) -> Record:
+        """Settings by name; those of the layout make it look at the upload again."""
+        record = run.record
+        layout = {name: str(given[name]).strip() for name in ("kind", "task") if name in given}
+        if layout:
+            self._idle(run)
+            if layout.get("kind") and layout["kind"] not in layouts.kinds():
+                raise UsageError(unknown("layout", layout["kind"], layouts.kinds()))
+            if "task" in layout:
+                layout["task"] = labelled.layouts_name(layout["task"]) if layout["task"] else ""
+            before = record
+            run = dataclasses.replace(run, record=teaching.edit_record(run.folder, **layout))
+            try:
+                return self.look(run)
+            except MtlError:
+                teaching.edit_record(run.folder, kind=before.kind, task=before.task)
+                raise
+        chosen: dict[str, Any] = {}
+        if "from" in given:
+            card.find_checkpoint(str(given["from"]), self._weights, self._runs)
+            chosen["parent"] = str(given["from"])
+        if "how" in given:
+            if given["how"] not in HOWS:
+                raise UsageError(unknown("way to learn", str(given["how"]), HOWS))
+            chosen["how"] = given["how"]
+        if "tasks" in given:
+            chosen["tasks"] = self._tasks(record, given["tasks"])
+        if "advanced" in given:
+            chosen["advanced"] = {**record.advanced, **_advanced(given["advanced"])}
+        if "looked" in given:
+            chosen["looked"] = bool(given["looked"])
+        return teaching.edit_record(run.folder, **chosen)
+
+    def _tasks(self, record: Record, names: Sequence[str]) -> tuple[str, ...]:
+        known = record.found.get("tasks", {})
+        for name in names:
+            if name not in known:
+                raise UsageError(unknown("task", str(name), known))
+        if not names:
+            raise UsageError("No task is chosen. Expected at least one to learn; tick one.")
+        return tuple(names) if len(names) < len(known) else ()
+
+    def check(self, run: Run) -> None:
+        """Look at every picture, as a job."""
+        self._idle(run)
+        self._understood(run)
+        (run.folder / REPORT).unlink(missing_ok=True)
+        words = [CHECK, self._source(run), "--json", str(run.folder / REPORT), "--cache", str(run.folder / "cache")]
+        words += self._changes(run)
+        task = self._task(run)
+        teaching.edit_record(run.folder, looked=False)
+        jobs.submit(self._runs, run.name, CHECK, [*words, *(["--task", task] if task else [])])
+
+    def start(self, run: Run) -> None:
+        """Learn, from the beginning; what an earlier learning of this run brought is gone."""
+        self._idle(run)
+        self._understood(run)
+        if run.state == "accepted":
+            raise UsageError(f"'{run.name}' has been accepted already. Begin a new one to teach it further.")
+        card.find_checkpoint(run.record.parent, self._weights, self._runs)
+        for name in MADE_BY_LEARNING:
+            (run.folder / name).unlink(missing_ok=True)
+        jobs.submit(self._runs, run.name, LEARN, self.words(run))
+
+    def resume(self, run: Run) -> None:
+        """Go on from the last state, with the same settings."""
+        self._idle(run)
+        if not run.can_resume:
+            raise RunError("There is nothing to go on from: nothing was saved yet. Start again.")
+        (run.folder / teaching.STOP).unlink(missing_ok=True)
+        (run.folder / OUTCOME).unlink(missing_ok=True)
+        jobs.submit(self._runs, run.name, LEARN, [*self.words(run), "--resume"])
+
+    def words(self, run: Run) -> list[str]:
+        """The command line that learns what was chosen."""
+        record, task = run.record, self._task(run)
+        words = [LEARN, str(run.data), "--name", run.name, "--from", record.parent, "--how", record.how, "--pending"]
+        words += ["--layout", str(record.found["kind"]), "--runs", str(self._runs), "--weights", str(self._weights)]
+        words += ["--device", self._device, *self._changes(run), *(["--task", task] if task else [])]
+        words += ["--tasks", ",".join(record.tasks)] if record.tasks else []
+        for name, value in record.advanced.items():
+            words += [f"--{name.replace('_', '-')}", str(value)] if value else []
+        return words
+
+    def stop(self, run: Run) -> None:
+        if run.busy:
+            jobs.stop(self._runs, run.name)
+
+    def discard(self, run: Run) -> None:
+        """End the job, then delete the run's whole folder."""
+        if run.state == "accepted":
+            raise UsageError(f"'{run.name}' has been accepted already. Delete it on the Models tab if it is to go.")
+        if run.job:
+            jobs.kill(self._runs, run.name)
+        (run.folder / teaching.RECORD).unlink(missing_ok=True)  # first: a run half deleted is no run
+        shutil.rmtree(run.folder, ignore_errors=True)
+        if run.folder.exists():
+            raise RunError(
+                f"Some files of '{run.name}' could not be deleted. Expected permission to delete in {run.folder}; delete "
+                "the folder yourself."
+            )
+
+    def accept(self, run: Run) -> None:
+        """Offer the checkpoint everywhere; the pictures it was taught with go."""
+        self._idle(run)
+        if run.state not in ("done", "accepted"):
+            raise UsageError(f"'{run.name}' has learned nothing yet. Start learning first.")
+        uploads.clear(run.folder)
+        card.accept(run.folder)
+
+    def _idle(self, run: Run) -> None:
+        if run.busy:
+            what = "checked" if run.kind == CHECK else "learned from"
+            raise UsageError(f"The pictures of '{run.name}' are being {what}. Wait until that is done, or stop it.")
+
+    def _understood(self, run: Run) -> None:
+        if not run.record.found or run.record.found.get("error"):
+            raise UsageError(run.record.found.get("error") or "There are no pictures yet. Upload them first.")
+
+    def _source(self, run: Run) -> str:
+        return f"{run.record.found['kind']}:{run.data}"
+
+    def _task(self, run: Run) -> str:
+        return str(run.record.found.get("task") or "") if run.record.found.get("kind") == labelled.FOLDERS else ""
+
+    def _changes(self, run: Run) -> list[str]:
+        return ["--changes", str(run.folder / CHANGES)] if (run.folder / CHANGES).is_file() else []
+
+
+def _advanced(given: Mapping[str, Any]) -> dict[str, str]:
+    """The advanced settings as text; an empty one leaves it to the program."""
+    chosen: dict[str, str] = {}
+    for name, text in given.items():
+        if name not in ADVANCED:
+            raise UsageError(unknown("setting", str(name), ADVANCED))
+        low, high, expected = ADVANCED[name]
+        text = str(text).strip()
+        try:
+            value = float(int(text) if name in WHOLE else float(text)) if text else low
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            raise UsageError(
+                f"'{text[:40]}' cannot be the {name.replace('_', ' ')}. Expected {expected}; correct it, or leave it empty."
+            )
+        chosen[name] = text
+    return chosen

@@ -1,0 +1,136 @@
+"""The Models tab: a card a checkpoint, with what can be done with it, and the place where one can be brought in.
+
+A zip is sent twice, once to be looked at and once to be kept, so nothing of it stays here between the two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+from typing import IO, Any
+
+import gradio as gr
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from mtl_model import parcels
+from mtl_model.card import NAME, is_taken
+from mtl_model.errors import CheckpointError, UsageError
+from mtl_model.ui.environment import TEMPORARY_VARIABLE
+from mtl_model.ui.shelf import Shelf, body, said
+from mtl_model.ui.shell import Shared, asset, guarded_route
+
+TITLE = "Models"
+ORDER = 40
+PUBLIC = False
+
+
+def build(shared: Shared) -> None:
+    routes = _Routes(shared)
+    for path, endpoint, method in (
+        ("/mtl/models", routes.cards, "GET"),
+        ("/mtl/models/download", routes.download, "GET"),
+        ("/mtl/models/rename", routes.rename, "POST"),
+        ("/mtl/models/delete", routes.delete, "POST"),
+        ("/mtl/models/look", routes.look, "POST"),
+        ("/mtl/models/keep", routes.keep, "POST"),
+    ):
+        shared.routes.append(Route(path, guarded_route(shared, endpoint), methods=[method]))
+    gr.HTML(asset("models.html"), elem_id="models", apply_default_css=False, js_on_load="mtl.models(element)")
+
+
+class _Routes:
+    def __init__(self, shared: Shared) -> None:
+        self._shared, self._one_at_a_time = shared, asyncio.Semaphore(1)  # a zip that is looked at fills the memory
+
+    @property
+    def _shelf(self) -> Shelf:
+        return Shelf(self._shared.options, self._shared.models.default)
+
+    async def cards(self, request: Request) -> Response:
+        await asyncio.to_thread(self._shared.models.refresh)
+        return JSONResponse({"html": await asyncio.to_thread(self._shelf.cards)})
+
+    async def rename(self, request: Request) -> Response:
+        query = request.query_params
+        await asyncio.to_thread(self._shelf.rename, query.get("name", ""), query.get("to", ""))
+        return JSONResponse({})
+
+    async def delete(self, request: Request) -> Response:
+        await asyncio.to_thread(self._shelf.delete, request.query_params.get("name", ""))
+        await asyncio.to_thread(self._shared.models.refresh)
+        return JSONResponse({})
+
+    async def download(self, request: Request) -> Response:
+        folder = self._shared.models.folder(request.query_params.get("name", ""))
+        path = await asyncio.to_thread(_packed, folder)
+        return FileResponse(
+            path, filename=f"{folder.name}.zip", background=BackgroundTask(path.unlink, missing_ok=True)
+        )
+
+    async def look(self, request: Request) -> Response:
+        return await self._with_zip(request, self._look)
+
+    async def keep(self, request: Request) -> Response:
+        return await self._with_zip(request, self._keep)
+
+    async def _with_zip(self, request: Request, work: Any) -> Response:
+        name = request.query_params.get("name", "")
+        with said("The file could not be taken"):
+            with tempfile.TemporaryFile() as file:
+                await _receive(request, file)
+                async with self._one_at_a_time:
+                    return JSONResponse(await asyncio.to_thread(work, file, name))
+
+    def _look(self, file: IO[bytes], name: str) -> dict[str, str]:
+        """What is in the zip, and a name for it after the file's."""
+        with parcels.opened(file, self._shared.options.runs) as (folder, card):
+            try:
+                return {"html": body(card, folder), "name": self._free(Path(name).stem)}
+            except (TypeError, ValueError, KeyError, AttributeError):
+                raise CheckpointError(f"Its card holds something that cannot be shown. {parcels.EXPECTED}.") from None
+
+    def _free(self, stem: str) -> str:
+        """A name that is free, like the one of the file."""
+        plain = (
+            "".join(letter if NAME.fullmatch(f"a{letter}") else "-" for letter in stem).strip("-._")[:56] or "uploaded"
+        )
+        options = self._shared.options
+        names = (plain, *(f"{plain}-{number}" for number in range(2, 1000)))
+        return next((name for name in names if not is_taken(name, options.weights, options.runs)), "")
+
+    def _keep(self, file: IO[bytes], name: str) -> dict[str, str]:
+        options = self._shared.options
+        with parcels.opened(file, options.runs) as (folder, _):
+            parcels.keep(folder, name, options.weights, options.runs)
+        return {"name": name}
+
+
+async def _receive(request: Request, file: IO[bytes]) -> None:
+    """The body into a file, refused as soon as it is too large."""
+    size = int(request.headers.get("content-length") or 0)
+    if size <= parcels.LARGEST_ZIP:
+        size = 0
+        async for part in request.stream():
+            size += len(part)
+            if size > parcels.LARGEST_ZIP:
+                break
+            file.write(part)
+    if size > parcels.LARGEST_ZIP:
+        raise UsageError(f"The file is larger than {parcels.LARGEST_ZIP // 2**20} MB. {parcels.EXPECTED}.")
+    file.seek(0)
+
+
+def _packed(folder: Path) -> Path:
+    handle, name = tempfile.mkstemp(suffix=".zip", dir=os.environ.get(TEMPORARY_VARIABLE))
+    with os.fdopen(handle, "wb") as file, said("The download could not be made"):
+        try:
+            parcels.pack(folder, file)
+        except BaseException:
+            os.unlink(name)
+            raise
+    return Path(name)

@@ -1,0 +1,244 @@
+"""The Teach tab: labelled pictures come in, a checkpoint that learned from them goes out.
+
+The page asks for the state every second and gets HTML for the parts of the four steps; where the version that it has
+is still the newest, the answer is two words. Everything that changes something is a POST of its own. The steps and
+their state are ui/teaching.py and ui/steps.py; jobs.py runs what takes long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import io
+import itertools
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from mtl_model import card, checkpoint, crops, jobs, parcels
+from mtl_model.card import CropSettings
+from mtl_model.errors import UsageError
+from mtl_model.pictures import read_picture
+from mtl_model.predictor import Predictor, choose_device
+from mtl_model.ui import comparison, labelled, picture_views, teaching, uploads, views
+from mtl_model.ui.asked import Asked
+from mtl_model.ui.shell import Shared, asset, guarded_route
+from mtl_model.ui.steps import Steps
+from mtl_model.ui.teach_page import Page
+from mtl_model.ui.teaching import Run
+
+TITLE = "Teach"
+ORDER = 30
+PUBLIC = False
+AT_ONCE = 2  # pictures decoded at the same time, over all people
+THUMBNAIL_PX = 192
+CROP_PX = 192
+TEND_SECONDS, EXPIRE_EVERY = 3, 200
+ACTIONS = ("check", "start", "stop", "resume", "discard", "accept", "corrections")
+LARGEST_REQUEST = 100_000  # bytes of a request that says what to do
+
+log = logging.getLogger("mtl_model.ui")
+
+
+def build(shared: Shared) -> None:
+    teach = _Teach(shared)
+    runs = views.escape(shared.options.runs.absolute())
+    gr.HTML(
+        asset("teach.html").replace("__RUNS__", runs),
+        elem_id="teach",
+        apply_default_css=False,
+        js_on_load="mtl.teach(element)",
+    )
+    posts: dict[str, Callable[[dict[str, Any], str], Any]] = {
+        "create": teach.create,
+        "look": teach.look,
+        "settings": teach.settings,
+        "change": teach.change,
+        **{name: functools.partial(teach.act, name) for name in ACTIONS},
+    }
+    shared.routes += [
+        Route("/mtl/teach/state", guarded_route(shared, teach.state), methods=["GET"]),
+        Route("/mtl/teach/pictures", guarded_route(shared, teach.pictures), methods=["GET"]),
+        Route("/mtl/teach/picture", guarded_route(shared, teach.picture), methods=["GET"]),
+        Route("/mtl/teach/try", guarded_route(shared, teach.try_out), methods=["POST"]),
+        Route("/mtl/teach/download", guarded_route(shared, teach.download), methods=["GET"]),
+        *(
+            Route(f"/mtl/teach/{name}", guarded_route(shared, teach.post(action)), methods=["POST"])
+            for name, action in posts.items()
+        ),
+        *uploads.routes(shared),
+    ]
+    threading.Thread(target=_tend, args=(shared.options.runs,), daemon=True).start()
+
+
+def _tend(runs: Path) -> None:
+    """Start what waits and delete what is too old, also while nobody looks."""
+    for count in itertools.count():
+        try:
+            jobs.advance(runs)
+            if count % EXPIRE_EVERY == 0:
+                uploads.expire(runs)
+        except Exception as error:  # a full disk may have room again later
+            log.warning("what is to be taught could not be seen to: %s", error)
+        time.sleep(TEND_SECONDS)
+
+
+class _Teach:
+    """The routes of the tab."""
+
+    def __init__(self, shared: Shared) -> None:
+        options = shared.options
+        self._shared, self._runs, self._weights = shared, options.runs, options.weights
+        self._steps = Steps(self._runs, self._weights, options.device)
+        self._free = asyncio.Semaphore(AT_ONCE)
+        self._pending: tuple[str, Predictor] | None = None
+        self._page = Page(self._runs, shared.models)
+
+    # -- what is asked for -----------------------------------------------------------------------------------------
+
+    async def state(self, request: Request) -> Response:
+        """The parts of the page, unless `version` is still the newest."""
+        query = request.query_params
+        asked = (query.get("run", ""), query.get("version", ""), query.get("new") == "1")
+        return JSONResponse(await asyncio.to_thread(self._page.state, *asked))
+
+    async def pictures(self, request: Request) -> Response:
+        """One page of the pictures of a class."""
+        query = request.query_params
+        page = query.get("page", "1")
+
+        def look() -> str:
+            shown = labelled.read_labelled(self._run(query.get("run", "")))
+            number = int(page) if page.isdigit() and len(page) < 7 else 1
+            return picture_views.browse(shown, query.get("task", ""), query.get("class", ""), number)
+
+        return JSONResponse({"html": await asyncio.to_thread(look)})
+
+    async def picture(self, request: Request) -> Response:
+        """A small JPEG of one picture, made here: what a visitor uploaded is never served as it is."""
+        run = self._run(request.query_params.get("run", ""))
+        path = labelled.picture_path(run, request.query_params.get("file", ""))
+        async with self._free:
+            if await request.is_disconnected():
+                return Response(status_code=499)
+            body = await asyncio.to_thread(_thumbnail, path)
+        return Response(body, media_type="image/jpeg", headers={"cache-control": "private, max-age=600"})
+
+    async def try_out(self, request: Request) -> Response:
+        """A photo's cards with what the checkpoint to start from and the one that waits say of the same faces."""
+        run = self._run(request.query_params.get("run", ""))
+        asked = await Asked.read(request)
+        async with self._free:
+            return JSONResponse(await asyncio.to_thread(self._compare, run, asked))
+
+    def _compare(self, run: Run, asked: Asked) -> dict[str, Any]:
+        rgb = read_picture(asked.body)
+        before, after = self._shared.models.get(run.record.parent), self._waiting(run)
+        photo = after.photo(rgb, asked.name)
+        sides = (
+            comparison.Side(
+                run.record.parent, before.card, tuple(before.read(rgb, [one.face for one in photo.readings]))
+            ),
+            comparison.Side(run.name, after.card, photo.readings),
+        )
+        settings = CropSettings(size_px=CROP_PX, grey=False, margin=after.card.crop.margin)
+        cut = crops.cut(rgb, [one.face.box for one in photo.readings], settings)
+        faces = views.faces_text(len(photo.readings))
+        return {"html": comparison.cards(photo, cut, sides), "said": f"{faces}. {comparison.note(sides)}".strip()}
+
+    def _waiting(self, run: Run) -> Predictor:
+        """The checkpoint of a run that is not accepted yet; it is listed nowhere and loaded by its folder."""
+        found = card.read_card(run.folder)
+        key = f"{run.folder} {found.weights_sha256}"
+        if self._pending is None or self._pending[0] != key:
+            device = choose_device(self._shared.options.device)
+            network, loaded = checkpoint.load(run.folder, device)
+            self._pending = (key, Predictor(run.name, network, loaded, device))
+        return self._pending[1]
+
+    async def download(self, request: Request) -> Response:
+        """The checkpoint with its card, as a zip."""
+        run = self._run(request.query_params.get("run", ""))
+        if run.state not in ("done", "accepted"):
+            raise UsageError(f"'{run.name}' has learned nothing yet. Start learning first.")
+        stream = io.BytesIO()
+        await asyncio.to_thread(parcels.pack, run.folder, stream)
+        disposition = f'attachment; filename="{run.name}.zip"'
+        return Response(stream.getvalue(), media_type="application/zip", headers={"content-disposition": disposition})
+
+    # -- what is done ----------------------------------------------------------------------------------------------
+
+    def post(self, action: Callable[[dict[str, Any], str], Any]) -> Callable[[Request], Any]:
+        """A route that takes a small JSON object and answers with what the action returns."""
+
+        async def endpoint(request: Request) -> Response:
+            body = await _body(request)
+            try:
+                given = json.loads(body or b"{}")
+            except ValueError:
+                given = None
+            if not isinstance(given, dict):
+                raise UsageError("The request is not what this page sends. Reload the page, then try again.")
+            user = self._shared.user_of(request) or ""
+            return JSONResponse(await asyncio.to_thread(action, given, user) or {})
+
+        return endpoint
+
+    def _run(self, name: Any) -> Run:
+        return teaching.read_run(self._runs, str(name))
+
+    def create(self, given: dict[str, Any], user: str) -> dict[str, Any]:
+        name = str(given.get("name") or "").strip() or self._steps.suggest(str(given.get("base") or ""))
+        parent = str(given.get("from") or self._shared.models.default)
+        return {"run": self._steps.create(name, user, parent).name}
+
+    def look(self, given: dict[str, Any], user: str) -> None:
+        self._steps.look(self._run(given.get("run")))
+
+    def settings(self, given: dict[str, Any], user: str) -> None:
+        self._steps.choose(self._run(given.get("run")), given)
+
+    def change(self, given: dict[str, Any], user: str) -> dict[str, Any]:
+        run = self._run(given.get("run"))
+        if run.busy:
+            raise UsageError(f"The pictures of '{run.name}' are in use now. Wait until that is done, or stop it.")
+        if given.get("undo"):
+            return {"said": labelled.undo(run)}
+        word, out = given.get("word"), given.get("out")
+        said = labelled.change(
+            run, str(given.get("file")), str(given.get("task")), None if word is None else str(word), out
+        )
+        return {"said": said}
+
+    def act(self, name: str, given: dict[str, Any], user: str) -> None:
+        getattr(self._steps, name)(self._run(given.get("run")))
+        if name == "accept":
+            self._shared.models.refresh()
+
+
+def _thumbnail(path: Path) -> bytes:
+    image = Image.fromarray(read_picture(path))
+    image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=85)
+    return stream.getvalue()
+
+
+async def _body(request: Request) -> bytes:
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > LARGEST_REQUEST:
+            raise UsageError("The request is longer than any that this page sends. Reload the page, then try again.")
+        parts.append(part)
+    return b"".join(parts)

@@ -1,0 +1,269 @@
+"""A Teach run as the files of its folder tell it: which step it is at, and what it holds.
+
+Nothing of it is kept in memory, so a reload, a second browser and a restarted server see the same step in the same
+state. `pending` and `teach.json` together make an open run; without `pending` it has been accepted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtl_model import card, jobs
+from mtl_model.errors import UsageError
+from mtl_model.events import Event, Failed, from_line
+
+RECORD, CHANGES, REPORT, OUTCOME = "teach.json", "changes.json", "report.json", "outcome.json"
+EVENTS, DATA, CACHE, STATE, STOP = "events.jsonl", "data", "cache", "state.pt", "stop"
+WATCHED = (
+    RECORD,
+    CHANGES,
+    REPORT,
+    OUTCOME,
+    EVENTS,
+    STATE,
+    STOP,
+    card.PENDING,
+    card.CARD,
+    "job.json",
+    "exit",
+    "log.txt",
+)
+"""What a page shows depends on these files alone."""
+CHECK, LEARN = "check", "finetune"
+HOWS = ("branch", "last", "all")
+
+_writing = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Record:
+    """teach.json: what the visitor chose, and what was understood of the pictures.
+
+    kind, task: the layout and the name of the one task of bare folders, where the visitor said them. parent: the
+    checkpoint to start from. tasks: those to learn, all if empty. advanced: options of `finetune` by name, as text.
+    found: see labelled.describe; {} until the upload is complete. looked: whether the visitor is done with the check.
+    """
+
+    name: str
+    user: str = ""
+    created: str = ""
+    kind: str = ""
+    task: str = ""
+    parent: str = ""
+    how: str = "branch"
+    tasks: tuple[str, ...] = ()
+    advanced: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    found: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    looked: bool = False
+
+
+def read_record(folder: Path) -> Record | None:
+    """None for a folder that is no Teach run, or whose record is damaged."""
+    try:
+        plain = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        plain["parent"] = plain.pop("from", "")
+        plain["tasks"] = tuple(map(str, plain.get("tasks", ())))
+        known = {one.name for one in dataclasses.fields(Record)}
+        return dataclasses.replace(
+            Record(**{name: value for name, value in plain.items() if name in known}), name=folder.name
+        )
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def write_record(folder: Path, record: Record) -> None:
+    """Its time stays that of the last upload, from which the seven days are counted."""
+    plain = dataclasses.asdict(record)
+    plain["from"] = plain.pop("parent")
+    path = folder / RECORD
+    try:
+        before = path.stat().st_mtime_ns
+    except FileNotFoundError:
+        before = None
+    card.write_text(path, json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
+    if before is not None:
+        os.utime(path, ns=(before, before))
+
+
+def edit_record(folder: Path, **changes: Any) -> Record:
+    """Raises UsageError if the run is gone."""
+    with _writing:
+        record = read_record(folder)
+        if record is None:
+            raise gone(folder.name)
+        record = dataclasses.replace(record, **changes)
+        write_record(folder, record)
+    return record
+
+
+@dataclass(frozen=True)
+class Run:
+    """A Teach run at one moment.
+
+    state: empty, arriving (an upload has begun and did not end), uploaded; then for the check and the learning alike
+    waiting, running, killed, failed; checked; stopped (before anything was learned); done; accepted.
+    """
+
+    folder: Path
+    record: Record
+    job: jobs.Job | None
+    state: str
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def data(self) -> Path:
+        return self.folder / DATA
+
+    @property
+    def step(self) -> int:
+        """The step that a person is at, 1 to 4."""
+        if self.state in ("empty", "arriving", "uploaded"):
+            return 1
+        if self.state in ("done", "accepted"):
+            return 4
+        if self.state == "checked":
+            return 3 if self.record.looked else 2
+        return 2 if self.kind == CHECK else 3
+
+    @property
+    def kind(self) -> str:
+        return self.job.kind if self.job else ""
+
+    @property
+    def busy(self) -> bool:
+        return self.state in ("waiting", "running")
+
+    @property
+    def checked(self) -> bool:
+        return (self.folder / REPORT).is_file()
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether the learning left a state from which it goes on."""
+        return not self.busy and self.kind == LEARN and (self.folder / STATE).is_file()
+
+    def version(self) -> str:
+        """Another text whenever something that a page shows may have changed; a few looks at the disk."""
+        stamps = [f"{self.state} {self.job.place if self.job else 0}"]
+        for name in WATCHED:
+            try:
+                found = (self.folder / name).stat()
+                stamps.append(f"{name}:{found.st_mtime_ns}:{found.st_size}")
+            except OSError:
+                continue
+        return " ".join(stamps)
+
+
+def read_run(runs: Path, name: str) -> Run:
+    """Raises UsageError for a name that is no Teach run."""
+    folder = folder_of(runs, name)
+    record = read_record(folder)
+    if record is None:
+        raise gone(name)
+    job = jobs.look(runs, name)
+    return Run(folder, record, job, _state(folder, record, job))
+
+
+def folder_of(runs: Path, name: str) -> Path:
+    """The folder of a run; a name that could lead anywhere else is refused."""
+    if not card.NAME.fullmatch(name):
+        raise gone(name)
+    return runs / name
+
+
+def gone(name: str) -> UsageError:
+    return UsageError(
+        f"There is nothing to teach called '{name[:64]}'. It may have been discarded in another window; choose one of "
+        "those listed, or begin a new one."
+    )
+
+
+def open_runs(runs: Path) -> list[Run]:
+    """The runs that are neither accepted nor discarded, the newest first."""
+    found = []
+    for path in runs.glob(f"*/{RECORD}"):
+        if (path.parent / card.PENDING).is_file() and card.NAME.fullmatch(path.parent.name):
+            try:
+                found.append(read_run(runs, path.parent.name))
+            except UsageError:
+                continue
+    return sorted(found, key=lambda run: run.record.created, reverse=True)
+
+
+def _state(folder: Path, record: Record, job: jobs.Job | None) -> str:
+    whole = (folder / card.CARD).is_file()
+    if job and job.state in ("waiting", "running"):
+        return job.state
+    if whole and not (folder / card.PENDING).is_file():
+        return "accepted"
+    if whole and (folder / OUTCOME).is_file():
+        return "done"
+    if job and job.kind == LEARN:
+        return _ended(job, "stopped")
+    if (folder / REPORT).is_file():
+        return "checked"
+    if job and job.kind == CHECK and job.exit_code != 0:
+        return _ended(job, "")
+    if record.found:
+        return "uploaded"
+    return "arriving" if (folder / DATA).is_dir() else "empty"
+
+
+def _ended(job: jobs.Job, well: str) -> str:
+    return "killed" if job.state == "killed" else well if job.exit_code == 0 and well else "failed"
+
+
+# -- what a job says -----------------------------------------------------------------------------------------------
+
+
+_heard: dict[Path, tuple[int, list[Event]]] = {}
+
+
+def read_events(folder: Path) -> list[Event]:
+    """All events so far; what was read before is not read again."""
+    path = folder / EVENTS
+    try:
+        size = path.stat().st_size
+        done, events = _heard.get(path, (0, []))
+        if size < done:
+            done, events = 0, []
+        if size > done:
+            with path.open("rb") as stream:
+                stream.seek(done)
+                text = stream.read()
+            whole = text[: text.rfind(b"\n") + 1]  # a line that is just being written waits for the next look
+            events = [*events, *filter(None, map(_event, whole.decode("utf-8", "replace").splitlines()))]
+            done += len(whole)
+            if len(_heard) > 16:
+                _heard.clear()
+            _heard[path] = (done, events)
+        return events
+    except OSError:
+        return []
+
+
+def _event(line: str) -> Event | None:
+    try:
+        return from_line(line)
+    except ValueError:
+        return None
+
+
+def last_words(run: Run) -> str:
+    """The sentence with which a job ended: of the loop if it said one, else the last line of its log."""
+    if run.kind == LEARN and run.state == "failed":
+        failed = [one.text for one in read_events(run.folder)[-3:] if isinstance(one, Failed)]
+        if failed:
+            return failed[-1]
+    lines = [line.strip() for line in (run.job.log if run.job else "").splitlines() if line.strip()]
+    return lines[-1][:600] if lines else "It said nothing before it ended."

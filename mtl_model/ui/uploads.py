@@ -1,0 +1,306 @@
+"""What comes in to be learned from: batches of files and zips, how much of it, and how long it is kept.
+
+Everything lies in the run's folder runs/<name>/ and goes with it: `data/` what is complete, `.coming-...` what is just
+arriving, `uploaded.json` how much there is already, so that nobody counts twenty thousand files for each batch. What
+fails half-way leaves no half file: names are given last. The time of teach.json is that of the last upload.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+from urllib.parse import unquote
+
+from filelock import FileLock
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from mtl_model import archives, jobs
+from mtl_model.archives import COMING, LARGE, Limits, Skipped, size_text
+from mtl_model.card import CARD, NAME, PENDING, write_text
+from mtl_model.errors import DataError, MtlError, RunError, UsageError
+from mtl_model.ui import template
+from mtl_model.ui.shell import Shared, guarded_route
+
+RECORD, DATA, CACHE, COUNT, LOCK = "teach.json", "data", "cache", "uploaded.json", ".uploads.lock"
+LIMITS = Limits()
+"""Of one run, over all its batches and zips."""
+BATCH_FILES = 50
+BATCH_BYTES = 2**30
+ZIP_BYTES = LIMITS.total_bytes  # pictures do not shrink in a zip
+DAYS = 7
+PATIENCE_SECONDS = 60
+CHUNK = 2**20
+GONE = 499  # the browser went away: nobody reads this answer
+
+log = logging.getLogger("mtl_model.ui")
+
+
+def routes(shared: Shared) -> list[Route]:
+    """POST /mtl/teach/files?run=NAME, POST /mtl/teach/zip?run=NAME, GET /mtl/teach/template.
+
+    Both POSTs answer {"files": how many there are now, "skipped": {reason: how many of these}, "examples": {reason: names}}.
+    A batch is multipart of up to 50 files, each field named by the file's path as encodeURIComponent writes it.
+    """
+    desk = _Desk(shared.options.runs)
+    return [
+        Route("/mtl/teach/files", guarded_route(shared, desk.files), methods=["POST"]),
+        Route("/mtl/teach/zip", guarded_route(shared, desk.zip), methods=["POST"]),
+        Route("/mtl/teach/template", guarded_route(shared, template.answer), methods=["GET"]),
+    ]
+
+
+class _Desk:
+    """The routes by which files come in."""
+
+    def __init__(self, runs: Path) -> None:
+        self._runs = runs
+
+    async def files(self, request: Request) -> Response:
+        folder = await asyncio.to_thread(_ready, self._runs, request.query_params.get("run", ""))
+        most = f"Expected at most {BATCH_FILES} files and {size_text(BATCH_BYTES)} at once; reload the page, then try again."
+        too_large = DataError(f"These files are larger than {size_text(BATCH_BYTES)} together. {most}")
+        try:
+            stream = _limited(request, BATCH_BYTES, too_large)
+            form = await MultiPartParser(request.headers, stream, max_files=BATCH_FILES, max_fields=0).parse()
+        except (MultiPartException, KeyError) as error:
+            what = getattr(error, "message", "it names no kind of content")
+            raise UsageError(f"The files did not arrive as they should ({what}). {most}") from None
+        except ClientDisconnect:
+            return Response(status_code=GONE)
+        except OSError as error:
+            raise _no_room(error) from None
+        try:
+            given = [(unquote(name), one) for name, one in form.multi_items() if isinstance(one, UploadFile)]
+            return JSONResponse(
+                await asyncio.to_thread(add_files, folder, [(n, one.file, one.size or 0) for n, one in given])
+            )
+        finally:
+            await form.close()
+
+    async def zip(self, request: Request) -> Response:
+        folder = await asyncio.to_thread(_ready, self._runs, request.query_params.get("run", ""))
+        too_large = DataError(
+            f"The archive is larger than {size_text(ZIP_BYTES)}. Expected at most that; upload it in parts, as one run."
+        )
+        archive = folder / f"{COMING}{uuid.uuid4().hex}.zip"
+        try:
+            with archive.open("wb") as target:
+                async for part in _large_parts(_limited(request, ZIP_BYTES, too_large)):
+                    await asyncio.to_thread(target.write, part)
+            return JSONResponse(await asyncio.to_thread(add_archive, folder, archive))
+        except ClientDisconnect:
+            return Response(status_code=GONE)
+        except OSError as error:
+            raise _no_room(error) from None
+        finally:
+            archive.unlink(missing_ok=True)
+
+
+async def _limited(request: Request, most: int, too_large: DataError) -> AsyncGenerator[bytes, None]:
+    """The body, refused as soon as it is too large: what it says of its length is only the first look."""
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > most:
+        raise too_large
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > most:
+            raise too_large
+        yield part
+
+
+async def _large_parts(stream: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+    """The same bytes in few parts: each costs a change of threads."""
+    gathered = bytearray()
+    async for part in stream:
+        gathered += part
+        if len(gathered) >= CHUNK:
+            yield bytes(gathered)
+            gathered.clear()
+    yield bytes(gathered)
+
+
+def _no_room(error: OSError) -> DataError:
+    return DataError(
+        f"The files could not be kept ({error.strerror or error}). Expected free space and permission to write on the "
+        "server; make room, then upload them again."
+    )
+
+
+# -- into a run ----------------------------------------------------------------------------------------------------
+
+
+def _ready(runs: Path, name: str) -> Path:
+    """The folder of a run that may be added to; its seven days begin anew. Raises UsageError."""
+    folder = runs / name
+    try:
+        if not NAME.fullmatch(name):
+            raise FileNotFoundError
+        os.utime(folder / RECORD)
+    except FileNotFoundError:
+        raise UsageError(
+            f"There is nothing to teach called '{name[:64]}'. It may have been discarded in another window; begin a new one."
+        ) from None
+    if (folder / CARD).exists() and not (folder / PENDING).exists():
+        raise UsageError(f"'{name}' has been accepted already. Begin a new one to teach it further.")
+    job = jobs.look(runs, name)
+    if job and job.state in jobs.ACTIVE:
+        raise UsageError(f"The pictures of '{name}' are just being worked on. Wait until that is done, or stop it.")
+    return folder
+
+
+def add_files(folder: Path, given: Sequence[tuple[str, BinaryIO, int]]) -> dict[str, Any]:
+    """Keep the files of a batch: (name as it came, stream, size in bytes). Returns the routes' answer.
+
+    Raises: UsageError if the run is gone or worked on by now, DataError for a limit or a full disk: nothing of it is kept.
+    """
+    skipped, arrived = Skipped(), {}
+    with _beside(folder) as beside:
+        for number, (name, stream, size) in enumerate(given):
+            path, reason = archives.judge(name)
+            if path is None or size > LIMITS.file_bytes:
+                skipped.add(reason or LARGE, name)
+                continue
+            arrived[path] = beside / str(number)
+            with arrived[path].open("wb") as copy:
+                shutil.copyfileobj(stream, copy, CHUNK)
+        return _keep(folder, arrived, skipped)
+
+
+def add_archive(folder: Path, archive: Path) -> dict[str, Any]:
+    """Keep what a zip holds. Returns and raises as `add_files` does."""
+    with _beside(folder) as beside:
+        found = archives.unpack(archive, beside / DATA, LIMITS)
+        skipped = Skipped(found.skipped, found.examples)
+        return _keep(folder, {PurePosixPath(name): beside / DATA / name for name in found.files}, skipped)
+
+
+@contextlib.contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """A folder for what is just arriving; it is gone afterwards, with all that was not moved."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=COMING, dir=folder, ignore_cleanup_errors=True) as beside:
+            yield Path(beside)
+    except TimeoutError:
+        raise RunError(
+            f"Other files of '{folder.name}' have been arriving for {PATIENCE_SECONDS} seconds. Expected them to be done in less "
+            "than one; upload these again."
+        ) from None
+    except OSError as error:
+        raise _no_room(error) from None
+
+
+@dataclass
+class _Count:
+    """What lies in data/."""
+
+    files: int = 0
+    total_bytes: int = 0
+
+
+def _keep(folder: Path, arrived: Mapping[PurePosixPath, Path], skipped: Skipped) -> dict[str, Any]:
+    """Move files that arrived whole to their places, one batch after another, if the run still wants and may hold them."""
+    data = folder / DATA
+    with FileLock(folder / LOCK, timeout=PATIENCE_SECONDS, poll_interval=0.01):
+        _ready(folder.parent, folder.name)
+        count = _read_count(folder)
+        sizes = {path: source.stat().st_size for path, source in arrived.items()}
+        before = {path: size for path in sizes if (size := _size(data / path)) is not None}
+        after = _Count(
+            count.files + len(sizes) - len(before), count.total_bytes + sum(sizes.values()) - sum(before.values())
+        )
+        if after.files > LIMITS.files or after.total_bytes > LIMITS.total_bytes:
+            raise DataError(
+                f"That would be {after.files:,} files of {size_text(after.total_bytes)} together. Expected at most "
+                f"{LIMITS.files:,} and {size_text(LIMITS.total_bytes)}; leave some out, or save the pictures smaller."
+            )
+        (folder / COUNT).unlink(missing_ok=True)  # if this ends half-way, the next one counts anew
+        data.mkdir(exist_ok=True)
+        for path, size in sizes.items():
+            if not archives.move(arrived[path], data / path, skipped):
+                after.files -= 1
+                after.total_bytes -= size
+        write_text(folder / COUNT, json.dumps(asdict(after)))
+    return {"files": after.files, "skipped": skipped.counts, "examples": skipped.examples}
+
+
+def _size(path: Path) -> int | None:
+    """Bytes of a file; None if there is no file of that name."""
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except OSError:
+        return None
+
+
+def _read_count(folder: Path) -> _Count:
+    """What is written down; where it is not, the files are counted."""
+    try:
+        plain = json.loads((folder / COUNT).read_text(encoding="utf-8"))
+        return _Count(int(plain["files"]), int(plain["total_bytes"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        found = [Path(where) / name for where, _, names in os.walk(folder / DATA) for name in names]
+        return _Count(len(found), sum(_size(one) or 0 for one in found))
+
+
+# -- out again -----------------------------------------------------------------------------------------------------
+
+
+def clear(folder: Path) -> None:
+    """Delete the pictures of a run and what was made of them, half arrived ones too. Raises RunError."""
+    for path in [folder / DATA, folder / CACHE, folder / COUNT, folder / LOCK, *folder.glob(f"{COMING}*")]:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        if path.exists():
+            raise RunError(
+                f"Some pictures of '{folder.name}' could not be deleted. Expected permission to delete in {path}; delete it "
+                "yourself."
+            )
+
+
+def expire(runs: Path, days: float = DAYS) -> list[str]:
+    """Delete uploads whose last part came longer ago, unless they are being worked on. Returns the names of their runs.
+
+    A run that then holds no checkpoint goes wholly. What cannot be deleted is said in the log, and tried again next time.
+    """
+    gone = []
+    for record in list(runs.glob(f"*/{RECORD}")):
+        folder = record.parent
+        try:
+            if not _is_old(record, days) or not (has_uploads(folder) or not (folder / CARD).exists()):
+                continue
+            with jobs.idle(runs, folder.name) as free:
+                if not free or not _is_old(record, days):
+                    continue
+                clear(folder)
+                if not (folder / CARD).exists():
+                    record.unlink()  # first: a run half deleted is no run
+                    shutil.rmtree(folder, ignore_errors=True)
+            gone.append(folder.name)
+        except (OSError, MtlError) as error:
+            log.warning("the upload of %s could not be deleted: %s", folder.name, error)
+    return gone
+
+
+def has_uploads(folder: Path) -> bool:
+    return (folder / DATA).exists() or (folder / CACHE).exists() or any(folder.glob(f"{COMING}*"))
+
+
+def _is_old(record: Path, days: float) -> bool:
+    return time.time() - record.stat().st_mtime > days * 24 * 3600

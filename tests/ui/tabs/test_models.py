@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from mtl_model import parcels
+from mtl_model.card import CARD, WEIGHTS, read_card, write_card
+from mtl_model.ui import shell
+from mtl_model.ui.models import Models
+from mtl_model.ui.options import UiOptions
+from tests.ui.conftest import PATIENCE_MS, FakePredictor, Served, choose, serving
+
+
+@pytest.fixture
+def runs(root: Path, tmp_path: Path) -> Path:
+    shutil.copytree(root / "weights" / "bknet", tmp_path / "runs" / "mine")
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def client(root: Path, runs: Path) -> TestClient:
+    options = UiOptions(weights=root / "weights", runs=runs)
+    load: Any = FakePredictor
+    _, shared = shell.build(options, Models(options, load))
+    return TestClient(Starlette(routes=shared.routes), raise_server_exceptions=False)
+
+
+@pytest.fixture
+def parcel(root: Path) -> bytes:
+    stream = io.BytesIO()
+    parcels.pack(root / "weights" / "bknet", stream)
+    return stream.getvalue()
+
+
+def post(client: TestClient, what: str, content: bytes = b"", **query: str) -> Any:
+    return client.post(f"/mtl/models/{what}", params=query, content=content)
+
+
+def names(client: TestClient) -> list[str]:
+    return client.get("/mtl/models/names").json()["names"]
+
+
+def test_a_checkpoint_is_looked_at_then_kept(client: TestClient, runs: Path, parcel: bytes) -> None:
+    found = post(client, "look", parcel, name="my friends (1).zip").json()
+    assert "3.8 million parameters" in found["html"] and found["name"] == "my-friends--1"
+    assert names(client) == ["default", "bknet", "mine"] and os.listdir(runs) == ["mine"]
+    assert post(client, "keep", parcel, name="friends").json() == {"name": "friends"}
+    assert "friends" in names(client) and 'data-name="friends"' in client.get("/mtl/models").json()["html"]
+
+
+@pytest.mark.parametrize(
+    ("file", "name"), [("mine.zip", "mine-2"), ("../../x.zip", "x"), ("ä.zip", "uploaded"), ("", "uploaded")]
+)
+def test_a_free_name_is_proposed(client: TestClient, parcel: bytes, file: str, name: str) -> None:
+    assert post(client, "look", parcel, name=file).json()["name"] == name
+
+
+@pytest.mark.parametrize("name", ["mine", "default", "../x", ""])
+def test_a_name_that_cannot_be_is_said_and_leaves_nothing(
+    client: TestClient, runs: Path, parcel: bytes, name: str
+) -> None:
+    reply = post(client, "keep", parcel, name=name)
+    assert reply.status_code == 400 and "hoose another name" in reply.json()["error"] and os.listdir(runs) == ["mine"]
+
+
+@pytest.mark.parametrize("what", ["look", "keep"])
+def test_what_is_no_checkpoint_is_said_and_leaves_nothing(client: TestClient, runs: Path, what: str) -> None:
+    reply = post(client, what, b"no zip", name="x")
+    assert reply.status_code == 400 and "Expected a zip" in reply.json()["error"] and os.listdir(runs) == ["mine"]
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_too_large_a_file_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch, declared: bool) -> None:
+    monkeypatch.setattr(parcels, "LARGEST_ZIP", 10)
+    content: Any = b"0" * 11 if declared else iter([b"0" * 6, b"0" * 6])
+    reply = client.post("/mtl/models/look?name=x", content=content)
+    assert reply.status_code == 400 and "larger than" in reply.json()["error"]
+
+
+def test_the_download_is_what_can_be_brought_in(client: TestClient, runs: Path) -> None:
+    reply = client.get("/mtl/models/download?name=mine")
+    assert "mine.zip" in reply.headers["content-disposition"]
+    with zipfile.ZipFile(io.BytesIO(reply.content)) as archive:
+        assert archive.read(f"mine/{WEIGHTS}") == (runs / "mine" / WEIGHTS).read_bytes()
+    assert post(client, "keep", reply.content, name="again").status_code == 200
+    assert client.get("/mtl/models/download?name=../mine").status_code == 400
+
+
+def test_a_download_leaves_nothing_behind(client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "kept").mkdir()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "kept"))
+    assert client.get("/mtl/models/download?name=mine").status_code == 200
+    assert os.listdir(tmp_path / "kept") == []
+
+
+def test_renaming_and_deleting(client: TestClient) -> None:
+    assert post(client, "rename", name="mine", to="yours").status_code == 200
+    assert names(client) == ["default", "bknet", "yours"]
+    assert post(client, "delete", name="yours").status_code == 200
+    assert names(client) == ["default", "bknet"]
+    for reply in (post(client, "delete", name="yours"), post(client, "delete", name="bknet")):
+        assert reply.status_code == 400 and reply.json()["error"]
+
+
+def test_only_a_post_changes_anything(client: TestClient) -> None:
+    for what in ("delete", "rename", "keep", "look"):
+        assert client.get(f"/mtl/models/{what}?name=mine").status_code == 405
+
+
+def test_a_deleted_one_is_refused_and_the_others_answer(client: TestClient, runs: Path, root: Path) -> None:
+    picture = (root / "samples" / "astronaut.jpg").read_bytes()
+    assert client.post("/mtl/photo?checkpoint=mine", content=picture).json()["faces"] == 2
+    shutil.rmtree(runs / "mine")
+    reply = client.post("/mtl/photo?checkpoint=mine", content=picture)
+    assert reply.status_code == 400 and "mine" in reply.json()["error"]
+    assert client.post("/mtl/photo?checkpoint=", content=picture).json()["faces"] == 2
+
+
+def test_everything_is_deleted_at_once(client: TestClient, runs: Path, root: Path) -> None:
+    assert client.post("/mtl/everything/delete").json() == {"runs": 1}
+    assert names(client) == ["default", "bknet"] and (root / "weights" / "default" / CARD).exists()
+
+
+# -- in a browser --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def own(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(root, tmp_path_factory.mktemp("own")) as running:
+        yield running
+
+
+@pytest.fixture
+def visitor(chrome: Any, own: Served, root: Path) -> Iterator[Any]:
+    """The Models tab, with two checkpoints made here: `mine`, and `child` which came from it."""
+    shutil.rmtree(own.runs, ignore_errors=True)
+    for name in ("mine", "child"):
+        shutil.copytree(root / "weights" / "bknet", own.runs / name)
+    write_card(own.runs / "child", dataclasses.replace(read_card(own.runs / "child"), parent="mine"))
+    context = chrome.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(PATIENCE_MS)
+    yield open_page(context, own.address)
+    context.close()
+
+
+def open_page(context: Any, address: str) -> Any:
+    page = context.new_page()
+    page.goto(address)
+    page.locator(".photo .invite").wait_for()
+    open_tab(page, "Models")
+    card(page, "default").wait_for()
+    return page
+
+
+def open_tab(page: Any, title: str) -> None:
+    page.get_by_role("tab", name=title).locator("visible=true").click()
+
+
+def card(page: Any, name: str) -> Any:
+    return page.locator(f'.model[data-name="{name}"]')
+
+
+def press(page: Any, name: str, button: str) -> None:
+    card(page, name).get_by_role("button", name=f"{button}: {name}").click()
+
+
+def offered(page: Any, select: str = "#checkpoint") -> list[str]:
+    return page.locator(f"{select} option").all_inner_texts()
+
+
+def wait_for_names(page: Any, *expected: str) -> None:
+    page.wait_for_function(
+        "(names) => [...document.querySelectorAll('#checkpoint option')].map((one) => one.value).join() === names",
+        arg=",".join(expected),
+    )
+
+
+@pytest.mark.browser
+def test_use_parent_and_compare_set_the_pickers(visitor: Any) -> None:
+    press(visitor, "child", "Use")
+    assert visitor.locator("#checkpoint").input_value() == "child" == visitor.evaluate("mtl.checkpoint")
+    press(visitor, "child", "Go back to parent")
+    assert visitor.locator("#checkpoint").input_value() == "mine"
+    assert offered(visitor, "#compare") == ["none", "default", "bknet", "child"]
+    press(visitor, "child", "Compare")
+    assert visitor.locator(".photo").is_visible() and visitor.locator("#compare").input_value() == "child"
+    assert visitor.evaluate("mtl.compare") == "child"
+    visitor.locator("#checkpoint").select_option("child")  # the two change places
+    assert visitor.evaluate("[mtl.checkpoint, mtl.compare]") == ["child", "mine"]
+
+
+@pytest.mark.browser
+def test_a_window_remembers_its_choice(visitor: Any, own: Served) -> None:
+    press(visitor, "mine", "Use")
+    visitor.locator("#compare").select_option("bknet")
+    visitor.reload()
+    wait_for_names(visitor, "default", "bknet", "child", "mine")
+    assert visitor.evaluate("[mtl.checkpoint, mtl.compare]") == ["mine", "bknet"]
+    assert (visitor.locator("#checkpoint").input_value(), visitor.locator("#compare").input_value()) == (
+        "mine",
+        "bknet",
+    )
+    other = visitor.context.new_page()
+    other.goto(own.address)
+    other.locator(".photo .invite").wait_for()
+    assert other.evaluate("[mtl.checkpoint, mtl.compare]") == ["default", ""]
+
+
+@pytest.mark.browser
+def test_bringing_one_in_is_offered_in_every_open_window(
+    visitor: Any, own: Served, parcel: bytes, tmp_path: Path
+) -> None:
+    other = open_page(visitor.context, own.address)
+    (tmp_path / "friends.zip").write_bytes(parcel)
+    visitor.bring_to_front()
+    visitor.set_input_files(".bring input[type=file]", str(tmp_path / "friends.zip"))
+    visitor.locator(".brought", has_text="3.8 million parameters").wait_for()
+    assert "friends" not in offered(visitor)
+    visitor.get_by_label("Name", exact=True).fill("mine")
+    visitor.get_by_role("button", name="Keep it").click()
+    visitor.locator(".bring").get_by_role("alert").filter(has_text="Choose another name").wait_for()
+    visitor.get_by_label("Name", exact=True).fill("friends")
+    visitor.get_by_role("button", name="Keep it").click()
+    for page in (visitor, other):
+        card(page, "friends").wait_for()
+        wait_for_names(page, "default", "bknet", "child", "friends", "mine")
+    visitor.locator("#checkpoint").select_option("friends")
+    open_tab(visitor, "About")
+    visitor.locator(".about h2", has_text="Checkpoint friends").wait_for()
+
+
+@pytest.mark.browser
+def test_a_zip_can_be_dropped_and_what_is_none_is_said(visitor: Any) -> None:
+    visitor.evaluate(
+        """() => {
+          const transfer = new DataTransfer();
+          transfer.items.add(new File(["no zip"], "notes.zip"));
+          for (const kind of ["dragover", "drop"]) {
+            const event = new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true });
+            document.querySelector(".bring h3").dispatchEvent(event);
+          }
+        }"""
+    )
+    visitor.locator(".bring").get_by_role("alert").filter(has_text="Expected a zip").wait_for()
+    assert visitor.locator(".models").is_visible()  # the Photo tab did not take it
+
+
+@pytest.mark.browser
+def test_renaming_the_one_in_use(visitor: Any) -> None:
+    press(visitor, "mine", "Use")
+    press(visitor, "mine", "Rename")
+    visitor.get_by_label("New name").fill("yours")
+    visitor.keyboard.press("Enter")
+    wait_for_names(visitor, "default", "bknet", "child", "yours")
+    assert visitor.evaluate("mtl.checkpoint") == "yours" and visitor.locator(".told").inner_text() == ""
+    press(visitor, "yours", "Rename")
+    visitor.get_by_label("New name").fill("child")
+    visitor.keyboard.press("Enter")
+    card(visitor, "yours").get_by_role("alert").filter(has_text="already").wait_for()
+
+
+@pytest.mark.browser
+def test_deleting_asks_and_falls_back(visitor: Any, own: Served) -> None:
+    press(visitor, "mine", "Use")
+    press(visitor, "mine", "Delete")
+    assert "child came from it" in visitor.get_by_role("dialog").inner_text()
+    visitor.keyboard.press("Escape")
+    assert (own.runs / "mine").exists()
+    press(visitor, "mine", "Delete")
+    visitor.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    wait_for_names(visitor, "default", "bknet", "child")
+    assert not (own.runs / "mine").exists() and visitor.evaluate("mtl.checkpoint") == "default"
+    assert "mine is no longer there" in visitor.locator(".told").inner_text()
+    assert card(visitor, "default").get_by_role("button", name="Delete").count() == 0
+
+
+@pytest.mark.browser
+def test_one_deleted_by_hand_is_said_and_the_default_answers(visitor: Any, own: Served, root: Path) -> None:
+    open_tab(visitor, "Photo")
+    visitor.locator("#checkpoint").select_option("mine")
+    shutil.rmtree(own.runs / "mine")
+    choose(visitor, root / "samples" / "astronaut.jpg")
+    visitor.locator("section.face").wait_for()
+    assert "mine is no longer there; default answers now." in visitor.locator(".told").inner_text()
+    assert visitor.evaluate("mtl.checkpoint") == "default"
+
+
+@pytest.mark.browser
+def test_a_download_is_a_zip(visitor: Any) -> None:
+    with visitor.expect_download() as waiting:
+        press(visitor, "mine", "Download")
+    assert waiting.value.suggested_filename == "mine.zip" and zipfile.is_zipfile(waiting.value.path())
+
+
+@pytest.mark.browser
+def test_with_one_checkpoint_there_is_nothing_to_compare(visitor: Any) -> None:
+    assert visitor.locator("#compare").is_visible()
+    alone = {"names": ["default"], "default": "default", "user": ""}
+    visitor.route("**/mtl/models/names", lambda route: route.fulfill(json=alone))
+    visitor.evaluate("mtl.refreshModels()")
+    assert not visitor.locator("#compare").is_visible() and visitor.locator("#checkpoint").is_visible()
+
+
+@pytest.mark.browser
+def test_everything_can_be_deleted(visitor: Any, own: Served) -> None:
+    open_tab(visitor, "About")
+    visitor.get_by_role("button", name="Delete everything").click()
+    visitor.get_by_role("dialog").get_by_role("button", name="Delete everything").click()
+    wait_for_names(visitor, "default", "bknet")
+    assert [name for name in os.listdir(own.runs) if not name.endswith(".lock")] == []

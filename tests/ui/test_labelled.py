@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mtl_model.errors import DataError, UsageError
+from mtl_model.ui import labelled, picture_views, teaching
+from mtl_model.ui.teaching import Record, Run
+
+Upload = Callable[..., Run]
+
+
+@pytest.fixture
+def upload(tmp_path: Path) -> Upload:
+    """upload(*names, text=...) -> the run after its upload was looked at."""
+
+    def write(*names: str, kind: str = "", task: str = "", name: str = "glasses-2", **texts: str) -> Run:
+        folder = tmp_path / "runs" / name
+        for one in names:
+            path = folder / "data" / one
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (24, 24), "teal").save(path, "PNG")
+        for one, text in texts.items():
+            (folder / "data" / one.replace("__", ".")).write_text(text)
+        record = Record(name, kind=kind, task=task)
+        teaching.write_record(folder, record)
+        found = labelled.describe(folder, record, stamp=str(len(names)))
+        return Run(folder, teaching.edit_record(folder, found=found), None, "uploaded")
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("names", "kind", "tasks"),
+    [
+        (["smile/yes/1.png", "smile/no/2.png"], "folders", {"smile": 2}),
+        (["up/smile/yes/1.png", "up/smile/no/2.png", "up/age/20-29/3.png"], "folders", {"smile": 2, "age": 1}),
+        (["glasses/with/1.png", "glasses/without/2.png"], "folders", {"glasses": 2}),
+        (["with/1.png", "without/2.png"], "folders", {"glasses_2": 2}),  # named after the checkpoint
+        (["set/25_1_0_2017.png", "set/61_0_2_2017.png"], "utkface", {"age": 2, "gender": 2}),
+    ],
+)
+def test_layouts_are_understood(upload: Upload, names: list[str], kind: str, tasks: dict[str, int]) -> None:
+    run = upload(*names)
+    assert run.record.found["kind"] == kind and not run.record.found["error"]
+    counts = labelled.read_labelled(run).counts()
+    assert {name: sum(one.values()) - one.get("not labelled", 0) for name, one in counts.items()} == tasks
+
+
+def test_a_table_in_a_folder_of_its_own_is_found(upload: Upload, tmp_path: Path) -> None:
+    (tmp_path / "runs/glasses-2/data/set").mkdir(parents=True)
+    (tmp_path / "runs/glasses-2/data/set/labels.csv").write_text("file,age,smile\n1.png,34,\n2.png,,yes\n")
+    run = upload("set/1.png", "set/2.png")
+    assert run.record.found["kind"] == "csv" and run.record.found["pictures"] == 2
+    assert (run.data / "labels.csv").is_file() and not (run.data / "set").exists()
+
+
+def test_the_visitor_names_what_bare_folders_tell_apart(upload: Upload) -> None:
+    run = upload("with/1.png", "without/2.png", task="hat")
+    assert run.record.found["bare"] and list(run.record.found["tasks"]) == ["hat"]
+
+
+@pytest.mark.parametrize("names", [["one/1.png", "one/2.png"], ["1.png"], []])
+def test_what_cannot_be_learned_is_one_sentence(upload: Upload, names: list[str], tmp_path: Path) -> None:
+    run = upload(*names)
+    assert run.record.found["error"].endswith(".") and str(tmp_path) not in run.record.found["error"]
+    with pytest.raises(DataError):
+        labelled.read_labelled(run)
+
+
+def test_changes_are_counted_undone_and_survive(upload: Upload) -> None:
+    run = upload("smile/yes/1.png", "smile/yes/2.png", "smile/no/3.png")
+    labelled.change(run, "smile/yes/1.png", "", None, out=True)
+    labelled.change(run, "smile/yes/2.png", "smile", "not smiling", out=None)
+    shown = labelled.read_labelled(run)
+    assert shown.counts()["smile"] == {"not smiling": 2, "smiling": 0}
+    assert [one.file for one in shown.chosen("", labelled.LEFT_OUT)] == ["smile/yes/1.png"]
+    assert [one.file for one in shown.chosen("", labelled.CHANGED)] == ["smile/yes/2.png"]
+    assert "smile/yes/2.png is as before" in labelled.undo(run)
+    labelled.undo(run)
+    assert labelled.read_labelled(run).counts()["smile"] == {"not smiling": 1, "smiling": 2}
+    with pytest.raises(UsageError, match="Nothing has been changed"):
+        labelled.undo(run)
+
+
+def test_a_label_put_back_is_no_change(upload: Upload) -> None:
+    run = upload("smile/yes/1.png", "smile/no/3.png")
+    for word in ("not smiling", "smiling"):
+        labelled.change(run, "smile/yes/1.png", "smile", word, out=None)
+    assert labelled.read_edits(run.folder).labels == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "task", "word"),
+    [("../x.png", "smile", "smiling"), ("smile/yes/1.png", "hair", "long"), ("smile/yes/1.png", "smile", "sad")],
+)
+def test_senseless_changes_are_refused(upload: Upload, file: str, task: str, word: str) -> None:
+    run = upload("smile/yes/1.png", "smile/no/3.png")
+    with pytest.raises((UsageError, DataError)):
+        labelled.change(run, file, task, word, out=None)
+
+
+def test_only_pictures_of_the_upload_are_found(upload: Upload, tmp_path: Path) -> None:
+    run = upload("smile/yes/1.png", "smile/no/3.png")
+    secret = tmp_path / "secret.png"
+    Image.new("RGB", (9, 9)).save(secret)
+    (run.data / "link.png").symlink_to(secret)
+    (run.data / "out").symlink_to(tmp_path)
+    assert labelled.picture_path(run, "smile/yes/1.png").is_file()
+    for file in ("", "..", "../teach.json", "link.png", "out/secret.png", str(secret), "smile", "a\0", "x" * 5000):
+        with pytest.raises(UsageError):
+            labelled.picture_path(run, file)
+
+
+def test_names_and_words_are_escaped(upload: Upload) -> None:
+    run = upload("<b>/<i>x.png", "no/2.png", task="<u>")
+    shown = labelled.read_labelled(run)
+    task, word = next(iter(shown.tasks)), "<b>"
+    report = {"warnings": [{"text": "<s> 1 file", "count": 1, "files": ["<b>/<i>x.png"]}], "faults": [{"text": "<p2>"}]}
+    html = (
+        picture_views.browse(shown, task, word, 1) + picture_views.counts(shown) + picture_views.problems(report, shown)
+    )
+    for raw in ("<b>/", "<i>", "<u>", "<s>", "<p2>", "<b>:", "<b><span"):
+        assert raw not in html, raw
+    assert "&lt;i&gt;x.png" in html
+
+
+def test_the_same_picture_in_two_classes_and_rare_classes_are_told(upload: Upload) -> None:
+    run = upload("smile/yes/1.png", "smile/no/2.png", "smile/no/3.png")
+    report = {"near": {"groups": [["smile/no/2.png", "smile/yes/1.png"], ["smile/no/3.png", "smile/no/2.png"]]}}
+    html = picture_views.problems(report, labelled.read_labelled(run))
+    assert "Same picture in two classes." in html and "Copies." in html
+    assert "smiling has 1; 10 would do." in html
+    labelled.change(run, "smile/yes/1.png", "smile", "not smiling", out=None)
+    assert "Same picture in two classes." not in picture_views.problems(report, labelled.read_labelled(run))
+
+
+def test_no_face_at_all_is_said_calmly(upload: Upload) -> None:
+    run = upload("smile/yes/1.png", "smile/no/2.png")
+    html = picture_views.problems({"pictures": 2, "no_face": 2}, labelled.read_labelled(run))
+    assert "No face was found in any of these pictures." in html
+
+
+def test_pages_of_pictures(upload: Upload) -> None:
+    run = upload(*(f"smile/{'yes' if number % 2 else 'no'}/{number}.png" for number in range(60)))
+    shown = labelled.read_labelled(run)
+    first, last = (picture_views.browse(shown, "smile", "smiling", page) for page in (1, 99))
+    assert first.count("<li ") == picture_views.PAGE and last.count("<li ") == 30 - picture_views.PAGE
+    assert "Page 2 of 2" in last

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from mtl_model import cli, jobs
+from mtl_model.card import CARD, PENDING, WEIGHTS, shipped_weights
+from mtl_model.errors import MtlError, UsageError
+from mtl_model.jobs import Job
+from mtl_model.ui import teaching
+from mtl_model.ui.steps import Steps
+from mtl_model.ui.teaching import LEARN, OUTCOME, STATE, Run
+
+
+@pytest.fixture
+def submitted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, list[str]]]:
+    """Jobs are written down here instead of being run."""
+    found: list[tuple[str, str, list[str]]] = []
+    monkeypatch.setattr(jobs, "submit", lambda runs, name, kind, words: found.append((name, kind, list(words))))
+    return found
+
+
+@pytest.fixture
+def steps(tmp_path: Path) -> Steps:
+    return Steps(tmp_path / "runs", shipped_weights(), "cpu")
+
+
+@pytest.fixture
+def run(steps: Steps, tmp_path: Path) -> Run:
+    """A run with four pictures, understood."""
+    steps.create("mine", "ann", "bknet")
+    for name in ("smile/yes/1.png", "smile/yes/2.png", "smile/no/3.png", "hat/on/4.png", "hat/off/5.png"):
+        path = tmp_path / "runs/mine/data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (24, 24)).save(path)
+    steps.look(teaching.read_run(tmp_path / "runs", "mine"))
+    return teaching.read_run(tmp_path / "runs", "mine")
+
+
+def again(run: Run) -> Run:
+    return teaching.read_run(run.folder.parent, run.name)
+
+
+def test_a_name_is_suggested_checked_and_taken_once(steps: Steps, tmp_path: Path) -> None:
+    assert steps.suggest("Grün, Ann!") == "gr-n-ann" and steps.suggest("😀") == "my-faces"
+    assert steps.suggest("bknet") == "bknet-2"
+    record = steps.create("mine", "ann", "bknet")
+    assert record.user == "ann" and (tmp_path / "runs/mine" / PENDING).is_file()
+    for name in ("mine", "bknet", "../x", "", "a b"):
+        with pytest.raises(UsageError):
+            steps.create(name, "ann", "bknet")
+
+
+def test_the_check_and_the_learning_are_the_command_line(
+    steps: Steps, run: Run, submitted: list[tuple[str, str, list[str]]]
+) -> None:
+    steps.check(run)
+    steps.choose(run, {"tasks": ["hat"], "how": "last", "advanced": {"epochs": " 7 ", "learning_rate": "0.002"}})
+    steps.start(again(run))
+    (_, check, look), (name, kind, words) = submitted
+    assert (check, name, kind) == ("check", "mine", LEARN) and look[1].startswith("folders:")
+    assert dict(zip(words[2::2], words[3::2], strict=False))["--name"] == "mine" and "--pending" in words
+    for option in (
+        "--from bknet",
+        "--how last",
+        "--tasks hat",
+        "--epochs 7",
+        "--learning-rate 0.002",
+        "--layout folders",
+    ):
+        assert option in " ".join(words)
+
+
+def test_the_command_line_takes_these_words(
+    steps: Steps, run: Run, submitted: list[tuple[str, str, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    for name in ("check", "finetune"):
+        text, add, _ = cli.COMMANDS[name]
+        monkeypatch.setitem(cli.COMMANDS, name, (text, add, lambda arguments: seen.append(arguments) or 0))
+    steps.choose(run, {"advanced": {"epochs": "3", "seed": "1", "learning_rate": "0.01"}})
+    (run.folder / teaching.CHANGES).write_text("{}")
+    steps.check(again(run))
+    steps.start(again(run))
+    for _, _, words in submitted:
+        assert cli.main(words) == 0
+    assert seen[0].cache and seen[1].pending and seen[1].start == "bknet" and seen[1].epochs == 3
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"how": "far"},
+        {"from": "nobody"},
+        {"tasks": []},
+        {"tasks": ["hair"]},
+        {"kind": "nothing"},
+        {"advanced": {"epochs": "0"}},
+        {"advanced": {"epochs": "2.5"}},
+        {"advanced": {"learning_rate": "nan"}},
+        {"advanced": {"other": "1"}},
+    ],
+)
+def test_senseless_settings_are_refused_and_change_nothing(steps: Steps, run: Run, given: dict[str, Any]) -> None:
+    with pytest.raises(MtlError):
+        steps.choose(run, given)
+    assert again(run).record == run.record
+
+
+def test_another_layout_is_looked_at_anew(steps: Steps, run: Run) -> None:
+    assert list(steps.choose(run, {"kind": "utkface"}).found["tasks"]) == []
+    assert set(steps.choose(again(run), {"kind": ""}).found["tasks"]) == {"smile", "hat"}
+
+
+def test_while_a_job_works_nothing_else_begins(steps: Steps, run: Run) -> None:
+    busy = Run(run.folder, run.record, Job("mine", LEARN, (), "running"), "running")
+    for action in (steps.check, steps.start, steps.look, steps.resume, steps.accept):
+        with pytest.raises(UsageError, match="Wait until that is done"):
+            action(busy)
+
+
+def test_accept_leaves_the_checkpoint_and_takes_the_pictures(steps: Steps, run: Run) -> None:
+    for name in (CARD, WEIGHTS):
+        (run.folder / name).write_bytes((shipped_weights() / "bknet" / name).read_bytes())
+    (run.folder / STATE).touch()
+    (run.folder / OUTCOME).write_text("{}")
+    steps.accept(again(run))
+    assert not run.data.exists() and not (run.folder / STATE).exists() and not (run.folder / PENDING).exists()
+    assert again(run).state == "accepted"
+    with pytest.raises(UsageError, match="accepted already"):
+        steps.discard(again(run))
+
+
+def test_what_is_not_learned_is_not_accepted_and_what_is_discarded_is_gone(steps: Steps, run: Run) -> None:
+    with pytest.raises(UsageError, match="learned nothing yet"):
+        steps.accept(run)
+    steps.discard(run)
+    assert not run.folder.exists()
+
+
+def test_starting_anew_forgets_what_was_learned(
+    steps: Steps, run: Run, submitted: list[tuple[str, str, list[str]]]
+) -> None:
+    for name in (OUTCOME, CARD, STATE, teaching.EVENTS):
+        (run.folder / name).write_text("{}")
+    steps.start(again(run))
+    assert not any((run.folder / name).exists() for name in (OUTCOME, CARD, STATE, teaching.EVENTS))
+    with pytest.raises(MtlError, match="nothing to go on from"):
+        steps.resume(again(run))
+
+
+def test_corrections_become_the_pictures_of_a_run(steps: Steps, tmp_path: Path) -> None:
+    steps.create("mine", "ann", "bknet")
+    run = teaching.read_run(tmp_path / "runs", "mine")
+    with pytest.raises(UsageError, match="no corrections"):
+        steps.corrections(run)
+    folder = tmp_path / "runs/corrections"
+    (folder / "files").mkdir(parents=True)
+    for name, colour in (("a", "red"), ("b", "blue")):
+        Image.new("RGB", (24, 24), colour).save(folder / f"files/{name}.jpg")
+    (folder / "labels.csv").write_text("file,smile\nfiles/a.jpg,smiling\nfiles/b.jpg,not smiling\n")
+    steps.corrections(again(run))
+    assert again(run).record.found["pictures"] == 2

@@ -1,0 +1,204 @@
+"""--auth and --read-only on the whole page: every route of the running server is asked, whoever added it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from mtl_model.card import Card, write_card
+from mtl_model.tasks import TASKS
+from mtl_model.ui import passwords, shell
+from mtl_model.ui.environment import TEMPORARY_VARIABLE, claim_port
+from mtl_model.ui.models import Models
+from mtl_model.ui.options import UiOptions
+from tests.ui.conftest import FakePredictor
+
+OPEN = {("/login", "POST")}  # what a stranger may ask
+CLIENT = httpx.Client(timeout=60, verify=False, trust_env=False)
+READ_ONLY = {"/live", "/mtl/models/names", "/mtl/photo", "/mtl/photo/picture", "/mtl/sample", "/mtl/about"}
+
+
+@dataclass(frozen=True)
+class Running:
+    address: str
+    blocks: gr.Blocks
+    shared: shell.Shared
+
+    def routes(self) -> list[tuple[str, str]]:
+        """(path, method) of everything that the server answers to; WebSockets are asked as WS."""
+        assert self.blocks.app is not None
+        return sorted(set(_walk(self.blocks.app.routes)))
+
+
+def _walk(routes: list[BaseRoute], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for route in routes:
+        path = prefix + getattr(route, "path", "")
+        if isinstance(route, WebSocketRoute):
+            yield path, "WS"
+        elif isinstance(route, Route):
+            yield from ((path, method) for method in route.methods or {"GET"})
+        elif isinstance(route, Mount):
+            yield path + "/x", "GET"
+            yield from _walk(list(route.routes), path)
+        else:  # a kind of route that came with a newer library: it must be looked into, not passed over
+            inner = getattr(route, "routes", None) or getattr(getattr(route, "original_router", None), "routes", None)
+            assert inner, f"unknown kind of route: {route!r}"
+            given = getattr(getattr(route, "include_context", None), "prefix", "")
+            yield from _walk(list(inner), prefix + given)
+
+
+def run(folder: Path, **options: Any) -> Iterator[Running]:
+    write_card(folder / "weights" / "bknet", Card("bknet", {}, tuple(TASKS.values())))
+    chosen = UiOptions(
+        port=claim_port("127.0.0.1", 0), weights=folder / "weights", runs=folder / "runs", checkpoint="bknet", **options
+    )
+    load: Any = FakePredictor
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(TEMPORARY_VARIABLE, str(folder / "uploads"))
+        blocks, shared = shell.build(chosen, Models(chosen, load))
+        shell.start(blocks, shared)
+        try:
+            yield Running(shell.address(chosen), blocks, shared)
+        finally:
+            blocks.close(verbose=False)
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("guarded")
+    passwords.add_user("ann", folder / "people", "correct horse")
+    yield from run(folder, auth=folder / "people")
+
+
+@pytest.fixture(scope="module")
+def read_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    yield from run(tmp_path_factory.mktemp("read_only"), read_only=True)
+
+
+def filled(path: str) -> str:
+    """The path with its parameters filled in."""
+    parts = ("x" if part.startswith("{") else part for part in path.split("/"))
+    return "/".join(part.split("{")[0] + "x" if "{" in part else part for part in parts)
+
+
+def ask(address: str, path: str, method: str, cookies: dict[str, str]) -> int:
+    """The status of the answer, without its body: some never end."""
+    cookie = "; ".join(f"{name}={token}" for name, token in cookies.items())
+    with CLIENT.stream(method, address + filled(path), headers={"cookie": cookie}) as reply:
+        return reply.status_code
+
+
+def handshake(address: str, path: str, cookies: dict[str, str]) -> int:
+    cookie = "; ".join(f"{name}={token}" for name, token in cookies.items())
+    try:
+        with connect(address.replace("http", "ws", 1) + filled(path), additional_headers={"Cookie": cookie}):
+            return 101
+    except InvalidStatus as refused:
+        return refused.response.status_code
+
+
+@pytest.fixture(scope="module")
+def cookies(guarded: Running) -> dict[str, str]:
+    form = {"username": "ann", "password": "correct horse"}
+    reply = httpx.post(guarded.address + "/login", data=form, timeout=60)
+    assert reply.status_code == 200
+    return dict(reply.cookies)
+
+
+def test_the_walk_sees_all_kinds_of_routes(guarded: Running) -> None:
+    found = guarded.routes()
+    assert {("/live", "WS"), ("/mtl/photo", "POST"), ("/mtl/models/delete", "POST"), ("/login", "POST")} <= set(found)
+    assert {
+        ("/", "GET"),
+        ("/config", "GET"),
+        ("/gradio_api/upload", "POST"),
+        ("/gradio_api/queue/join", "POST"),
+    } <= set(found)
+
+
+def test_before_the_log_in_nothing_answers(guarded: Running) -> None:
+    for path, method in guarded.routes():
+        if method == "WS":
+            assert handshake(guarded.address, path, {}) == 403, path
+        elif (path, method) not in OPEN:
+            assert ask(guarded.address, path, method, {}) == 401, (path, method)
+    for path in ("/nothing", "/gradio_api/run/predict", "/file=/etc/hostname", "//", "/login/", "/x/../login"):
+        assert ask(guarded.address, path, "POST", {}) == 401, path
+
+
+def test_after_it_everything_answers(guarded: Running, cookies: dict[str, str]) -> None:
+    for path, method in guarded.routes():
+        if method == "WS":
+            assert handshake(guarded.address, path, cookies) == 101, path
+        elif path not in ("/login", "/logout"):
+            assert ask(guarded.address, path, method, cookies) != 401, (path, method)
+    assert httpx.get(guarded.address + "/mtl/models/names", cookies=cookies).json()["user"] == "ann"
+
+
+def test_a_socket_with_a_made_up_cookie_is_refused(guarded: Running, cookies: dict[str, str]) -> None:
+    assert handshake(guarded.address, "/live", dict.fromkeys(cookies, "x")) == 403
+
+
+def test_the_programming_interface_logs_in_too(guarded: Running, root: Path) -> None:
+    client = Client(guarded.address, auth=("ann", "correct horse"), verbose=False)
+    (answer,) = client.predict(handle_file(str(root / "samples" / "astronaut.jpg")), api_name="/predict")
+    assert len(answer["faces"]) == 2
+    info: Any = client.view_api(return_format="dict", print_info=False)
+    assert list(info["named_endpoints"]) == ["/predict"] and info["unnamed_endpoints"] == {}
+    with pytest.raises(Exception, match="Could not login|Invalid credentials"):
+        Client(guarded.address, auth=("ann", "wrong horse"), verbose=False)
+
+
+def titles(running: Running) -> list[str]:
+    return [str(block.label) for block in running.blocks.blocks.values() if isinstance(block, gr.Tab) and block.label]
+
+
+def test_read_only_has_three_tabs_and_no_route_of_another(read_only: Running) -> None:
+    assert titles(read_only) == ["Photo", "Webcam", "About"]
+    assert {getattr(route, "path", "") for route in read_only.shared.routes} == READ_ONLY
+    own = {path for path, _ in read_only.routes() if path.startswith(("/mtl", "/live"))}
+    assert own == READ_ONLY
+    for path in ("/mtl/models/delete", "/mtl/models", "/mtl/everything/delete", "/mtl/teach/start"):
+        for method in ("GET", "POST"):
+            assert ask(read_only.address, path, method, {}) in (302, 404, 405), path
+    text = httpx.get(read_only.address + "/mtl/about").json()["html"]
+    assert "Delete everything" not in text
+
+
+def test_read_only_has_no_handler_but_predict(read_only: Running) -> None:
+    handlers = [one["api_name"] for one in read_only.blocks.config.get("dependencies", []) if one["backend_fn"]]
+    assert handlers == ["predict"]
+
+
+def test_a_tab_that_says_nothing_is_not_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [tab.TITLE for tab in shell.load_tabs(public_only=True)] == ["Photo", "Webcam", "About"]
+    monkeypatch.delattr("mtl_model.ui.tabs.webcam.PUBLIC")
+    assert [tab.TITLE for tab in shell.load_tabs(public_only=True)] == ["Photo", "About"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (UiOptions(), None),
+        (UiOptions(host="localhost"), None),
+        (UiOptions(host="127.0.0.2"), None),
+        (UiOptions(host="0.0.0.0"), "Anybody who reaches port 7860"),
+        (UiOptions(host="192.168.0.7"), "--read-only"),
+        (UiOptions(host="0.0.0.0", read_only=True), None),
+        (UiOptions(host="0.0.0.0", auth=Path("people")), "https"),
+        (UiOptions(host="0.0.0.0", auth=Path("people"), ssl_certfile=Path("c")), None),
+    ],
+)
+def test_an_open_port_is_said(options: UiOptions, said: str | None) -> None:
+    told = shell.warnings(options)
+    assert (said in told[0] and len(told) == 1) if said else told == []
