@@ -113,6 +113,7 @@ def _compare(
         "new": before is None,
         "before": None,
         "after": figure(errors),
+        "interval": _interval(errors[counted], years),
         "difference": None,
         "n": int(counted.sum()),
     }
@@ -125,6 +126,16 @@ def _compare(
         for name, chances in (("confusion_before", before), ("confusion_after", after)):
             result[name] = None if chances is None else _confusion(task, chances[known], targets)
     return result
+
+
+def _interval(errors: np.ndarray, years: bool) -> list[float]:
+    """The 95 % interval of the figure itself; of a share Wilson's, which few pictures do not fool."""
+    if years:
+        return _paired(errors)
+    from scipy.stats import binomtest
+
+    found = binomtest(round(float((1 - errors).sum())), len(errors)).proportion_ci(method="wilson")
+    return [round(float(found.low), 4), round(float(found.high), 4)]
 
 
 def _paired(differences: np.ndarray) -> list[float]:

@@ -114,6 +114,7 @@ def test_a_known_task_is_compared_with_the_parent_on_pictures_used_for_nothing_e
     assert smile["new"] is False and 0 <= smile["before"] <= 1
     low, high = smile["difference"]
     assert low <= smile["after"] - smile["before"] <= high
+    assert 0 <= smile["interval"][0] < smile["after"] <= smile["interval"][1] <= 1
     shown = outcome["pictures"]["better"] + outcome["pictures"]["worse"]
     assert all(one["before"] != one["after"] for one in shown)
     assert all(one["truth"] == one["after"] for one in outcome["pictures"]["better"])

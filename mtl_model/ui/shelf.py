@@ -126,9 +126,10 @@ def _row(task: Task, card: Card, outcome: Mapping[str, Any]) -> str:
     value, said = "Not measured", ""
     if taught:
         words, unit = METRICS.get(str(taught["metric"]), (str(taught["metric"]), str(taught.get("unit") or PLAIN)))
+        ends = [number(float(one), unit, False) for one in taught.get("interval") or ()]
         value, said = (
             number(float(taught["after"]), unit),
-            f"{words.lower()}, on {int(taught['n']):,} held-out pictures",
+            f"{words.lower()}{f', {ends[0]} to {ends[1]}' if len(ends) == 2 else ''}, on {int(taught['n']):,} held-out pictures",
         )
         if taught.get("before") is not None:
             said += f"; before {number(float(taught['before']), unit)}{_difference(taught.get('difference'), unit)}"

@@ -1,0 +1,93 @@
+"""The tables of docs/model-card.md, from a checkpoint's card: python -m benchmarks.model_card default [--into docs/model-card.md]
+
+With --into they take the place of what stands between the lines `<!-- tables -->` and `<!-- end -->`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mtl_model import card
+
+HEADLINES = {"years": ("mae", "accuracy_ranges"), "classes": ("accuracy",)}
+YEARS = ("mae", "mae_0_12", "mae_21_60", "mae_over_60")
+NAMES = {
+    "mae": "mean error, years",
+    "mae_0_12": "mean error, 12 and under",
+    "mae_21_60": "mean error, 21 to 60",
+    "mae_over_60": "mean error, over 60",
+    "cs5": "within 5 years",
+    "coverage80": "the 80 % interval covers the truth",
+    "accuracy_five_groups": "the right one of five groups",
+    "accuracy_ranges": "the right one of nine ranges",
+    "accuracy": "right",
+    "accuracy_13_plus": "right, 13 and over",
+    "balanced_accuracy": "right, mean of the classes",
+    "auc": "area under the ROC curve",
+    "ece": "calibration error",
+}
+PLAIN = ("auc", "ece")
+
+
+def shown(metric: str, one: Mapping[str, float]) -> str:
+    if metric in YEARS:
+        return f"{one['value']:.2f} ({one['low']:.2f} to {one['high']:.2f})"
+    if metric in PLAIN:
+        return f"{one['value']:.3f} ({one['low']:.3f} to {one['high']:.3f})"
+    return f"{100 * one['value']:.1f} % ({100 * one['low']:.1f} to {100 * one['high']:.1f})"
+
+
+def tables(loaded: card.Card) -> Iterator[str]:
+    kinds = {task.name: task.kind for task in loaded.tasks}
+    for record in loaded.metrics:
+        yield f"### {record['source']}, {record['split']}: {record['n']:,} faces\n"
+        yield f"`{record.get('command', '')}`\n"
+        yield "| task | figure | value (95 % interval) | faces |\n|---|---|---|---|"
+        for task, metrics in record["tasks"].items():
+            for metric, one in metrics.items():
+                yield f"| {task} | {NAMES.get(metric, metric)} | {shown(metric, one)} | {one['n']:,} |"
+        yield ""
+        for attribute, levels in record["groups"].items():
+            yield from _group(attribute, levels, kinds)
+
+
+def _group(attribute: str, levels: Mapping[str, Any], kinds: Mapping[str, str]) -> Iterator[str]:
+    columns = []
+    for task in dict.fromkeys(name for level in levels.values() for name in level):
+        metric = next(
+            (one for one in HEADLINES[kinds[task]] if any(one in level.get(task, {}) for level in levels.values())), ""
+        )
+        if metric:
+            columns.append((task, metric))
+    if attribute == "face" or not columns:
+        return
+    yield f"| {attribute} | " + " | ".join(f"{task}: {NAMES[metric]}" for task, metric in columns) + " | faces |"
+    yield "|---" * (len(columns) + 2) + "|"
+    for level, found in levels.items():
+        cells = [
+            shown(metric, found[task][metric]) if metric in found.get(task, {}) else "" for task, metric in columns
+        ]
+        count = max(one["n"] for metrics in found.values() for one in metrics.values())
+        yield f"| {level} | " + " | ".join(cells) + f" | {count:,} |"
+    yield ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint")
+    parser.add_argument("--into", type=Path, metavar="FILE")
+    arguments = parser.parse_args()
+    folder = card.find_checkpoint(arguments.checkpoint, card.shipped_weights(), Path("runs"))
+    text = "\n".join(tables(card.read_card(folder)))
+    if not arguments.into:
+        return print(text)
+    before, rest = arguments.into.read_text(encoding="utf-8").split("<!-- tables -->")
+    after = rest.split("<!-- end -->")[1]
+    card.write_text(arguments.into, f"{before}<!-- tables -->\n\n{text}\n<!-- end -->{after}")
+
+
+if __name__ == "__main__":
+    main()
