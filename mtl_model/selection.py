@@ -10,10 +10,13 @@ from mtl_model.batches import Labelled
 from mtl_model.evaluation import class_rows, range_rows, year_rows
 from mtl_model.tasks import Task
 
+FEW = 200  # pictures of val with a label
+
 
 def errors_on(tasks: Sequence[Task], chances: Mapping[str, np.ndarray], data: Labelled) -> dict[str, dict[str, float]]:
     """{task: {metric: figure}} without intervals: quick, for every epoch. "error" is what the choice is made by:
-    mean absolute error in years, or the share of wrong answers."""
+    mean absolute error in years, or the share of wrong answers; of few pictures the log loss, since a share of these moves in
+    steps (eyeglasses from 130 pictures, chosen by 30: 95.4 % right of others' faces, by the share 93.7 %)."""
     result = {}
     for task in tasks:
         mask = data.known[task.name].numpy()
@@ -22,7 +25,9 @@ def errors_on(tasks: Sequence[Task], chances: Mapping[str, np.ndarray], data: La
         targets, some = data.targets[task.name].numpy()[mask], chances[task.name][mask]
         if task.kind != "years":
             accuracy = float(class_rows(task, some, targets)["right"].mean())
-            result[task.name] = {"accuracy": accuracy, "error": 1 - accuracy}
+            log_loss = float(-np.log(some[np.arange(len(some)), targets].clip(1e-9)).mean())
+            error = log_loss if len(targets) < FEW else 1 - accuracy
+            result[task.name] = {"accuracy": accuracy, "error": error}
             continue
         exact = targets[:, 0] == targets[:, 1]
         found: dict[str, float] = {}

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from mtl_model import cache, checkpoint, training
+from mtl_model.batches import Labelled
 from mtl_model.card import list_checkpoints
 from mtl_model.config import TrainConfig
 from mtl_model.errors import RunError, UsageError
@@ -23,7 +24,9 @@ from mtl_model.events import Evaluated, Event, Failed, Finished, Noted, Saved, S
 from mtl_model.networks import bknet
 from mtl_model.optimisation import learning_rate
 from mtl_model.preparation import prepare
+from mtl_model.records import Sample
 from mtl_model.selection import errors_on, score_of
+from mtl_model.tasks import TASKS
 from mtl_model.training import Run, train
 
 
@@ -338,4 +341,17 @@ def test_errors_of_an_epoch(config: TrainConfig) -> None:
     chances = {task.name: np.full((len(data), len(task.classes)), 1 / len(task.classes)) for task in data.tasks}
     found = errors_on(data.tasks, chances, data)
     assert set(found) == {"age", "gender", "smile"}
-    assert found["age"]["error"] == found["age"]["mae"] and found["smile"]["error"] == 1 - found["smile"]["accuracy"]
+    assert found["age"]["error"] == found["age"]["mae"] and found["smile"]["error"] == pytest.approx(np.log(2))
+
+
+def test_of_many_pictures_the_share_of_wrong_answers_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mtl_model import selection
+
+    monkeypatch.setattr(selection, "FEW", 3)
+    chances = np.array([[0.9, 0.1], [0.4, 0.6], [0.8, 0.2]])
+    samples = [Sample(str(row), {"smile": "not smiling"}) for row in range(3)]
+    data = Labelled(
+        [(samples, cache.Crops(np.zeros((3, 16, 16, 3), np.uint8), np.ones(3, np.int16)), np.arange(3))],
+        (TASKS["smile"],),
+    )
+    assert errors_on(data.tasks, {"smile": chances}, data)["smile"]["error"] == pytest.approx(1 / 3)
