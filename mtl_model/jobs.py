@@ -128,13 +128,15 @@ def advance(runs: Path) -> None:
             _start_next(runs)
 
 
-def stop(runs: Path, name: str) -> None:
-    """Ask the job to end. A fine-tuning keeps the best so far; a check ends at once; what waits leaves the queue."""
+def stop(runs: Path, name: str, at_once: bool = False) -> None:
+    """Ask the job to end. A fine-tuning keeps the best so far; a check ends at once; what waits leaves the queue.
+
+    at_once: do not ask a fine-tuning, which has nothing to keep yet, but end it."""
     with _locked(runs):
         folder, record, state = _found(runs, name)
         if record is None or state not in ACTIVE:
             return
-        if state == "running" and record.kind != CHECK:
+        if state == "running" and record.kind != CHECK and not at_once:
             (folder / STOP).touch()
             return
         if state == "running":

@@ -176,5 +176,7 @@ def _told(one: Mapping[str, Any]) -> str:
         return f"{one['title']}: {shown(one['after'])} {what} {pictures}, newly learned."
     low, high = one["difference"]
     better, worse = (high < 0, low > 0) if years else (low > 0, high < 0)
+    if low == high == 0:
+        return f"{one['title']}: {shown(one['after'])} {what} {pictures}, as before."
     verdict = "better" if better else "worse" if worse else "could be chance"
     return f"{one['title']}: {shown(one['before'])} → {shown(one['after'])} {what} {pictures} ({verdict})."

@@ -183,3 +183,17 @@ def test_predict_gives_what_evaluate_used(data: Path, tmp_path: Path) -> None:
             assert np.abs(seen - chances[task.name][row]).max() < 2e-3
         compared += 1
     assert compared == 200
+
+
+def test_in_a_group_by_age_the_ranges_of_the_whole_set_are_to_choose_from() -> None:
+    """Everybody is answered as 30: right for 30-39 alone, also among the children, whose group holds one range."""
+    data = data_of([{"age": (30.0, 39.0) if row < 30 else (3.0, 9.0)} for row in range(60)])
+    logits = {
+        "age": torch.from_numpy(np.log(years(*[30] * 60) + 1e-9)),
+        "gender": torch.zeros(60, 2),
+        "smile": torch.zeros(60, 2),
+    }
+    found = record(CARD, logits, data)
+    assert found["tasks"]["age"]["accuracy_ranges"]["value"] == 0.5
+    by = found["groups"]["age"]
+    assert by["24-39"]["age"]["accuracy_ranges"]["value"] == 1 and by["1-13"]["age"]["accuracy_ranges"]["value"] == 0

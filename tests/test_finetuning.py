@@ -257,7 +257,7 @@ def test_the_command_accepts_by_itself_and_says_what_it_brought(glasses: Path, w
     assert left == {"card.json", "model.safetensors", "events.jsonl", "outcome.json"}
     assert {path: path.read_bytes() for path in weights.rglob("*") if path.is_file()} == before
     assert not (tmp_path / "elsewhere").exists(), "a visitor's faces are kept beside the run alone, and go with it"
-    assert glasses.is_dir()
+    assert glasses.is_dir() and ".png" not in (tmp_path / "runs" / "new" / "outcome.json").read_text()
 
 
 def test_a_pending_checkpoint_is_listed_after_it_was_accepted(glasses: Path, weights: Path, tmp_path: Path) -> None:

@@ -168,6 +168,13 @@ def test_a_learning_is_asked_to_stop(runs: Path, wait: list[str]) -> None:
     assert not (runs / "one" / jobs.STOP).exists()  # the next one is not stopped by it
 
 
+def test_a_learning_with_nothing_to_keep_ends_at_once(runs: Path, wait: list[str]) -> None:
+    jobs.submit(runs, "one", "finetune", wait)
+    jobs.stop(runs, "one", at_once=True)
+    job = jobs.look(runs, "one")
+    assert job is not None and (job.state, job.exit_code) == ("done", 0) and not (runs / "one" / jobs.STOP).exists()
+
+
 def test_a_check_ends_at_once(runs: Path, wait: list[str]) -> None:
     jobs.submit(runs, "one", "check", wait)
     number = pid(runs, "one")

@@ -21,15 +21,16 @@ DASHES = ("", "7 4", "2 4", "10 4 2 4")  # colour is never the only sign
 Line = Sequence[tuple[float, float]]
 
 
-def chart(title: str, lines: Mapping[str, Line], across: str, up: str, marks: bool = False) -> str:
-    """Lines with axes, labels and a legend. across, up: what the axes count, with the unit. marks: a dot a point."""
+def chart(title: str, lines: Mapping[str, Line], across: str, up: str, unit: str = "", most: float = math.inf) -> str:
+    """Lines with axes, labels and a legend. across, up: what the axes count, with the unit. unit: of the figures in the
+    legend, where there is one; then each point gets a dot. most: no value is above it."""
     lines = {name: thin(line) for name, line in lines.items() if line}
     if not lines:
         return ""
     points = [point for line in lines.values() for point in line]
     last = max(1.0, *(x for x, _ in points))
-    x_ticks = [tick for tick in ticks(0, last) if tick == int(tick)]
-    y_ticks = ticks(min(y for _, y in points), max(y for _, y in points))
+    x_ticks = [tick for tick in ticks(0, last) if tick == int(tick) and tick <= last]
+    y_ticks = ticks(*_spread([y for _, y in points], most))
     low, high = y_ticks[0], y_ticks[-1]
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -58,21 +59,28 @@ def chart(title: str, lines: Mapping[str, Line], across: str, up: str, marks: bo
         placed = [place(x, y) for x, y in line]
         path = " ".join(f"{x},{y}" for x, y in placed)
         parts.append(f'<polyline class="line{number % 4}" stroke-dasharray="{DASHES[number % 4]}" points="{path}"/>')
-        if marks or len(placed) == 1:
+        if unit or len(placed) == 1:
             parts += [f'<circle class="line{number % 4}" cx="{x}" cy="{y}" r="3"/>' for x, y in placed]
     told = "; ".join(f"{name} from {line[0][1]:.3g} to {line[-1][1]:.3g}" for name, line in lines.items())
     return (
-        f'<figure class="plot"><figcaption>{escape(title)}{_legend(lines)}</figcaption>'
+        f'<figure class="plot"><figcaption>{escape(title)}{_legend(lines, unit)}</figcaption>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{title}, {up}: {told}")}">'
         f"{''.join(parts)}</svg></figure>"
     )
 
 
-def _legend(lines: Mapping[str, Line]) -> str:
+def _spread(values: Sequence[float], most: float) -> tuple[float, float]:
+    """From the smallest to the largest value; with room around values that are all the same."""
+    low, high = min(values), max(values)
+    room = 0.2 * (most if math.isfinite(most) else max(abs(low), 0.1)) if high - low < 1e-9 else 0.0
+    return (max(0.0, low - room) if low >= 0 else low - room), min(most, high + room)
+
+
+def _legend(lines: Mapping[str, Line], unit: str) -> str:
     keys = "".join(
         f'<span><svg viewBox="0 0 28 8" width="28" height="8" aria-hidden="true"><line class="line{number % 4}" x1="0" '
         f'x2="28" y1="4" y2="4" stroke-dasharray="{DASHES[number % 4]}"/></svg>{escape(name)} '
-        f"<b>{line[-1][1]:.3g}</b></span>"
+        f"<b>{line[-1][1]:.3g}{escape(unit)}</b></span>"
         for number, (name, line) in enumerate(lines.items())
     )
     return f'<span class="legend">{keys}</span>'
@@ -128,8 +136,8 @@ def curves(events: Iterable[Event], tasks: Mapping[str, Task]) -> str:
     return "".join(
         (
             chart("Loss while learning", losses, across, "loss (lower is better)"),
-            chart("Right answers on pictures kept aside", shares, across, "right answers, %", marks=True),
-            chart("Mean error on pictures kept aside", years, across, "years (lower is better)", marks=True),
+            chart("Right answers on pictures kept aside", shares, across, "right answers, %", " %", 100),
+            chart("Mean error on pictures kept aside", years, across, "years (lower is better)", " years"),
         )
     )
 

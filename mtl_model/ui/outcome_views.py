@@ -40,8 +40,9 @@ def summary(outcome: Mapping[str, Any], child: Card | None) -> str:
     held = int(counts.get("held", 0))
     way = HOW_FAR.get(str(outcome.get("how")), ("", ""))[0].lower()
     learned = (
-        f"Learned from {plural(int(counts.get('train', 0)), 'picture')} in {duration(float(outcome.get('seconds', 0)))}, "
-        f"starting from {outcome.get('parent', '')}: {way}. Measured on {plural(held, 'picture')} that it did not learn from."
+        f"It learned from {plural(int(counts.get('train', 0)), 'picture')} in {duration(float(outcome.get('seconds', 0)))}, "
+        f"starting from {outcome.get('parent', '')}: {way}. {int(counts.get('val', 0)):,} others told when to stop, and "
+        f"{held:,} that it never saw are what it is measured on."
     )
     few = (
         '<p class="small">With so few pictures to measure on, chance alone moves these figures a lot.</p>'
@@ -61,13 +62,15 @@ def details(outcome: Mapping[str, Any]) -> str:
 
 
 def word_for(one: Mapping[str, Any]) -> str:
-    """What a difference is worth in words: chance, where the interval contains 0."""
+    """What a difference is worth in words: chance, where the interval contains 0 and more."""
     if one.get("new"):
         return "new"
     interval = one.get("difference")
     if not interval:
         return "not compared"
     low, high = interval
+    if low == high == 0:
+        return "the same"
     if low <= 0 <= high:
         return "could be chance"
     return "better" if (high < 0) == (one.get("metric") in SMALLER_IS_BETTER) else "worse"
@@ -80,11 +83,19 @@ def figure(value: float | None, unit: str) -> str:
 
 
 def interval_text(interval: Sequence[float] | None, unit: str) -> str:
-    if not interval:
+    if not interval or not any(interval):
         return ""
     low, high = ((100 * one if unit == "share" else one) for one in interval)
     name = "points" if unit == "share" else unit
     return f"{low:+.1f} to {high:+.1f} {name}"
+
+
+def range_text(interval: Sequence[float] | None, unit: str) -> str:
+    """ "71 to 93 %" """
+    if not interval:
+        return ""
+    low, high = ((f"{100 * one:.0f}" if unit == "share" else f"{one:.1f}") for one in interval)
+    return f"{low} to {high} {'%' if unit == 'share' else unit}"
 
 
 def table(tasks: Mapping[str, Any]) -> str:
@@ -96,7 +107,8 @@ def table(tasks: Mapping[str, Any]) -> str:
         rows += (
             f'<tr><th scope="row">{escape(one.get("title", ""))} <span class="small">{escape(measured)}</span></th>'
             f'<td data-head="Before">{figure(one.get("before"), unit)}</td>'
-            f'<td data-head="After"><b>{figure(one.get("after"), unit)}</b></td>'
+            f'<td data-head="After"><b>{figure(one.get("after"), unit)}</b> '
+            f'<span class="small">{escape(range_text(one.get("interval"), unit))}</span></td>'
             f'<td data-head="Difference"><b class="verdict {word.replace(" ", "-")}">{word}</b> '
             f'<span class="small">{escape(interval)}</span></td></tr>'
         )
@@ -104,18 +116,20 @@ def table(tasks: Mapping[str, Any]) -> str:
         return ""
     return (
         '<table class="plain outcome"><thead><tr><th scope="col">Task</th><th scope="col">Before</th><th scope="col">After'
-        f'</th><th scope="col">Difference, with 95 % interval</th></tr></thead><tbody>{rows}</tbody></table>'
+        f'</th><th scope="col">Difference</th></tr></thead><tbody>{rows}</tbody></table>'
+        '<p class="small">The ranges in small print are 95 % intervals: so far chance alone can move a figure of so many '
+        "pictures.</p>"
     )
 
 
 def untouched(changed: Mapping[str, float], card: Card | None) -> str:
-    """Of the tasks that were not taught: how many answers are others than before."""
+    """Of the tasks that were not taught: how many answers are others than before. If none is, the sentence says so."""
     titles = {task.name: task.title for task in card.tasks} if card else {}
     told = [
         f"{titles.get(name, name)}: {'no answer changed' if not share else f'{100 * share:.1f} % of answers changed'}"
         for name, share in changed.items()
     ]
-    return f"<p>Not taught, on the same faces: {escape('; '.join(told))}.</p>" if told else ""
+    return f"<p>Not taught, on the same faces: {escape('; '.join(told))}.</p>" if any(changed.values()) else ""
 
 
 def confusion(one: Mapping[str, Any]) -> str:
@@ -180,12 +194,15 @@ def decide(run: Run) -> str:
     if run.state == "accepted":
         return (
             f'<p class="sentence">{escape(run.name)} is accepted: it can be chosen above the tabs. The pictures that it was '
-            f'taught with are deleted.</p><p class="actions">{button("use", f"Use {run.name}", primary=True, name=run.name)}</p>'
+            f'taught with are deleted.</p><p class="actions">{button("use", f"Use {run.name}", primary=True, name=run.name)}'
+            f"{button('another', 'Teach something else')}</p>"
         )
     if run.state != "done":
         return ""
+    more = button("resume", "Go on learning") if run.can_go_on else ""
+    early = '<p class="small">It ended before it was done; going on may make it better.</p>' if more else ""
     return (
-        f'<p class="actions">{button("accept", "Accept", primary=True)}{button("discard", "Discard")}'
+        f'{early}<p class="actions">{button("accept", "Accept", primary=True)}{more}{button("discard", "Discard")}'
         f"{button('download', 'Download')}</p>"
         '<p class="small">Accepting offers it beside the others and deletes the pictures you uploaded; the checkpoint it was '
         "made from stays as it is. Discarding deletes it together with the pictures.</p>"

@@ -6,22 +6,31 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mtl_model.check import LEAST, RARE, UNLABELLED
+from mtl_model import jobs
+from mtl_model.check import RARE, UNLABELLED
 from mtl_model.tasks import Task
 from mtl_model.ui import labelled, teaching
 from mtl_model.ui.labelled import CHANGED, LEFT_OUT, Labelled, Picture
-from mtl_model.ui.teach_views import button, job_line, plural, problem
+from mtl_model.ui.progress_views import job_line
+from mtl_model.ui.teach_views import button, plural, problem
 from mtl_model.ui.teaching import CHECK, Run
 from mtl_model.ui.views import escape
 
 PAGE = 24
+NEEDED = 3  # of a class: one to learn from, one to stop by, one to measure with
 MOST_GROUPS = 12
+HERE: Mapping[str, str] = {
+    "the centre square is used": "nothing is learned from them",
+    "cannot be read as a picture.": "cannot be read as a picture; nothing is learned from it.",
+}
+"""What a check says of any data set -> what is done here."""
 
 
-def check(run: Run) -> str:
+def check(run: Run, queue: Sequence[jobs.Job]) -> str:
     """The check itself: waiting, running, or how it ended."""
     if run.kind == CHECK and run.busy:
-        return f'{job_line(run)}<p class="actions">{button("stop", "Stop the check")}</p>'
+        stop = button("stop", "Leave the queue" if run.state == "waiting" else "Stop the check")
+        return f'{job_line(run, queue)}<p class="actions">{stop}</p>'
     if run.kind == CHECK and run.state in ("killed", "failed"):
         what = (
             problem(f"The pictures could not be checked. {teaching.last_words(run)}", "Mend that, then check again.")
@@ -32,12 +41,38 @@ def check(run: Run) -> str:
     return ""
 
 
-def go_on(run: Run) -> str:
-    """The way to the next step."""
-    if not run.checked or run.busy or run.state == "accepted":
+def unlearnable(shown: Labelled) -> dict[str, str]:
+    """Task -> what it lacks to be learned, as a sentence."""
+    lacking: dict[str, str] = {}
+    for name, classes in shown.counts().items():
+        task, known = shown.tasks[name], [count for word, count in classes.items() if word != UNLABELLED]
+        if task.kind == "years" and sum(known) < RARE:
+            lacking[name] = f"{task.title} cannot be learned yet: it needs {RARE} pictures with an age at least."
+        elif task.kind != "years" and sum(count >= NEEDED for count in known) < 2:
+            each = f"two classes need {NEEDED} pictures each at least, better {RARE}"
+            lacking[name] = f"{task.title} cannot be learned yet: {each}."
+    return lacking
+
+
+def can_learn(run: Run, shown: Labelled) -> bool:
+    """Whether there is a task with enough pictures, and a face to learn it from."""
+    return len(unlearnable(shown)) < len(shown.tasks) and not _is_faceless(read_report(run))
+
+
+def _is_faceless(report: Mapping[str, Any]) -> bool:
+    return bool(report.get("pictures")) and report.get("no_face") == report["pictures"]
+
+
+def go_on(run: Run, shown: Labelled | None) -> str:
+    """The way to the next step. It stands above what is wrong: that may be long, and little of it has to be mended."""
+    if not run.checked or run.busy or run.state == "accepted" or shown is None:
         return ""
     again = button("check", "Check again")
-    return (button("goon", "Go on: learn", primary=True) if run.state == "checked" else "") + again
+    if run.state != "checked" or not can_learn(run, shown):
+        return again
+    count = len(_listed(read_report(run), shown))
+    things = f"{plural(count, 'thing')} to look at below; you may go on without." if count else ""
+    return f'{button("goon", "Go on: learn", primary=True)}{again}<span class="small">{things}</span>'
 
 
 def read_report(run: Run) -> Mapping[str, Any]:
@@ -118,18 +153,24 @@ def problems(report: Mapping[str, Any], shown: Labelled) -> str:
     """What the check found, each with the pictures it is about."""
     if not report:
         return ""
-    faults = [problem(str(one.get("text", ""))) for one in report.get("faults", ())]
-    listed = [*_rare(shown), *_copies(report, shown), *_findings(report, shown)]
-    if report.get("pictures") and report.get("no_face") == report["pictures"]:
-        faults.append(
+    lacking, listed = unlearnable(shown), _listed(report, shown)
+    faults = [problem(text, "Add pictures in step 1.") for text in lacking.values()]
+    if not report.get("pictures", True):  # then it says that none could be read
+        faults = [problem(str(one.get("text", ""))) for one in report.get("faults", ())]
+    elif _is_faceless(report):
+        faults = [
             problem(
-                "No face was found in any of these pictures.",
-                "The network learns from faces: check that these are the pictures you meant, large enough and upright.",
+                "No face was found in any of these pictures, so there is nothing to learn from.",
+                "Check that these are the pictures you meant, large enough and upright; add others in step 1.",
             )
-        )
+        ]
     if not listed and not faults:
         return "<p>Nothing is wrong with these pictures.</p>"
     return f"{''.join(faults)}{''.join(listed)}"
+
+
+def _listed(report: Mapping[str, Any], shown: Labelled) -> list[str]:
+    return [*_copies(report, shown), *_findings(report, shown)]
 
 
 def _block(title: str, files: Iterable[str], shown: Labelled, more: int = 0, mark: str = "") -> str:
@@ -140,25 +181,6 @@ def _block(title: str, files: Iterable[str], shown: Labelled, more: int = 0, mar
         f'<div class="finding"><p>{marked}{escape(title)}</p><ul class="pictures">'
         f"{''.join(card(one, shown) for one in pictures)}</ul>{rest}</div>"
     )
-
-
-def _rare(shown: Labelled) -> Iterable[str]:
-    for name, classes in shown.counts().items():
-        task = shown.tasks[name]
-        known = {word: count for word, count in classes.items() if word != UNLABELLED}
-        if task.kind == "years":
-            few = {"all ages together": sum(known.values())} if sum(known.values()) < RARE else {}
-        else:
-            few = {word: count for word, count in known.items() if count < RARE}
-        if few:
-            told = ", ".join(f"{word} has {count:,}" for word, count in few.items())
-            least = (
-                ""
-                if all(count >= LEAST for count in few.values())
-                else f" With fewer than {LEAST} it cannot be learned."
-            )
-            text = f"{task.title}: too few pictures: {told}; {RARE} would do.{least}"
-            yield f'<div class="finding"><p>{escape(text)}</p></div>'
 
 
 def _copies(report: Mapping[str, Any], shown: Labelled) -> Iterable[str]:
@@ -191,12 +213,15 @@ def _findings(report: Mapping[str, Any], shown: Labelled) -> Iterable[str]:
         files = [str(file) for file in one.get("files", ())]
         if not files or any(" = " in file for file in files):
             continue
+        text = str(one.get("text", ""))
+        for said, meant in HERE.items():
+            text = text.replace(said, meant)
         known = [shown.file_of[file] for file in files if file in shown.file_of]
         if known:
-            yield _block(str(one.get("text", "")), known, shown, more=int(one.get("count", 0)) - len(known))
+            yield _block(text, known, shown, more=int(one.get("count", 0)) - len(known))
         else:
             names = ", ".join(file[:120] for file in files[:5])
-            yield f'<div class="finding"><p>{escape(one.get("text", ""))} <span class="small">{escape(names)}</span></p></div>'
+            yield f'<div class="finding"><p>{escape(text)} <span class="small">{escape(names)}</span></p></div>'
 
 
 # -- pictures ------------------------------------------------------------------------------------------------------

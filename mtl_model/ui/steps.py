@@ -141,6 +141,8 @@ class Steps:
         card.find_checkpoint(run.record.parent, self._weights, self._runs)
         for name in MADE_BY_LEARNING:
             (run.folder / name).unlink(missing_ok=True)
+        self._clear_halves(run)
+        teaching.edit_record(run.folder, heard=0)
         jobs.submit(self._runs, run.name, LEARN, self.words(run))
 
     def resume(self, run: Run) -> None:
@@ -149,7 +151,8 @@ class Steps:
         if not run.can_resume:
             raise RunError("There is nothing to go on from: nothing was saved yet. Start again.")
         (run.folder / teaching.STOP).unlink(missing_ok=True)
-        (run.folder / OUTCOME).unlink(missing_ok=True)
+        self._clear_halves(run)
+        teaching.edit_record(run.folder, heard=len(teaching.read_events(run.folder)))
         jobs.submit(self._runs, run.name, LEARN, [*self.words(run), "--resume"])
 
     def words(self, run: Run) -> list[str]:
@@ -164,8 +167,9 @@ class Steps:
         return words
 
     def stop(self, run: Run) -> None:
+        """Ask it to end and keep the best so far; while it still prepares the pictures there is nothing to wait for."""
         if run.busy:
-            jobs.stop(self._runs, run.name)
+            jobs.stop(self._runs, run.name, at_once=run.kind == LEARN and not run.begun)
 
     def discard(self, run: Run) -> None:
         """End the job, then delete the run's whole folder."""
@@ -187,7 +191,13 @@ class Steps:
         if run.state not in ("done", "accepted"):
             raise UsageError(f"'{run.name}' has learned nothing yet. Start learning first.")
         uploads.clear(run.folder)
+        self._clear_halves(run)
         card.accept(run.folder)
+
+    def _clear_halves(self, run: Run) -> None:
+        """Files that a killed process was just writing; they carry its number."""
+        for half in run.folder.glob(".*.[0-9]*"):
+            half.unlink(missing_ok=True)
 
     def _idle(self, run: Run) -> None:
         if run.busy:

@@ -11,11 +11,12 @@ from typing import Any
 from mtl_model import card, corrections, finetuning, jobs
 from mtl_model.card import Card
 from mtl_model.errors import MtlError, UsageError
-from mtl_model.ui import labelled, outcome_views, picture_views, teach_views, teaching, views
+from mtl_model.ui import labelled, outcome_views, picture_views, progress_views, teach_views, teaching, views
 from mtl_model.ui.models import Models
 from mtl_model.ui.teaching import Run
 
 MOST_ESTIMATES = 200
+DELETED = "<p>The pictures are deleted.</p>"
 
 
 class Page:
@@ -67,23 +68,25 @@ class Page:
         about = run.record.found
         tasks = {} if shown is None else shown.tasks
         outcome = outcome_views.read_outcome(run) if run.state in ("done", "accepted") else {}
-        gone = run.state == "accepted"
+        gone, queue = run.state == "accepted", jobs.every(self._runs)
         line = f"{about.get('pictures', 0):,} pictures: {teach_views.tasks_text(about.get('tasks', {}))}"
         parts |= {
             "line1": views.escape(line) if about and not about.get("error") else "",
-            "found": "<p>The pictures are deleted.</p>" if gone else teach_views.found(run),
-            "check": picture_views.check(run),
+            "found": DELETED if gone else teach_views.found(run),
+            "check": DELETED if gone else picture_views.check(run, queue),
             **(self._contents(run, shown) if run.checked and shown else {}),
-            "goon": picture_views.go_on(run),
+            "goon": picture_views.go_on(run, shown),
             "form": self._form(run, runs, names),
-            "progress": teach_views.progress(run, tasks, jobs.every(self._runs)),
+            "progress": progress_views.progress(run, tasks, queue),
             "line3": views.escape(teach_views.chosen(run)),
             "outcome": outcome_views.summary(outcome, self._card(run.folder) if outcome else None),
-            "details": outcome_views.details(outcome),
+            "details": outcome_views.details({**outcome, "pictures": {}} if gone else outcome),
             "decide": outcome_views.decide(run),
             "line4": views.escape(outcome.get("sentence", "")),
         }
         reached = 4 if run.state in ("done", "accepted") else 3 if run.checked else 2 if run.step == 2 else 1
+        if run.state == "checked" and shown and not picture_views.can_learn(run, shown):
+            reached = 2
         return answer | {"reached": reached, "busy": run.busy, "edits": _edits_stamp(run)}
 
     def _labelled(self, run: Run) -> labelled.Labelled | None:

@@ -1,16 +1,12 @@
-"""The Teach tab's HTML: the list of runs, what was uploaded, how to learn, and how far the learning is."""
+"""The Teach tab's HTML: the list of runs, what was uploaded, and how to learn."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtl_model import jobs
 from mtl_model.card import Card
-from mtl_model.events import Evaluated, Event, Noted, Started, Step
-from mtl_model.tasks import Task
-from mtl_model.ui import curves, teaching
+from mtl_model.ui import teaching
 from mtl_model.ui.teaching import CHECK, Run
 from mtl_model.ui.views import escape
 
@@ -25,9 +21,9 @@ KINDS: Mapping[str, str] = {
     "list": "lists of files with codes",
 }
 HOW_FAR: Mapping[str, tuple[str, str]] = {
-    "branch": ("Only the branch", "Quick. What the network sees in a face stays as it is; other tasks stay exactly the same."),
-    "last": ("The branches and the last block", "Slower, suits unusual pictures. Other tasks stay close to what they were."),
-    "all": ("Everything", "Slowest, for a thousand pictures and more. Other tasks stay close to what they were."),
+    "branch": ("Only the branch", "Quick. Only the part that gives the answer learns; all other answers stay exactly the same."),
+    "last": ("The branches and the last block", "Slower, for unusual pictures. Other answers stay close to what they were."),
+    "all": ("Everything", "Slowest, for a thousand pictures and more. Other answers stay close to what they were."),
 }  # fmt: skip
 STATES: Mapping[str, str] = {
     "empty": "no pictures yet",
@@ -45,7 +41,6 @@ FIELDS = (
     ("learning_rate", "Learning rate", "text", "chosen by itself"),
     ("seed", "Seed", "number", "0"),
 )
-PROGRESS = re.compile(r"^(?P<what>[^\[]+) \[[#-]*\] (?P<done>[\d,]+) of (?P<total>[\d,]+)(?:, (?P<left>\d+) s left)?")
 
 
 def status(run: Run) -> str:
@@ -56,6 +51,8 @@ def status(run: Run) -> str:
         return "being checked" if run.kind == CHECK else "learning"
     if run.state in ("killed", "failed"):
         return f"{'check' if run.kind == CHECK else 'learning'} {STATES[run.state]}"
+    if run.state == "uploaded" and run.record.found.get("error"):
+        return "nothing to learn from yet"
     return STATES[run.state]
 
 
@@ -107,8 +104,8 @@ def found(run: Run) -> str:
     if not about:
         return (
             problem(
-                "Some pictures have come in, but the upload did not end.",
-                "Choose the same folder again, or go on with what is there.",
+                "The upload is not complete.",
+                "It may still go on in another window; else choose the same folder again, or go on with what is there.",
             )
             + f'<p class="actions">{button("look", "Go on with these")}</p>'
         )
@@ -169,10 +166,10 @@ def form(run: Run, parent: Card | None, names: Sequence[str], seconds: float | N
         f'placeholder="{hint}" value="{escape(record.advanced.get(name, ""))}" autocomplete="off"></label>'
         for name, title, kind, hint in FIELDS
     )
-    again = run.state in ("done", "stopped", "killed", "failed") and run.kind == teaching.LEARN
+    again = run.state == "done" or run.can_resume
     time = f'<span class="small">About {duration(seconds)} on this machine.</span>' if seconds else ""
     wait = f'<span class="small">{escape(ahead)} comes first; this one waits its turn.</span>' if ahead else ""
-    start = button("start", "Start from the beginning" if again else "Start learning", primary=not again)
+    start = button("again", "Start from the beginning") if again else button("start", "Start learning", primary=True)
     return (
         f'<fieldset><legend>What to learn</legend><div class="choices">{tasks}</div></fieldset>'
         f'<fieldset><legend>How far</legend><div class="choices">{ways}</div></fieldset>'
@@ -197,98 +194,8 @@ def duration(seconds: float) -> str:
     )
 
 
-def bar(done: float, total: float, label: str) -> str:
-    return f'<progress max="{max(total, 1):g}" value="{min(done, total):g}" aria-label="{escape(label)}"></progress>'
-
-
-def job_line(run: Run) -> str:
-    """What a waiting or running job does, with a bar where it says how far it is."""
-    job = run.job
-    if job is None or not run.busy:
-        return ""
-    if run.state == "waiting":
-        return f"<p>Waiting: number {job.place} in the queue. It starts by itself; you may close the page.</p>"
-    stopping = (run.folder / teaching.STOP).is_file()
-    doing = "Looking at every picture" if run.kind == CHECK else "Preparing the pictures"
-    said = [found for line in reversed(job.log.splitlines()) if (found := PROGRESS.match(line.strip()))]
-    if stopping:
-        return "<p>Stopping. The best so far is being kept.</p>"
-    if not said:
-        return f'<p>{doing}.</p><progress aria-label="{doing}"></progress>'
-    done, total = (int(said[0][name].replace(",", "")) for name in ("done", "total"))
-    left = f", {duration(float(said[0]['left']))} left" if said[0]["left"] else ""
-    return f"<p>{doing}: {escape(said[0]['what'])}, {done:,} of {total:,}{left}.</p>{bar(done, total, doing)}"
-
-
 def chosen(run: Run) -> str:
     """The settings of a learning in a line."""
     if run.kind != teaching.LEARN:
         return ""
     return status(run) if run.busy else f"{HOW_FAR[run.record.how][0].lower()}, from {run.record.parent}"
-
-
-def progress(run: Run, tasks: Mapping[str, Task], queue: Sequence[jobs.Job]) -> str:
-    """The learning itself: where it is, its curves, and what can be done about it."""
-    if run.kind != teaching.LEARN:
-        return ""
-    events = teaching.read_events(run.folder)
-    line, actions = _ending(run), ""
-    asked = (run.folder / teaching.STOP).is_file()  # it stays until the learning begins again
-    if run.busy:
-        line = _pace(events) if run.state == "running" and not asked else ""
-        line = line or job_line(run)
-        if run.state == "waiting":
-            line += _queue(run, queue)
-        actions = button("stop", "Leave the queue" if run.state == "waiting" else "Stop, keep the best so far")
-    elif run.can_resume and run.state != "accepted" and (run.state != "done" or asked):
-        actions = button("resume", "Go on learning", primary=run.state != "done")
-    notes = "".join(f"<li>{escape(one.text)}</li>" for one in events if isinstance(one, Noted))
-    notes = (
-        f'<details class="fold" id="teach-notes"><summary>Notes</summary><ul>{notes}</ul></details>' if notes else ""
-    )
-    plots = curves.curves(events, tasks)
-    return f'{line}<p class="actions">{actions}</p><div class="plots">{plots}</div>{notes}'
-
-
-def _ending(run: Run) -> str:
-    if run.state == "failed":
-        return problem(f"The learning ended with a fault. {teaching.last_words(run)}", _advice(run))
-    if run.state == "killed":
-        return problem("The learning was interrupted: its process is gone without a word.", _advice(run))
-    if run.state == "stopped":
-        return f"<p>Stopped before anything was learned. {_advice(run)}</p>"
-    return ""
-
-
-def _advice(run: Run) -> str:
-    return (
-        "Go on from where it was, or start again."
-        if run.can_resume
-        else "Nothing of your pictures is lost; start again."
-    )
-
-
-def _pace(events: Sequence[Event]) -> str:
-    started = next((one for one in reversed(events) if isinstance(one, Started)), None)
-    step = next((one for one in reversed(events) if isinstance(one, Step)), None)
-    if started is None or step is None:
-        return ""
-    looked = [one for one in events if isinstance(one, Evaluated)]
-    best = [one.epoch + 1 for one in looked if one.best]
-    told = f", best so far after pass {best[-1]}" if best else ""
-    done = max(step.step, looked[-1].step if looked else 0)
-    number = min(started.epochs, 1 + max(step.epoch, looked[-1].epoch + 1 if looked else 0))
-    return (
-        f"<p>Pass {number} of at most {started.epochs}{told}: {step.pictures_per_second:,.0f} pictures a second, at most "
-        f"{duration(step.seconds_left)} left.</p>{bar(done, started.steps, 'Learning')}"
-    )
-
-
-def _queue(run: Run, queue: Sequence[jobs.Job]) -> str:
-    ahead = [one for one in queue if one.state in ("running", "waiting") and one.name != run.name]
-    ahead = [one for one in ahead if one.state == "running" or (run.job and one.place < run.job.place)]
-    items = "".join(
-        f"<li>{escape(one.name)}: {'at work' if one.state == 'running' else f'number {one.place}'}</li>"
-        for one in ahead
-    )
-    return f'<ol class="queue" aria-label="Before it in the queue">{items}</ol>' if items else ""

@@ -17,7 +17,7 @@ from typing import Any
 
 from mtl_model import card, jobs
 from mtl_model.errors import UsageError
-from mtl_model.events import Event, Failed, from_line
+from mtl_model.events import Event, Failed, Finished, Started, from_line
 
 RECORD, CHANGES, REPORT, OUTCOME = "teach.json", "changes.json", "report.json", "outcome.json"
 EVENTS, DATA, CACHE, STATE, STOP = "events.jsonl", "data", "cache", "state.pt", "stop"
@@ -49,6 +49,7 @@ class Record:
     kind, task: the layout and the name of the one task of bare folders, where the visitor said them. parent: the
     checkpoint to start from. tasks: those to learn, all if empty. advanced: options of `finetune` by name, as text.
     found: see labelled.describe; {} until the upload is complete. looked: whether the visitor is done with the check.
+    heard: events that an earlier learning had said when this one began.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Record:
     advanced: Mapping[str, str] = dataclasses.field(default_factory=dict)
     found: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     looked: bool = False
+    heard: int = 0
 
 
 def read_record(folder: Path) -> Record | None:
@@ -152,6 +154,17 @@ class Run:
         """Whether the learning left a state from which it goes on."""
         return not self.busy and self.kind == LEARN and (self.folder / STATE).is_file()
 
+    @property
+    def can_go_on(self) -> bool:
+        """Whether going on would bring more: it did not come to its end by itself."""
+        ends = [one for one in read_events(self.folder) if isinstance(one, (Started, Finished))]
+        return self.can_resume and self.state != "accepted" and not (ends and isinstance(ends[-1], Finished))
+
+    @property
+    def begun(self) -> bool:
+        """Whether the present learning has taken its first step, so that there may be something to keep."""
+        return any(isinstance(one, Started) for one in read_events(self.folder)[self.record.heard :])
+
     def version(self) -> str:
         """Another text whenever something that a page shows may have changed; a few looks at the disk."""
         stamps = [f"{self.state} {self.job.place if self.job else 0}"]
@@ -206,7 +219,7 @@ def _state(folder: Path, record: Record, job: jobs.Job | None) -> str:
         return job.state
     if whole and not (folder / card.PENDING).is_file():
         return "accepted"
-    if whole and (folder / OUTCOME).is_file():
+    if whole and _is_measured(folder):
         return "done"
     if job and job.kind == LEARN:
         return _ended(job, "stopped")
@@ -217,6 +230,15 @@ def _state(folder: Path, record: Record, job: jobs.Job | None) -> str:
     if record.found:
         return "uploaded"
     return "arriving" if (folder / DATA).is_dir() else "empty"
+
+
+def _is_measured(folder: Path) -> bool:
+    """Whether outcome.json is of these weights: one that goes on learning may have kept better ones since."""
+    try:
+        measured = (folder / OUTCOME).stat().st_mtime_ns
+        return not (folder / card.WEIGHTS).is_file() or (folder / card.WEIGHTS).stat().st_mtime_ns <= measured
+    except OSError:
+        return False
 
 
 def _ended(job: jobs.Job, well: str) -> str:

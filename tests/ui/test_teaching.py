@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from mtl_model import jobs
-from mtl_model.card import CARD, PENDING
+from mtl_model.card import CARD, PENDING, WEIGHTS
 from mtl_model.errors import UsageError
 from mtl_model.events import Failed, Started, Step, to_line
 from mtl_model.jobs import Job
-from mtl_model.ui import teach_views, teaching
+from mtl_model.ui import progress_views, teach_views, teaching
 from mtl_model.ui.teaching import CHECK, DATA, LEARN, OUTCOME, REPORT, STATE, Record, Run
 
 FOUND = {"stamp": "1", "kind": "folders", "pictures": 4, "tasks": {}, "error": ""}
@@ -73,6 +73,17 @@ def test_the_files_tell_the_state(
     assert [one.name for one in teaching.open_runs(tmp_path)] == (["one"] if PENDING in files else [])
 
 
+def test_an_outcome_of_older_weights_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It went on learning, kept better weights, and was killed before these were measured."""
+    folder = made(tmp_path, PENDING, REPORT, STATE, CARD, WEIGHTS, OUTCOME)
+    monkeypatch.setattr(jobs, "look", lambda runs, name: job(LEARN, "killed"))
+    assert teaching.read_run(tmp_path, "one").state == "done"
+    later = (folder / OUTCOME).stat().st_mtime + 1
+    os.utime(folder / WEIGHTS, (later, later))
+    run = teaching.read_run(tmp_path, "one")
+    assert run.state == "killed" and run.can_go_on
+
+
 def test_who_has_looked_is_at_the_third_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(tmp_path, PENDING, REPORT, found=FOUND, looked=True)
     monkeypatch.setattr(jobs, "look", lambda runs, name: job(CHECK, "done", 0))
@@ -129,6 +140,6 @@ def test_a_fault_is_told_in_the_words_of_the_loop_else_of_the_log(tmp_path: Path
     folder = made(tmp_path, PENDING)
     run = Run(folder, Record("one"), job(LEARN, "done", 1, "bar\n\nIt broke <b>here</b>.\n"), "failed")
     assert teaching.last_words(run) == "It broke <b>here</b>."
-    assert "It broke &lt;b&gt;here&lt;/b&gt;." in teach_views.progress(run, {}, [])
+    assert "It broke &lt;b&gt;here&lt;/b&gt;." in progress_views.progress(run, {}, [])
     (folder / teaching.EVENTS).write_text(to_line(Failed("The loss is no number any more.")) + "\n")
     assert teaching.last_words(run) == "The loss is no number any more."

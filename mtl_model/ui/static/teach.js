@@ -57,8 +57,11 @@ mtl.teach = (host) => {
   }
 
   function paint(answer) {
-    const other = answer.run !== root.dataset.run;
-    if (state.run && !answer.run && !state.fresh) state.said = null;
+    const other = answer.run !== root.dataset.run, held = root.contains(document.activeElement) ? document.activeElement : null;
+    if (state.run && !answer.run) {
+      state.said = null;
+      say(`${state.run} is no longer here: it was discarded or deleted in another window.`);
+    }
     Object.assign(state, { run: answer.run, version: answer.version, answer });
     root.dataset.run = answer.run;
     root.dataset.state = answer.state;
@@ -92,7 +95,15 @@ mtl.teach = (host) => {
     pictures();
     if (state.said !== null && answer.said !== state.said && answer.said) mtl.announce(answer.said);
     state.said = answer.said;
+    // What was pressed may be gone or folded away: whoever works with keys goes on in the step where things are now.
+    if (held && !held.checkVisibility()) to(answer.step);
     if (answer.edits !== state.edits) { state.edits = answer.edits; if (state.browse) browse(state.browse); }
+  }
+
+  function to(number) {
+    const summary = find(`[data-step="${number}"] > summary`);
+    summary.focus({ preventScroll: true });
+    mtl.scrollTo(summary);
   }
 
   // Thumbnails are asked for when they come near the window.
@@ -151,6 +162,13 @@ mtl.teach = (host) => {
       find("#teach-name").value = "";
       return answer.run;
     },
+    async failed(run) { // nothing came in: then there is nothing to keep
+      const now = await call("/mtl/teach/state", { run });
+      if (now.state !== "empty") return;
+      await post("discard", {});
+      Object.assign(state, { run: "", fresh: true, version: "", said: null, step: 0 });
+      await poll();
+    },
     async done(run, refused) {
       await act("look", {}, find('[data-step="1"]'));
       if (refused) say(refused, find('[data-step="1"]'));
@@ -162,7 +180,15 @@ mtl.teach = (host) => {
     if (!(await mtl.ask({ title: `Discard ${state.run}?`, text, yes: "Discard", danger: true }))) return;
     const name = state.run;
     sending.cancel();
-    if (await act("discard", {}, root)) { mtl.announce(`${name} is discarded`); show(""); state.fresh = false; }
+    const answer = await post("discard", {});
+    if (answer.error) return say(answer.error);
+    mtl.announce(`${name} is discarded`);
+    show("");
+    state.fresh = false;
+  }
+  async function startAgain(button, step) {
+    const text = "What it has learned so far and its figures are lost. The pictures stay, with what you changed of them.";
+    if (await mtl.ask({ title: "Start from the beginning?", text, yes: "Start from the beginning", danger: true })) await act("start", {}, step);
   }
   async function accept() {
     const name = state.run;
@@ -206,7 +232,8 @@ mtl.teach = (host) => {
     "pick-photo": () => find("[data-pick=photo]").click(),
     "use-corrections": useCorrections,
     "cancel": () => sending.cancel(),
-    "goon": async (button, step) => { if (await act("settings", { looked: true }, step)) find('[data-step="3"] summary').focus(); },
+    "another": () => { show(""); find("[data-do=pick-folder]").focus(); },
+    "goon": async (button, step) => { if (await act("settings", { looked: true }, step)) to(3); },
     "browse": (button) => browse({ task: button.dataset.task, class: button.dataset.class, page: 1 }, true),
     "page": (button) => browse({ ...state.browse, page: button.dataset.page }, true),
     "close": close,
@@ -215,6 +242,7 @@ mtl.teach = (host) => {
     "relabel": (button, step) => change({ file: fileOf(button), task: button.dataset.task, word: button.dataset.word }, step),
     "undo": (button, step) => change({ undo: true }, step),
     "use": (button) => mtl.choose(button.dataset.name),
+    "again": startAgain,
     discard, accept, download,
   };
   const fileOf = (element) => element.closest("[data-file]").dataset.file;

@@ -1,6 +1,6 @@
 // Bringing pictures to the Teach tab: a folder or a zip, dropped or picked. Files go in batches, several at a time, with
 // the names of their folders; what the server did not take is told in the end.
-mtl.teachUpload = (root, { run, open, done, say }) => {
+mtl.teachUpload = (root, { run, open, done, failed, say }) => {
   const BATCH = 50, AT_ONCE = 4, PICTURES = /\.(jpe?g|png|webp|bmp|gif|tiff?|heic|heif|avif)$/i, LISTS = /\.(csv|txt)$/i;
   const SILENT = "The server did not answer, and the upload stands still. Check that it is running, then choose the folder again.";
   const drop = root.querySelector(".drop"), sending = root.querySelector(".sending"), name = root.querySelector("#teach-name");
@@ -37,6 +37,7 @@ mtl.teachUpload = (root, { run, open, done, say }) => {
   }
 
   async function sendFiles(list, into, signal) {
+    const size = Math.min(BATCH, Math.max(5, Math.ceil(list.length / 40))); // so that a slow line is seen to move
     let next = 0, sent = 0;
     const refused = new Map();
     const note = (skipped) => {
@@ -44,7 +45,7 @@ mtl.teachUpload = (root, { run, open, done, say }) => {
     };
     async function worker() {
       while (next < list.length) {
-        const part = list.slice(next, next += BATCH), form = new FormData();
+        const part = list.slice(next, next += size), form = new FormData();
         for (const [path, file] of part) form.append(encodeURIComponent(path), file, "f");
         const address = mtl.address("/mtl/teach/files", { run: into });
         note((await answered(await fetch(address, { method: "POST", body: form, signal }))).skipped);
@@ -78,12 +79,13 @@ mtl.teachUpload = (root, { run, open, done, say }) => {
   }
 
   async function upload(list, zip, base) {
-    if (controller) return;
+    if (controller) return say("These were not taken, since others are just being sent. Wait until that is done, then add them.");
     say("");
     controller = new AbortController();
     const { signal } = controller;
+    let into = "";
     try {
-      const into = run() || (await open(name.value.trim(), base));
+      into = run() || (await open(name.value.trim(), base));
       if (!into) return;
       drop.hidden = true;
       sending.hidden = false;
@@ -92,8 +94,9 @@ mtl.teachUpload = (root, { run, open, done, say }) => {
       const reasons = [...refused].map(([reason, count]) => `${count} ${reason}`);
       await done(into, reasons.length ? `Not taken: ${reasons.join("; ")}.` : "");
     } catch (error) {
-      if (error.name === "AbortError") await done(run(), "");
-      else say(error instanceof TypeError ? SILENT : error.message);
+      await failed(into);
+      if (error.name !== "AbortError") say(error instanceof TypeError ? SILENT : error.message);
+      else if (run()) await done(into, "");
     } finally {
       controller.abort(); // the other workers
       controller = null;
