@@ -222,7 +222,9 @@ def accept(folder: Path) -> None:
     outcome = folder / "outcome.json"
     if outcome.is_file():  # its figures stay, the names of the visitor's pictures go
         told = json.loads(outcome.read_text(encoding="utf-8"))
-        write_text(outcome, json.dumps({**told, "pictures": {}, "left_out": [], "relabelled": {}}, ensure_ascii=False) + "\n")
+        write_text(
+            outcome, json.dumps({**told, "pictures": {}, "left_out": [], "relabelled": {}}, ensure_ascii=False) + "\n"
+        )
     (folder / PENDING).unlink(missing_ok=True)  # last: from now on it is listed
 
 
