@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from PIL import Image
@@ -121,7 +122,8 @@ def test_several_files_ask_which(draw):
 
 
 def test_accents_written_apart_name_the_same_picture(tmp_path: Path) -> None:
-    for form, other in (("NFC", "NFD"), ("NFD", "NFC")):
+    forms: tuple[Literal["NFC"], Literal["NFD"]] = ("NFC", "NFD")
+    for form, other in (forms, forms[::-1]):
         folder = tmp_path / form
         folder.mkdir()
         Image.new("RGB", (8, 8)).save(folder / (unicodedata.normalize(form, "Zoë") + ".png"))
