@@ -17,6 +17,7 @@ from __future__ import annotations
 import mtl_model  # before torch: it decides how threads wait
 
 import argparse
+import functools
 import json
 import random
 import shutil
@@ -77,22 +78,30 @@ def labelled(samples: Sequence[Sample], one: card.Card) -> Labelled:
     return Labelled([([samples[row] for row in rows.tolist()], crops, rows)], one.tasks)
 
 
-def chances_of(folder: Path, samples: Sequence[Sample], task: str) -> tuple[dict[str, np.ndarray], Labelled, card.Card]:
+def chances_of(folder: Path, samples: Sequence[Sample]) -> tuple[dict[str, np.ndarray], Labelled, card.Card]:
     network, loaded = checkpoint.load(folder)
     data = labelled(samples, loaded)
     return distributions(network_outputs(network, data, loaded), loaded), data, loaded
 
 
+@functools.cache
+def on_val(folder: Path, utkface: Path) -> dict[str, float]:
+    samples = layouts.read(f"utkface:{utkface}").in_split("val")
+    chances, data, loaded = chances_of(folder, samples)
+    return {
+        f"{task} {metric}": float(metrics[metric]["value"])
+        for task, metrics in measure(loaded.tasks, chances, data, loaded).items()
+        for metric in ("mae", "mae_over_60", "accuracy")
+        if metric in metrics
+    }
+
+
 def others_on_val(arguments: argparse.Namespace, parent: Path, child: Path) -> dict[str, str]:
     """Parent -> child of each task that both know, on UTKFace val."""
-    samples = layouts.read(f"utkface:{arguments.data / 'utkface'}").in_split("val")
     found: dict[str, list[str]] = defaultdict(list)
     for folder in (parent, child):
-        chances, data, loaded = chances_of(folder, samples, "")
-        for task, metrics in measure(loaded.tasks, chances, data, loaded).items():
-            for metric in ("mae", "mae_over_60", "accuracy"):
-                if metric in metrics:
-                    found[f"{task} {metric}"].append(f"{metrics[metric]['value']:.4f}")
+        for name, value in on_val(folder, arguments.data / "utkface").items():
+            found[name].append(f"{value:.4f}")
     return {name: " -> ".join(values) for name, values in found.items()}
 
 
@@ -107,7 +116,7 @@ def glasses(arguments: argparse.Namespace) -> list[dict]:
         folder = arguments.work / f"glasses{seed}"
         lay_out(chosen, folder, "glasses", "eyeglasses")
         child, seconds = finetune(arguments, folder, f"glasses{seed}")
-        chances, data, loaded = chances_of(child, rest, "glasses")
+        chances, data, loaded = chances_of(child, rest)
         task = loaded.task("glasses")
         truth = np.array([task.classes.index(str(one.labels["eyeglasses"])) for one in data.samples])
         row = {"pictures": len(truth), **accuracies(class_rows(task, chances["glasses"], truth)["right"], truth)}
@@ -174,7 +183,7 @@ def smile(arguments: argparse.Namespace) -> list[dict]:
         child, seconds = finetune(arguments, folder, f"smile{seed}")
         row: dict = {"pictures": len(rest)}
         for word, one in (("before", arguments.parent), ("after", child)):
-            chances, data, loaded = chances_of(one, rest, "smile")
+            chances, data, loaded = chances_of(one, rest)
             row[word] = float(
                 class_rows(loaded.task("smile"), chances["smile"], data.targets["smile"].numpy())["right"].mean()
             )
@@ -197,7 +206,7 @@ def old(arguments: argparse.Namespace) -> list[dict]:
         child, seconds = finetune(arguments, folder, f"old{seed}", "--layout", "utkface", "--tasks", "age")
         row: dict = {"pictures": len(held)}
         for word, one in (("before", arguments.parent), ("after", child)):
-            chances, data, loaded = chances_of(one, held, "age")
+            chances, data, loaded = chances_of(one, held)
             row[word] = float(
                 year_rows(loaded.task("age"), chances["age"], data.targets["age"].numpy(), 0.0)["error"].mean()
             )

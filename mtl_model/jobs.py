@@ -35,7 +35,7 @@ CHECK = "check"
 PATIENCE_SECONDS = 30  # for the lock, and for a process to end
 WATCH_SECONDS = 2
 LOG_BYTES, LOG_LINES = 4000, 20
-NICE = 10  # predictions of the page come first
+NICE = 19  # predictions of the page come first
 ACTIVE = ("running", "waiting")
 
 log = logging.getLogger("mtl_model.jobs")
@@ -188,6 +188,8 @@ def attend(folder: Path, work: Callable[[], int]) -> int:
         return 1
     if hasattr(os, "nice"):
         os.nice(NICE)
+    with contextlib.suppress(OSError):  # Linux shares out the processor by sessions first, and a job is one of its own
+        Path("/proc/self/autogroup").write_text(str(NICE), encoding="ascii")
     threading.Thread(target=_watch, args=(folder, token), daemon=True).start()
     code = 1
     try:

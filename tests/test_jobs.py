@@ -362,6 +362,9 @@ def test_a_job_is_polite(runs: Path, wait: list[str], monkeypatch: pytest.Monkey
     until((runs / fake_job.BUSY).exists)
     with contextlib.suppress(AttributeError):  # where there is no such thing
         assert os.getpriority(os.PRIO_PROCESS, pid(runs, "one")) >= jobs.NICE
+        session = Path(f"/proc/{pid(runs, 'one')}/autogroup")
+        if session.is_file() and (told := session.read_text(encoding="ascii").split()):
+            assert told[-1] == str(jobs.NICE)
     for cores, threads in ((1, "1"), (2, "1"), (8, "many")):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: set(range(cores)), raising=False)
         monkeypatch.setenv("OMP_NUM_THREADS", "many")
