@@ -22,7 +22,7 @@ from mtl_model.registry import PACKAGE
 from mtl_model.tasks import Task
 
 FORMAT = 1
-CARD, WEIGHTS, PENDING = "card.json", "model.safetensors", "pending"
+CARD, WEIGHTS, PENDING, OUTCOME = "card.json", "model.safetensors", "pending", "outcome.json"
 CORRECTIONS = "corrections"
 """The folder in runs/ that holds what people said was wrong; never a checkpoint, whatever lies in it."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -144,6 +144,15 @@ def write_text(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def read_plain(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; {} where there is none that can be read."""
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        return plain if isinstance(plain, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
 def to_text(card: Card) -> str:
     return json.dumps(to_json(card), indent=1, ensure_ascii=False) + "\n"
 
@@ -219,12 +228,9 @@ def accept(folder: Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in ("state.pt", "stop"):
         (folder / name).unlink(missing_ok=True)
-    outcome = folder / "outcome.json"
-    if outcome.is_file():  # its figures stay, the names of the visitor's pictures go
-        told = json.loads(outcome.read_text(encoding="utf-8"))
-        write_text(
-            outcome, json.dumps({**told, "pictures": {}, "left_out": [], "relabelled": {}}, ensure_ascii=False) + "\n"
-        )
+    if told := read_plain(folder / OUTCOME):  # its figures stay, the names of the visitor's pictures go
+        told |= {"pictures": {}, "left_out": [], "relabelled": {}}
+        write_text(folder / OUTCOME, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     (folder / PENDING).unlink(missing_ok=True)  # last: from now on it is listed
 
 

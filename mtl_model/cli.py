@@ -307,7 +307,7 @@ def finetune(arguments: argparse.Namespace) -> int:
         if not ours and not (folder / "state.pt").exists():
             shutil.rmtree(folder, ignore_errors=True)  # nothing was learned: the name is free again
         raise
-    outcome = folder / "outcome.json"
+    outcome = folder / card.OUTCOME
     if code == 0 and outcome.is_file():
         if arguments.json:
             found = json.loads(outcome.read_text(encoding="utf-8"))

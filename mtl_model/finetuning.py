@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from mtl_model import cache, changes, checkpoint, registry
 from mtl_model.augmentation import augment, uniform
 from mtl_model.batches import Labelled
-from mtl_model.card import CARD, Card, CropSettings, write_card, write_text
+from mtl_model.card import CARD, OUTCOME, Card, CropSettings, write_card, write_text
 from mtl_model.config import FinetuneConfig, TrainConfig
 from mtl_model.crops import to_tensor
 from mtl_model.evaluation import network_outputs
@@ -35,7 +35,7 @@ from mtl_model.preparation import Data
 from mtl_model.tasks import Task
 from mtl_model.training import Run
 
-OUTCOME, CACHE = "outcome.json", "cache"
+CACHE = "cache"
 BATCH = 32
 PASSES = 4000  # pictures through a frozen trunk, at most, over all views
 VIEWS = 8  # of a picture: as it is, mirrored, and augmented ones

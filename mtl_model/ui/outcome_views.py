@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtl_model.card import Card
-from mtl_model.ui import teaching
 from mtl_model.ui.teach_views import HOW_FAR, button, duration, plural
 from mtl_model.ui.teaching import Run
 from mtl_model.ui.views import escape
@@ -20,15 +18,6 @@ METRICS: Mapping[str, str] = {
 }
 SMALLER_IS_BETTER = ("mae",)
 FEW_HELD = 30  # pictures: with fewer the figures can hardly tell anything
-
-
-def read_outcome(run: Run) -> Mapping[str, Any]:
-    """outcome.json, or {} where there is none that can be read."""
-    try:
-        plain = json.loads((run.folder / teaching.OUTCOME).read_text(encoding="utf-8"))
-        return plain if isinstance(plain, dict) else {}
-    except (OSError, ValueError):
-        return {}
 
 
 def summary(outcome: Mapping[str, Any], child: Card | None) -> str:

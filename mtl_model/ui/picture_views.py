@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mtl_model import jobs
+from mtl_model.card import read_plain
 from mtl_model.check import RARE, UNLABELLED
 from mtl_model.tasks import Task
 from mtl_model.ui import labelled, teaching
@@ -56,7 +56,7 @@ def unlearnable(shown: Labelled) -> dict[str, str]:
 
 def can_learn(run: Run, shown: Labelled) -> bool:
     """Whether there is a task with enough pictures, and a face to learn it from."""
-    return len(unlearnable(shown)) < len(shown.tasks) and not _is_faceless(read_report(run))
+    return len(unlearnable(shown)) < len(shown.tasks) and not _is_faceless(read_plain(run.folder / teaching.REPORT))
 
 
 def _is_faceless(report: Mapping[str, Any]) -> bool:
@@ -70,18 +70,9 @@ def go_on(run: Run, shown: Labelled | None) -> str:
     again = button("check", "Check again")
     if run.state != "checked" or not can_learn(run, shown):
         return again
-    count = len(_listed(read_report(run), shown))
+    count = len(_listed(read_plain(run.folder / teaching.REPORT), shown))
     things = f"{plural(count, 'thing')} to look at below; you may go on without." if count else ""
     return f'{button("goon", "Go on: learn", primary=True)}{again}<span class="small">{things}</span>'
-
-
-def read_report(run: Run) -> Mapping[str, Any]:
-    """report.json, or {} where there is none that can be read."""
-    try:
-        plain = json.loads((run.folder / teaching.REPORT).read_text(encoding="utf-8"))
-        return plain if isinstance(plain, dict) else {}
-    except (OSError, ValueError):
-        return {}
 
 
 def line(shown: Labelled) -> str:
@@ -146,7 +137,7 @@ def changed(run: Run, shown: Labelled) -> str:
 
 def found(run: Run, shown: Labelled) -> str:
     """What is wrong, by the last check."""
-    return problems(read_report(run), shown)
+    return problems(read_plain(run.folder / teaching.REPORT), shown)
 
 
 def problems(report: Mapping[str, Any], shown: Labelled) -> str:

@@ -13,15 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from mtl_model import jobs
-from mtl_model.card import CARD, WEIGHTS, Card, check_name, is_taken, list_checkpoints, read_card, write_text
+from mtl_model.card import (
+    CARD,
+    OUTCOME,
+    WEIGHTS,
+    Card,
+    check_name,
+    is_taken,
+    list_checkpoints,
+    read_card,
+    read_plain,
+    write_text,
+)
 from mtl_model.errors import CheckpointError, RunError, UsageError
 from mtl_model.tasks import Task
 from mtl_model.ui import kept
 from mtl_model.ui.figures import HEADLINES, METRICS, PLAIN, SOURCES, YEARS, Figure, number
 from mtl_model.ui.options import UiOptions
 from mtl_model.ui.views import escape
-
-OUTCOME = "outcome.json"
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,7 @@ class Shelf:
 
 def body(card: Card, folder: Path) -> str:
     """What a checkpoint is, as HTML: tasks, parent, date, size, the few figures that count."""
-    outcome = _outcome(folder)
+    outcome = read_plain(folder / OUTCOME)
     tasks = _listed(task.title if number == 0 else task.title.lower() for number, task in enumerate(card.tasks))
     pairs = [
         ("Made from", card.parent),
@@ -170,14 +179,6 @@ def _difference(edges: Any, unit: str) -> str:
     word = " years" if unit == YEARS else " points"
     chance = ", which could be chance" if low <= 0 <= high else ""
     return f", difference {low:+.1f} to {high:+.1f}{word}{chance}".replace("-", "−")
-
-
-def _outcome(folder: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((folder / OUTCOME).read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
-    except (OSError, ValueError):
-        return {}
 
 
 def _say_parent(folder: Path, old: str, new: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_model import card, corrections, finetuning, jobs
-from mtl_model.card import Card
+from mtl_model.card import OUTCOME, Card, read_plain
 from mtl_model.errors import MtlError, UsageError
 from mtl_model.ui import labelled, outcome_views, picture_views, progress_views, teach_views, teaching, views
 from mtl_model.ui.models import Models
@@ -67,7 +67,7 @@ class Page:
         shown = self._labelled(run)
         about = run.record.found
         tasks = {} if shown is None else shown.tasks
-        outcome = outcome_views.read_outcome(run) if run.state in ("done", "accepted") else {}
+        outcome = read_plain(run.folder / OUTCOME) if run.state in ("done", "accepted") else {}
         gone, queue = run.state == "accepted", jobs.every(self._runs)
         line = f"{about.get('pictures', 0):,} pictures: {teach_views.tasks_text(about.get('tasks', {}))}"
         parts |= {

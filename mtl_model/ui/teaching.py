@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from mtl_model import card, jobs
+from mtl_model.card import OUTCOME
 from mtl_model.errors import UsageError
 from mtl_model.events import Event, Failed, Finished, Started, from_line
 
-RECORD, CHANGES, REPORT, OUTCOME = "teach.json", "changes.json", "report.json", "outcome.json"
+RECORD, CHANGES, REPORT = "teach.json", "changes.json", "report.json"
 EVENTS, DATA, CACHE, STATE, STOP = "events.jsonl", "data", "cache", "state.pt", "stop"
 WATCHED = (
     RECORD,
