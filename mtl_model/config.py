@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_type_hints
 
@@ -28,6 +28,7 @@ class TrainConfig:
     network: str = _option("bknet", "network to train, a file in mtl_model/networks")
     start: str = _option("", "checkpoint whose weights to start from, by name; fresh weights if not given")
     tasks: str = _option("", "tasks to learn, such as age,smile; all that the sources label if not given")
+    losses: str = _option("", "loss of a task, where not its usual one, such as age=mean_variance")
     mix: str = _option("", "share of each batch by source, such as utkface=0.7,genki4k=0.3; by size if not given")
     balance: float = _option(
         0.0, "how far each source's rarer labels are drawn more often: 0 as they come, 1 until all are as often"
@@ -131,21 +132,29 @@ class FinetuneConfig:
 RANGES_OF_LEARNING = ("branch", "last", "all")
 
 
-def shares(text: str, what: str, known: list[str] | tuple[str, ...]) -> dict[str, float]:
+def shares(text: str, what: str, known: Sequence[str]) -> dict[str, float]:
     """Read "a=0.7,b=0.3". Raises UsageError for an unknown name or a share that is not a number of 0 or more."""
     result: dict[str, float] = {}
+    for name, number in pairs(text, what, known).items():
+        try:
+            result[name] = float(number)
+        except ValueError:
+            result[name] = -1.0
+        if not result[name] >= 0:
+            raise UsageError(
+                f"'{name}={number}' gives no number. Expected {what}=number, such as {name}=0.5; correct it."
+            )
+    return result
+
+
+def pairs(text: str, what: str, known: Sequence[str]) -> dict[str, str]:
+    """Read "a=x,b=y". Raises UsageError for an unknown name."""
+    result: dict[str, str] = {}
     for part in filter(None, (one.strip() for one in text.split(","))):
-        name, _, number = part.partition("=")
+        name, _, value = part.partition("=")
         if name.strip() not in known:
             raise UsageError(unknown(what, name.strip(), known))
-        try:
-            result[name.strip()] = float(number)
-        except ValueError:
-            result[name.strip()] = -1.0
-        if not result[name.strip()] >= 0:
-            raise UsageError(
-                f"'{part}' gives no number. Expected {what}=number, such as {name.strip()}=0.5; correct it."
-            )
+        result[name.strip()] = value.strip()
     return result
 
 

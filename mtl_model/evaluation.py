@@ -14,11 +14,11 @@ from mtl_model import cache, layouts
 from mtl_model.batches import Labelled
 from mtl_model.card import Card
 from mtl_model.errors import DataError, unknown
-from mtl_model.outputs import band_of, distributions, expected_years, year_interval
+from mtl_model.outputs import band_of, distributions, folded, median_years, year_interval
 from mtl_model.records import Sample
 from mtl_model.tasks import Task
 
-BATCH = 128
+BATCH = 32  # what lies in the processor's own memory; 128 take twice as long a picture
 RESAMPLES = 1000
 ECE_BINS = 15
 LEAST_GROUP = 20  # a figure on fewer faces says nothing
@@ -88,7 +88,7 @@ def class_rows(task: Task, chances: np.ndarray, targets: np.ndarray) -> dict[str
 
 def year_rows(task: Task, chances: np.ndarray, targets: np.ndarray, margin: float) -> dict[str, np.ndarray]:
     """chances: float (N, width), targets: float (N, 2) with equal ends."""
-    truth, value, interval = targets[:, 0], expected_years(chances), year_interval(chances, margin)
+    truth, value, interval = targets[:, 0], median_years(chances), year_interval(chances, margin)
     error = np.abs(value - truth)
     right_group = [band_of(task, v) == band_of(task, t) for v, t in zip(value.round(1), truth, strict=True)]
     return {
@@ -233,11 +233,11 @@ def _levels(values: Sequence[str]) -> dict[str, np.ndarray]:
 @torch.inference_mode()
 def network_outputs(network: nn.Module, data: Labelled, card: Card, device: str = "cpu") -> dict[str, Tensor]:
     """{task: float32 (N, width)}, logits in the order of data, on the CPU."""
-    network.eval()
+    quick = folded(network)
     parts: list[dict[str, Tensor]] = []
     for start in range(0, len(data), BATCH):
         rows = np.arange(start, min(start + BATCH, len(data)))
-        parts.append(data.logits(network, rows, card, device))
+        parts.append(data.logits(quick, rows, card, device))
     return {task.name: torch.cat([part[task.name] for part in parts]) for task in card.tasks}
 
 
@@ -335,7 +335,7 @@ def curves_of(task: Task, chances: np.ndarray, data: Labelled) -> dict[str, Any]
         ]
         return {"classes": list(task.classes), "confusion": confusion.tolist(), "calibration": calibration}
     exact = targets[:, 0] == targets[:, 1]
-    truth, errors = targets[exact, 0], expected_years(some[exact]) - targets[exact, 0]
+    truth, errors = targets[exact, 0], median_years(some[exact]) - targets[exact, 0]
     found = []
     for decade in np.unique(truth // 10):
         mine = errors[truth // 10 == decade]

@@ -18,6 +18,7 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 LABEL_SMOOTHING = 0.02  # the sets' own annotators disagree in some per cent of the faces
 SIGMA_YEARS = 2.0
 EXPECTATION_WEIGHT = 0.1
+MEAN_WEIGHT, VARIANCE_WEIGHT = 0.2, 0.05
 
 
 def masked_mean(values: Tensor, known: Tensor) -> Tensor:
@@ -40,19 +41,54 @@ def soft_years(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
     Using Expectation of Label Distribution Learning", 2018, section 3), with the weight of the second term
     taken small because the years are not scaled.
     """
-    log_probability = functional.log_softmax(output.float(), dim=1)
-    years = torch.arange(output.shape[1], device=output.device, dtype=torch.float32)
-    target = target.clamp(0, output.shape[1] - 1)
-    low, high = target[:, :1], target[:, 1:]
-
+    log_probability, years, low, high = _years(output, target)
     soft = torch.softmax(-((years - low) ** 2) / (2 * SIGMA_YEARS**2), dim=1)
     divergence = functional.kl_div(log_probability, soft, reduction="none").sum(1)
     expected = (log_probability.exp() * years).sum(1)
     exact = divergence + EXPECTATION_WEIGHT * (expected - low[:, 0]).abs()
+    return masked_mean(torch.where(low[:, 0] == high[:, 0], exact, _outside(log_probability, years, low, high)), known)
 
+
+def years_cross_entropy(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """Minus the logarithm of the probability of the year, or of the range. target: as soft_years takes it.
+
+    Source: Rothe, Timofte and Van Gool, "Deep Expectation of Real and Apparent Age" (DEX), 2018, section 3.3."""
+    return masked_mean(_outside(*_years(output, target)), known)
+
+
+def mean_variance(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """The cross-entropy, and for a known age half the squared error of the expected year and the variance around it,
+    weighted. target: as soft_years takes it.
+
+    Source: Pan et al., "Mean-Variance Loss for Deep Age Estimation from a Face", 2018, section 3.2, with its weights."""
+    log_probability, years, low, high = _years(output, target)
+    probability = log_probability.exp()
+    expected = (probability * years).sum(1)
+    variance = (probability * (years - expected[:, None]) ** 2).sum(1)
+    more = MEAN_WEIGHT * (expected - low[:, 0]) ** 2 / 2 + VARIANCE_WEIGHT * variance
+    values = _outside(log_probability, years, low, high) + torch.where(low[:, 0] == high[:, 0], more, 0.0)
+    return masked_mean(values, known)
+
+
+def expected_error(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """Regression: how many years the expected year lies from the age, or outside the range. target: as soft_years takes it.
+    Nothing shapes the distribution, so that only its mean says something."""
+    log_probability, years, low, high = _years(output, target)
+    expected = (log_probability.exp() * years).sum(1)
+    return masked_mean((low[:, 0] - expected).clamp(min=0) + (expected - high[:, 0]).clamp(min=0), known)
+
+
+def _years(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Log probabilities (B, width), the years (width,), first and last year (B, 1) each, clipped to those."""
+    years = torch.arange(output.shape[1], device=output.device, dtype=torch.float32)
+    low, high = target.clamp(0, output.shape[1] - 1).split(1, dim=1)
+    return functional.log_softmax(output.float(), dim=1), years, low, high
+
+
+def _outside(log_probability: Tensor, years: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """(B,), minus the logarithm of the probability of the years from low to high."""
     inside = (years >= low.floor()) & (years <= high.ceil())
-    ranged = -torch.logsumexp(log_probability.masked_fill(~inside, float("-inf")), dim=1)
-    return masked_mean(torch.where(low[:, 0] == high[:, 0], exact, ranged), known)
+    return -torch.logsumexp(log_probability.masked_fill(~inside, float("-inf")), dim=1)
 
 
 def distillation(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
@@ -62,4 +98,15 @@ def distillation(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
     return masked_mean(functional.kl_div(log_probability, target, reduction="none").sum(1), known)
 
 
-LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "soft_years": soft_years}
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": cross_entropy,
+    "soft_years": soft_years,
+    "years_cross_entropy": years_cross_entropy,
+    "mean_variance": mean_variance,
+    "expected_error": expected_error,
+}
+LOSSES_OF = {
+    "classes": ("cross_entropy",),
+    "years": ("soft_years", "years_cross_entropy", "mean_variance", "expected_error"),
+}
+"""{kind of a task: the losses that take its targets}"""

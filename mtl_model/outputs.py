@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -9,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mtl_model.card import Card, TaskCalibration
 from mtl_model.records import Estimate
@@ -79,7 +81,7 @@ class YearOutput:
         return targets, known
 
     def estimate(self, task: Task, probabilities: np.ndarray, calibration: TaskCalibration) -> Estimate:
-        value = round(float(expected_years(probabilities[None])[0]), 1)
+        value = round(float(median_years(probabilities[None])[0]), 1)
         low, high = (round(float(edge), 1) for edge in year_interval(probabilities[None], calibration.margin)[0])
         whole = math.floor(value + 0.5)
         return Estimate(
@@ -105,27 +107,46 @@ def band_of(task: Task, years: float) -> str:
     return task.bands[-1][0]
 
 
-def expected_years(probabilities: np.ndarray) -> np.ndarray:
-    """float (N,), the mean of distributions (N, width) over years from 0."""
-    return probabilities @ np.arange(probabilities.shape[1])
+def percentiles(probabilities: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+    """float (N, S), the years below which the given shares of distributions (N, width) over years from 0 lie, clipped to
+    the years there are. The probability of a year is spread evenly over half a year on each side of it."""
+    width = probabilities.shape[1]
+    edges = np.arange(width + 1) - 0.5
+    sums = np.concatenate([np.zeros((len(probabilities), 1)), probabilities.cumsum(1)], 1)
+    return np.array([np.interp(shares, one, edges) for one in sums]).reshape(-1, len(shares)).clip(0, width - 1)
+
+
+def median_years(probabilities: np.ndarray) -> np.ndarray:
+    """float (N,), the answer that distributions (N, width) over years give: the median, which makes the expected absolute
+    error smallest; the mean is drawn towards the far ages (4.85 years on UTKFace val where the median has 4.77)."""
+    return percentiles(probabilities, (0.5,))[:, 0]
 
 
 def year_interval(probabilities: np.ndarray, margin: float = 0.0) -> np.ndarray:
     """float (N, 2), the INTERVAL percentiles of distributions (N, width), widened by margin years on each side
-    (narrowed by a negative one, but never past the mean) and clipped to the years there are. The probability of a year is
-    spread evenly over half a year on each side of it."""
-    width = probabilities.shape[1]
-    edges = np.arange(width + 1) - 0.5
-    result = np.empty((len(probabilities), 2))
-    for row, one in zip(result, probabilities, strict=True):
-        row[:] = np.interp(INTERVAL, np.concatenate([[0.0], np.cumsum(one)]), edges)
-    mean = expected_years(probabilities)
-    result = np.stack([np.minimum(result[:, 0] - margin, mean), np.maximum(result[:, 1] + margin, mean)], 1)
-    return np.clip(result, 0, width - 1)
+    (narrowed by a negative one, but never past the median) and clipped to the years there are."""
+    low, median, high = percentiles(probabilities, (INTERVAL[0], 0.5, INTERVAL[1])).T
+    result = np.stack([np.minimum(low - margin, median), np.maximum(high + margin, median)], 1)
+    return np.clip(result, 0, probabilities.shape[1] - 1)
 
 
 def widths(tasks: Sequence[Task]) -> dict[str, int]:
     return {task.name: OUTPUTS[task.kind].width(task) for task in tasks}
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """The same network for answering alone: each batch norm folded into the convolution before it, channels last; equal to
+    rounding, and on a CPU a quarter quicker."""
+    network = copy.deepcopy(network).eval()
+    for module in network.modules():
+        if not isinstance(module, nn.Sequential):
+            continue
+        for index in range(len(module) - 1):
+            first, second = module[index], module[index + 1]
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                module[index], module[index + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,9 @@ import numpy as np
 from mtl_model import cache, duplicates, layouts, registry
 from mtl_model.batches import Labelled
 from mtl_model.card import Card, CropSettings, DetectionSettings
-from mtl_model.config import TrainConfig
+from mtl_model.config import TrainConfig, pairs
 from mtl_model.errors import DataError, UsageError, unknown
+from mtl_model.losses import LOSSES_OF
 from mtl_model.tasks import Task
 
 RESEARCH_TERMS = (
@@ -78,6 +80,11 @@ def _tasks(config: TrainConfig, sources: Sequence[layouts.Source]) -> tuple[Task
     for name in wanted:
         if name not in found:
             raise UsageError(unknown("task of these sources", name, found))
+    losses = pairs(config.losses, "task", wanted)
+    for name, loss in losses.items():
+        if loss not in LOSSES_OF[found[name].kind]:
+            raise UsageError(unknown(f"loss of {name}", loss, LOSSES_OF[found[name].kind]))
+        found[name] = dataclasses.replace(found[name], loss=loss)
     return tuple(found[name] for name in wanted)
 
 

@@ -17,7 +17,7 @@ from mtl_model.calibration import fit
 from mtl_model.card import Card
 from mtl_model.errors import DataError
 from mtl_model.evaluation import LEAST_GROUP, class_rows, network_outputs, read_labelled, year_rows
-from mtl_model.outputs import band_of, distributions, expected_years
+from mtl_model.outputs import band_of, distributions, median_years
 
 SPLIT = "val"
 
@@ -57,7 +57,7 @@ def errors_like(
     levels: dict[str, np.ndarray] = {}
     for task in card.tasks:
         if task.kind == "years":
-            values = expected_years(chances[task.name])
+            values = median_years(chances[task.name])
             levels[task.name] = np.array([band_of(task, float(value)) for value in values])
         elif task.groups:
             levels[task.name] = np.array(task.classes)[chances[task.name].argmax(1)]

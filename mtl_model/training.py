@@ -193,8 +193,9 @@ class Run:
         self.accelerator.backward((torch.stack(parts) * weights).sum())
         for task in self.data.card.tasks:
             if not batch.labelled[task.name]:  # a gradient of zero would still let decay and momentum move the branch
-                for parameter in self.bare.branches[task.name].parameters():
-                    parameter.grad = None
+                for module in self.bare.own(task.name):
+                    for parameter in module.parameters():
+                        parameter.grad = None
         everywhere: Any = self.accelerator.reduce(torch.stack(parts).detach(), "mean")
         losses = {task.name: float(one) for task, one in zip(self.data.card.tasks, everywhere, strict=True)}
         if self.config.weighting == "learned":
@@ -241,8 +242,8 @@ class Run:
         if len(self._ratios) < 2:
             return
         loud = max(self._ratios, key=lambda name: self._ratios[name])
-        others = [norm for name, norm in self._ratios.items() if name != loud]
-        if self._ratios[loud] > DROWNING * max(others):
+        others = [norm for name, norm in self._ratios.items() if name != loud and norm]  # 0: it shares nothing
+        if others and self._ratios[loud] > DROWNING * max(others):
             shown = ", ".join(f"{name} {norm:.3g}" for name, norm in self._ratios.items())
             yield Noted(
                 f"The gradient of {loud} drowns the others at step {self.step} ({shown} at the last shared layer). "

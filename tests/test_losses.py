@@ -7,7 +7,17 @@ import math
 import pytest
 import torch
 
-from mtl_model.losses import LOSSES, cross_entropy, distillation, masked_mean, soft_years
+from mtl_model.losses import (
+    LOSSES,
+    LOSSES_OF,
+    cross_entropy,
+    distillation,
+    expected_error,
+    masked_mean,
+    mean_variance,
+    soft_years,
+    years_cross_entropy,
+)
 
 
 def test_the_mean_is_over_the_labelled_samples_alone() -> None:
@@ -41,10 +51,26 @@ def peak(year: int, width: float = 1.0) -> torch.Tensor:
     return -((torch.arange(101.0) - year) ** 2)[None] / (2 * width**2)
 
 
-def test_years_near_the_truth_cost_less() -> None:
+@pytest.mark.parametrize("name", LOSSES_OF["years"])
+def test_years_near_the_truth_cost_less(name: str) -> None:
     known = torch.ones(1, dtype=torch.bool)
-    costs = [soft_years(peak(year), torch.tensor([[30.0, 30.0]]), known).item() for year in (30, 35, 60)]
+    costs = [LOSSES[name](peak(year), torch.tensor([[30.0, 30.0]]), known).item() for year in (30, 35, 60)]
     assert costs == sorted(costs) and costs[0] < 1
+
+
+def test_a_loss_of_years_by_hand() -> None:
+    """Half of the probability at 20, half at 40, for an age of 20: mean 30, variance 100."""
+    known, output = torch.ones(1, dtype=torch.bool), torch.full((1, 101), -1e4)
+    output[0, [20, 40]] = 0.0
+    age, span = torch.tensor([[20.0, 20.0]]), torch.tensor([[25.0, 28.0]])
+    assert expected_error(output, age, known).item() == pytest.approx(10)
+    assert expected_error(output, span, known).item() == pytest.approx(2)
+    assert years_cross_entropy(output, age, known).item() == pytest.approx(math.log(2))
+    assert mean_variance(output, age, known).item() == pytest.approx(math.log(2) + 0.2 * 100 / 2 + 0.05 * 100)
+
+
+def test_soft_years_is_nothing_for_its_own_label() -> None:
+    known = torch.ones(1, dtype=torch.bool)
     assert soft_years(peak(30, 2.0), torch.tensor([[30.0, 30.0]]), known).item() == pytest.approx(0, abs=1e-4)
 
 

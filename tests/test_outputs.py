@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from mtl_model import registry
 from mtl_model.card import Card, TaskCalibration
-from mtl_model.outputs import OUTPUTS, band_of, distributions, expected_years, logits, widths, year_interval
+from mtl_model.outputs import OUTPUTS, band_of, distributions, folded, logits, median_years, widths, year_interval
 from mtl_model.tasks import TASKS
 
 AGE, SMILE = TASKS["age"], TASKS["smile"]
@@ -38,9 +39,11 @@ def test_bands_round_half_up(years: float, band: str) -> None:
     assert band_of(AGE, years) == band
 
 
-def test_expected_years_and_interval() -> None:
+def test_median_years_and_interval() -> None:
     even = np.full((1, 101), 1 / 101)
-    assert expected_years(even)[0] == pytest.approx(50)
+    assert median_years(even)[0] == pytest.approx(50)
+    two_ages = (0.6 * spike(20) + 0.4 * spike(80))[None]
+    assert median_years(two_ages)[0] == pytest.approx(20, abs=0.5)  # the mean, 44, is no age that was seen
     low, high = year_interval(even)[0]
     assert (low, high) == (pytest.approx(9.6), pytest.approx(90.4))
     assert year_interval(even, margin=5)[0].tolist() == pytest.approx([4.6, 95.4])
@@ -92,3 +95,19 @@ def test_flip_averaging_is_the_mean_over_both_mirror_images() -> None:
     images[..., :2] = 1
     assert logits(Lopsided(), images, False)["smile"].tolist() == [[1, 1]]
     assert logits(Lopsided(), images, True)["smile"].tolist() == [[0.5, 0.5]]
+
+
+@pytest.mark.parametrize("name", registry.names("networks"))
+def test_folding_changes_no_answer(name: str) -> None:
+    module = registry.load("networks", name)
+    torch.manual_seed(0)
+    side, channels = module.INPUT["size_px"], 1 if module.INPUT["grey"] else 3
+    network = module.build({"age": 101, "hat": 2}, channels=channels, size_px=side, leaves={"hat": module.LATE})
+    images = torch.randn(4, channels, side, side)
+    network.train()(images)  # running figures other than 0 and 1
+    network.eval()
+    quick = folded(network)
+    assert not any(isinstance(one, torch.nn.BatchNorm2d) for one in quick.modules())
+    with torch.inference_mode():
+        before, after = network(images), quick(images)
+    assert all(torch.allclose(before[task], after[task], atol=1e-4) for task in before)

@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 
 import mtl_model
-from mtl_model import checkpoint, registry
+from mtl_model import checkpoint
 from mtl_model.card import Card, CropSettings
 from mtl_model.errors import CheckpointError, PictureError, UsageError
-from mtl_model.predictor import Predictor, choose_device, folded
+from mtl_model.predictor import Predictor, choose_device
 from mtl_model.records import Reading
 from mtl_model.tasks import TASKS
 
@@ -133,19 +133,3 @@ def test_devices() -> None:
     assert choose_device("cpu") == "cpu" and choose_device("auto") in ("cpu", "cuda")
     with pytest.raises(UsageError, match="Device 'tpu9' cannot be used"):
         choose_device("tpu9")
-
-
-@pytest.mark.parametrize("name", registry.names("networks"))
-def test_folding_changes_no_answer(name: str) -> None:
-    module = registry.load("networks", name)
-    torch.manual_seed(0)
-    side, channels = module.INPUT["size_px"], 1 if module.INPUT["grey"] else 3
-    network = module.build({"age": 101, "hat": 2}, channels=channels, size_px=side, leaves={"hat": module.LATE})
-    images = torch.randn(4, channels, side, side)
-    network.train()(images)  # running figures other than 0 and 1
-    network.eval()
-    quick = folded(network)
-    assert not any(isinstance(one, torch.nn.BatchNorm2d) for one in quick.modules())
-    with torch.inference_mode():
-        before, after = network(images), quick(images)
-    assert all(torch.allclose(before[task], after[task], atol=1e-4) for task in before)

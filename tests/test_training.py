@@ -211,6 +211,30 @@ def test_a_gradient_that_drowns_the_others_is_said(config: TrainConfig, tmp_path
     assert text.startswith("The gradient of age drowns the others") and "--task-weights age=0.1" in text
 
 
+def test_a_task_can_be_taught_by_another_loss(config: TrainConfig, tmp_path: Path) -> None:
+    run_all(dataclasses.replace(config, losses="age=expected_error", epochs=1), tmp_path / "run")
+    _, card = checkpoint.load(tmp_path / "run")
+    assert [task.loss for task in card.tasks] == ["expected_error", "cross_entropy", "cross_entropy"]
+
+
+def test_separate_trunks_share_nothing(config: TrainConfig, tmp_path: Path) -> None:
+    """A step on one task leaves the trunks of the others as they are, and no gradient is said to drown those it never meets."""
+    data = prepare(dataclasses.replace(config, mode="alternate"))
+    card = dataclasses.replace(data.card, network_options={**data.card.network_options, "separate": True})
+    config = dataclasses.replace(config, mode="alternate", task_weights="age=1000")
+    run = Run(config, tmp_path / "run", dataclasses.replace(data, card=card), accelerate.Accelerator(cpu=True), None)
+    for plan in run.batches.plans(0)[:3]:
+        before = {name: one.clone() for name, one in run.bare.named_parameters()}
+        run._take_step(run.batches.load(plan, 0))
+        moved = {
+            name.split(".")[2]
+            for name, one in run.bare.named_parameters()
+            if "columns" in name and not one.equal(before[name])
+        }
+        assert moved == {plan.task}
+    assert not list(run._report_drowning())
+
+
 def test_a_stop_file_stops_it_and_it_can_go_on(config: TrainConfig, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
@@ -271,6 +295,9 @@ def test_patience_ends_a_run_that_no_longer_improves(config: TrainConfig, tmp_pa
         ({"network": "bknett"}, "Did you mean 'bknet'"),
         ({"mix": "utkface=1,nobody=1"}, "Unknown source 'nobody'"),
         ({"task_weights": "age=many"}, "gives no number"),
+        ({"losses": "age=mean_varience"}, "Did you mean 'mean_variance'"),
+        ({"losses": "smile=soft_years"}, "Unknown loss of smile 'soft_years'. Known: cross_entropy"),
+        ({"losses": "hair=cross_entropy"}, "Unknown task 'hair'"),
         ({"source": ()}, "No --source"),
     ],
 )

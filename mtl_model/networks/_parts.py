@@ -33,6 +33,11 @@ class MultiTaskNet(nn.Module):
             if self.leaves.get(task) not in self.widths:
                 raise ValueError(f"branch {task} leaves from {self.leaves.get(task)}, which is no stage of the trunk")
 
+    def own(self, task: str) -> list[nn.Module]:
+        """What no other task uses: its branch, and its column where the trunk has one for it."""
+        columns = getattr(self.trunk, "columns", {})
+        return [self.branches[task], *([columns[task]] if task in columns else [])]
+
     def features(self, images: Tensor) -> Tensor:
         """(B, F), all stages side by side: worked out once, they can stand in for the images where the trunk is frozen."""
         stages = self.trunk(images)

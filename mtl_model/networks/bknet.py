@@ -6,9 +6,10 @@ Source: Sang, Cuong and Ha, "Multi-task learning for smile detection, emotion re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from mtl_model.errors import UsageError
@@ -40,6 +41,21 @@ class Trunk(nn.Module):
         return {"final": self.blocks[PLACES + 1 :](middle).flatten(1), LATE: places(middle)}
 
 
+class Columns(nn.Module):
+    """A trunk of its own for each task, nothing shared: images -> {task: its features, "places": those of all side by side}.
+
+    What the shared trunk is measured against: the independent branches of networks over UTKFace's labels."""
+
+    def __init__(self, tasks: Sequence[str], channels: int) -> None:
+        super().__init__()
+        self.columns = nn.ModuleDict({task: Trunk(channels) for task in tasks})
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        seen = {task: column(images) for task, column in self.columns.items()}
+        places = torch.cat([one[LATE] for one in seen.values()], 1)
+        return {task: one["final"] for task, one in seen.items()} | {LATE: places}
+
+
 def branch(features: int, width: int, hidden: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(features, hidden),
@@ -59,19 +75,27 @@ def build(
     hidden: int = 256,
     dropout: float = 0.5,
     leaves: Mapping[str, str] | None = None,
+    separate: bool = False,
 ) -> MultiTaskNet:
     """channels: 1 for grey crops, 3 for colour. size_px: side of the crops, a multiple of 16. leaves: {task: stage} for tasks
-    that do not leave from the final one."""
+    that do not leave from the final one. separate: a trunk for each task that does."""
     if size_px % 16 or size_px < 16:
         raise UsageError(f"BKNet halves its input four times and cannot take {size_px} px. Give a multiple of 16.")
     features = BLOCKS[-1][0] * (size_px // 16) ** 2
-    stages = {"final": features, LATE: BLOCKS[2][0] * SIDE**2}
+    middle = BLOCKS[2][0] * SIDE**2
     leaves = {**dict.fromkeys(widths, "final"), **(leaves or {})}
+    stages = {"final": features, LATE: middle}
+    trunk: nn.Module = Trunk(channels)
+    if separate:
+        own = [task for task, stage in leaves.items() if stage != LATE]
+        leaves |= dict(zip(own, own, strict=True))
+        stages = {**dict.fromkeys(own, features), LATE: middle * len(own)}
+        trunk = Columns(own, channels)
     branches = {
         task: late_branch(stages[LATE], width) if leaves[task] == LATE else branch(features, width, hidden, dropout)
         for task, width in widths.items()
     }
-    for module in (trunk := Trunk(channels)).modules():
+    for module in trunk.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     return MultiTaskNet(trunk, branches, leaves, stages)

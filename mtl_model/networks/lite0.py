@@ -42,11 +42,13 @@ class SameConvolution(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         size, step, kernel = input.shape[-1], self.stride[0], self.kernel_size[0]
         needed = max(0, (-(-size // step) - 1) * step + kernel - size)
-        padded = functional.pad(input, (needed // 2, needed - needed // 2) * 2) if needed else input
+        even = needed // 2  # on both sides: the convolution pads by itself, without a copy
+        if needed % 2:
+            input, even = functional.pad(input, (even, needed - even) * 2), 0
         if self.groups == 1:
-            return self._conv_forward(padded, self.weight, self.bias)
+            return functional.conv2d(input, self.weight, self.bias, step, even)
         with torch.autocast(input.device.type, enabled=False):
-            return self._conv_forward(padded.float(), self.weight, self.bias)
+            return functional.conv2d(input.float(), self.weight, self.bias, step, even, groups=self.groups)
 
 
 def layer(

@@ -1,0 +1,207 @@
+"""Small trainings that answer one question each: bknet at 48 px, a tenth of the four data sets, several seeds.
+
+python -m benchmarks.trials multitask --data DATA     each task alone, all together, independent branches
+python -m benchmarks.trials losses    --data DATA     of the age
+python -m benchmarks.trials others    --data DATA     what else might help
+    [--seeds 3] [--epochs 6] [--threads 1] [--results ~/.cache/mtl_model/trials.jsonl] [--table]
+
+All runs of one seed see the same tenth of the pictures, take the same number of steps, and pass as often over what they use: a
+task alone learns from the faces that carry its label, in batches that are smaller by as much. Measured on val at
+the last step, with the moving average; nothing is chosen by it. A run that --results holds is not made again;
+--table trains nothing.
+"""
+
+from __future__ import annotations
+
+import mtl_model  # before torch: it decides how threads wait
+
+import argparse
+import dataclasses
+import functools
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import accelerate
+import numpy as np
+import torch
+
+from mtl_model import cache, checkpoint
+from mtl_model.batches import Labelled
+from mtl_model.config import TrainConfig
+from mtl_model.evaluation import network_outputs, year_rows
+from mtl_model.events import Failed
+from mtl_model.outputs import distributions
+from mtl_model.preparation import Data, prepare
+from mtl_model.selection import errors_on
+from mtl_model.tasks import Task
+from mtl_model.training import Run
+
+FRACTION, BATCH = 0.1, 48
+SOURCES = ("utkface", "genki4k", "fairface", "celeba")
+ATTRIBUTES = (  # of CelebA, those that say something of age, gender or smile, and none that is kept unseen
+    "Bags_Under_Eyes,Big_Lips,Big_Nose,Bushy_Eyebrows,Chubby,Double_Chin,Gray_Hair,Heavy_Makeup,High_Cheekbones,"
+    "Mouth_Slightly_Open,Narrow_Eyes,Oval_Face,Pointy_Nose,Receding_Hairline,Rosy_Cheeks,Young"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    name: str
+    tasks: tuple[str, ...] = ("age", "gender", "smile")
+    separate: bool = False
+    distil: bool = False
+    """The answers of the checkpoint `default` are what is learned, on every picture, labelled or not."""
+    attributes: bool = False
+    settings: tuple[tuple[str, Any], ...] = ()
+
+
+ALONE = [Trial(f"{task} alone", (task,)) for task in ("age", "gender", "smile")]
+TOGETHER = Trial("all together")
+TABLES = {
+    "multitask": [*ALONE, TOGETHER, Trial("independent branches, joint", separate=True)],
+    "losses": [
+        ALONE[0],
+        *(
+            Trial(f"age alone, {loss}", ("age",), settings=(("losses", f"age={loss}"),))
+            for loss in ("years_cross_entropy", "mean_variance", "expected_error")
+        ),
+    ],
+    "others": [
+        TOGETHER,
+        Trial("one task a step", settings=(("mode", "alternate"),)),
+        Trial("task weights learned", settings=(("weighting", "learned"),)),
+        Trial("rare labels drawn more often, 0.4", settings=(("balance", 0.4),)),
+        Trial("no augmentation", settings=(("augmentation", 0.0),)),
+        Trial("half the augmentation", settings=(("augmentation", 0.5),)),
+        Trial("16 more attributes of CelebA", attributes=True),
+        Trial("distilled from default", distil=True),
+        Trial("twice the passes", settings=(("epochs", 2),)),  # times --epochs
+    ],
+}
+
+
+@functools.cache
+def whole(data: Path, attributes: bool) -> Data:
+    sources = tuple(f"{kind}:{data / kind}" for kind in SOURCES)
+    return prepare(TrainConfig("trial", sources, attributes=ATTRIBUTES if attributes else ""))
+
+
+def part(data: Labelled, tasks: Sequence[Task], seed: int, fraction: float) -> Labelled:
+    """A share of each source, and of it what carries a label of the tasks; the same share whatever the tasks."""
+    names, parts = {task.name for task in tasks}, []
+    for samples, crops, rows in data.parts:
+        order = np.random.default_rng(seed).permutation(len(rows))[: round(len(rows) * fraction)]
+        mine = [one for one in sorted(order.tolist()) if names & set(samples[one].labels)]
+        parts.append(([samples[one] for one in mine], crops, rows[mine]))
+    return Labelled([one for one in parts if one[0]], tasks)
+
+
+def distilled(train: Labelled, seed: int, arguments: argparse.Namespace) -> Labelled:
+    """The same pictures; their targets are what `default` answers."""
+    network, card = checkpoint.load(arguments.weights / "default")
+    crops = cache.crops_of([one.path for one in train.samples], card.detection, card.crop)
+    seen = Labelled([(train.samples, crops, np.arange(len(train)))], card.tasks)
+    chances = distributions(network_outputs(network, seen, card), card)
+    for task in train.tasks:
+        train.targets[task.name] = torch.from_numpy(chances[task.name]).float()
+        train.known[task.name] = torch.ones(len(train), dtype=torch.bool)
+    train.distilled = frozenset(task.name for task in train.tasks)
+    return train
+
+
+def run(trial: Trial, seed: int, arguments: argparse.Namespace) -> dict[str, float]:
+    data = whole(arguments.data, trial.attributes)
+    wanted = [task for task in data.card.tasks if task.name in trial.tasks or trial.attributes]
+    settings = dict(trial.settings)
+    settings["epochs"] = arguments.epochs * settings.get("epochs", 1)
+    losses = dict(one.split("=") for one in settings.get("losses", "").split(",") if one)
+    tasks = tuple(dataclasses.replace(task, loss=losses.get(task.name, task.loss)) for task in wanted)
+    train, every = (part(data.train, some, seed, FRACTION) for some in (tasks, data.card.tasks))
+    batch = round(BATCH * len(train) / len(every))
+    steps = len(every) // BATCH
+    while len(train) // batch > steps:  # rounding must not give one run a step more
+        batch += 1
+    if trial.distil:
+        train = distilled(train, seed, arguments)
+    few, val = part(data.val, tasks, seed, 0.05), part(data.val, tasks, 0, 1.0)
+    card = dataclasses.replace(
+        data.card, tasks=tasks, network_options={**data.card.network_options, "separate": trial.separate}
+    )
+    config = TrainConfig("trial", batch_size=batch, seed=seed, precision="bf16", warmup_steps=100, **settings)
+    with tempfile.TemporaryDirectory() as folder:
+        one = Run(config, Path(folder), Data(train, few, card, []), accelerate.Accelerator(cpu=True), None)
+        for event in one.events():
+            if isinstance(event, Failed):
+                raise SystemExit(event.text)
+    chances = distributions(network_outputs(one.evaluated, val, card), card)
+    found = {
+        f"{task} {name}": value
+        for task, figures in errors_on(tasks, chances, val).items()
+        for name, value in figures.items()
+        if task in ("age", "gender", "smile") and name != "error"
+    }
+    if "age" in chances:
+        targets = val.targets["age"].numpy()
+        old = val.known["age"].numpy() & (targets[:, 0] == targets[:, 1]) & (targets[:, 0] > 60)
+        task = next(task for task in tasks if task.name == "age")
+        found["age mae_over_60"] = float(year_rows(task, chances["age"][old], targets[old], 0.0)["error"].mean())
+    return found | {"steps": one.step, "seconds": round(one.seconds)}
+
+
+COLUMNS = {
+    "age mae": ("age, years (UTKFace)", 1, "{:.2f}"),
+    "age mae_over_60": ("over 60", 1, "{:.1f}"),
+    "age accuracy_ranges": ("nine ranges (FairFace), %", 100, "{:.1f}"),
+    "gender accuracy": ("gender, %", 100, "{:.1f}"),
+    "smile accuracy": ("smile, %", 100, "{:.1f}"),
+}
+
+
+def table(trials: Sequence[Trial], done: Sequence[dict], epochs: int) -> str:
+    """The mean over the seeds, with the least and the largest."""
+    lines = ["| | seeds | " + " | ".join(title for title, _, _ in COLUMNS.values()) + " |", "|---" * 7 + "|"]
+    for trial in trials:
+        rows = [one for one in done if one["trial"] == trial.name and one["epochs"] == epochs]
+        if not rows:
+            continue
+        cells = []
+        for name, (_, times, form) in COLUMNS.items():
+            values = [one[name] * times for one in rows if name in one]
+            ends = " to ".join(form.format(end) for end in (min(values), max(values))) if values else ""
+            cells.append(f"{form.format(np.mean(values))} ({ends})" if values else "-")
+        lines.append(f"| {trial.name} | {len(rows)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", choices=TABLES, nargs="+")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, default=Path("weights"))
+    parser.add_argument("--results", type=Path, default=cache.default_root() / "trials.jsonl")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--table", action="store_true")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    read = arguments.results.read_text("utf-8").splitlines() if arguments.results.exists() else []
+    done = [json.loads(line) for line in read]
+    for seed in range(0 if arguments.table else arguments.seeds):
+        for trial in [one for name in arguments.tables for one in TABLES[name]]:
+            key = {"trial": trial.name, "seed": seed, "epochs": arguments.epochs}
+            if any(key.items() <= one.items() for one in done):
+                continue
+            done.append(key | run(trial, seed, arguments))
+            with arguments.results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(done[-1]) + "\n")
+            print(json.dumps(done[-1]), flush=True)
+    for name in arguments.tables:
+        print(f"\n{name}\n\n{table(TABLES[name], done, arguments.epochs)}")
+
+
+if __name__ == "__main__":
+    main()
