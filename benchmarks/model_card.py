@@ -26,15 +26,19 @@ NAMES = {
     "accuracy": "right",
     "accuracy_13_plus": "right, 13 and over",
     "balanced_accuracy": "right, mean of the classes",
+    "gap_race": "right, worst race below the mean of all, points",
     "auc": "area under the ROC curve",
     "ece": "calibration error",
 }
 PLAIN = ("auc", "ece")
+POINTS = ("gap_race",)
 
 
 def shown(metric: str, one: Mapping[str, float]) -> str:
     if metric in YEARS:
         return f"{one['value']:.2f} ({one['low']:.2f} to {one['high']:.2f})"
+    if metric in POINTS:
+        return f"{100 * one['value']:.1f} ({100 * one['low']:.1f} to {100 * one['high']:.1f})"
     if metric in PLAIN:
         return f"{one['value']:.3f} ({one['low']:.3f} to {one['high']:.3f})"
     return f"{100 * one['value']:.1f} % ({100 * one['low']:.1f} to {100 * one['high']:.1f})"

@@ -21,6 +21,7 @@ from mtl_model.tasks import Task
 BATCH = 32  # what lies in the processor's own memory; 128 take twice as long a picture
 RESAMPLES = 1000
 ECE_BINS = 15
+GROUPING = ("race",)  # what a source knows of its faces, by which the metrics are told apart
 LEAST_GROUP = 20  # a figure on fewer faces says nothing
 
 Rows = Mapping[str, np.ndarray]
@@ -169,8 +170,28 @@ def measure(
             grown = ages[mask] >= 13
             if whole and grown.any():
                 found["accuracy_13_plus"] = interval_of({"right": of_rows["right"][grown]}, "right")
+            if whole:
+                found |= _gaps(of_rows["right"], data, mask)
             result[task.name] = found
     return result
+
+
+def gap(rows: Rows) -> float:
+    """By how much the share of right answers in the worst level lies below the mean over the levels."""
+    shares = [rows["right"][rows["level"] == one].mean() for one in np.unique(rows["level"])]
+    return float(np.mean(shares) - min(shares))
+
+
+def _gaps(right: np.ndarray, data: Labelled, mask: np.ndarray) -> dict[str, dict[str, float | int]]:
+    """{"gap_<attribute>": figure} over the levels with enough faces; the interval is of resampled faces, not levels."""
+    found = {}
+    for name in GROUPING:
+        level = np.array([sample.attributes.get(name, "") for sample in data.samples])[mask]
+        names, counts = np.unique(level[level != ""], return_counts=True)
+        enough = np.isin(level, names[counts >= LEAST_GROUP])
+        if len(np.unique(level[enough])) > 1:
+            found[f"gap_{name}"] = interval_of({"right": right[enough], "level": level[enough]}, gap)
+    return found
 
 
 def _measure_years(
@@ -204,7 +225,7 @@ def groups_of(data: Labelled) -> dict[str, dict[str, np.ndarray]]:
     """{attribute: {level: rows}}: what the source knows of its faces, the tasks whose classes serve as groups, the
     bands of age, these two crossed, and whether a face was found."""
     groups: dict[str, dict[str, np.ndarray]] = {}
-    names = sorted({name for sample in data.samples for name in sample.attributes if name in ("race",)})
+    names = sorted({name for sample in data.samples for name in sample.attributes if name in GROUPING})
     for name in names:
         groups[name] = _levels([sample.attributes.get(name, "") for sample in data.samples])
     for task in data.tasks:

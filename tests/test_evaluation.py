@@ -92,6 +92,21 @@ def test_figures_of_classes() -> None:
     assert found["auc"]["value"] == 0.5
 
 
+def test_the_gap_is_from_the_worst_level_to_the_mean_of_the_levels() -> None:
+    """Two levels of 40 and of 80 faces with 30 of 40 and 80 of 80 right; a level of 3 faces says nothing."""
+    races = ["one"] * 40 + ["two"] * 80 + ["few"] * 3
+    right = np.array([1] * 30 + [0] * 10 + [1] * 80 + [0] * 3)
+    data = data_of([{"gender": "male"}] * len(races), races=races)
+    chances = np.stack([1 - right, right], 1).astype(float)
+    found = measure((GENDER,), {"gender": chances}, data, CARD)["gender"]["gap_race"]
+    assert found["value"] == 0.125 and found["n"] == 120
+    assert 0.04 < found["low"] < 0.125 < found["high"] < 0.2
+    assert (
+        "gap_race"
+        not in measure((GENDER,), {"gender": chances[:40]}, data_of([{"gender": "male"}] * 40), CARD)["gender"]
+    )
+
+
 def test_calibration_error_of_bins_of_equal_mass() -> None:
     confidence = np.repeat([0.6, 0.9], 150)
     right = np.concatenate([np.repeat([1.0, 0.0], [90, 60]), np.repeat([1.0, 0.0], [120, 30])])

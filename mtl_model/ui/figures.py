@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-SHARE, YEARS, PLAIN = "share", "years", "plain"
+SHARE, POINTS, YEARS, PLAIN = "share", "points", "years", "plain"
 METRICS: Mapping[str, tuple[str, str]] = {
     "accuracy": ("Right answers", SHARE),
     "accuracy_13_plus": ("Right answers, ages 13 and over", SHARE),
+    "gap_race": ("Right answers, worst race below the mean of all", POINTS),
     "balanced_accuracy": ("Right answers, each class counting the same", SHARE),
     "auc": ("Ranking (area under the ROC curve)", PLAIN),
     "ece": ("Distance between stated and true probability", SHARE),
@@ -38,6 +39,8 @@ Figure = Mapping[str, float]
 def number(value: float, unit: str, with_unit: bool = True) -> str:
     if unit == SHARE:
         return f"{100 * value:.1f}{' %' if with_unit else ''}"
+    if unit == POINTS:
+        return f"{100 * value:.1f}{' points' if with_unit else ''}"
     if unit == YEARS:
         return f"{value:.1f}{' years' if with_unit else ''}"
     return f"{value:.3f}"
