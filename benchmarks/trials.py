@@ -3,12 +3,12 @@
 python -m benchmarks.trials multitask --data DATA     each task alone, all together, independent branches
 python -m benchmarks.trials losses    --data DATA     of the age
 python -m benchmarks.trials others    --data DATA     what else might help
-    [--seeds 3] [--epochs 6] [--threads 1] [--results ~/.cache/mtl_model/trials.jsonl] [--table]
+    [--seeds 0,1,2] [--epochs 12] [--threads 1] [--results docs/trials.jsonl] [--table]
 
 All runs of one seed see the same tenth of the pictures, take the same number of steps, and pass as often over what they use: a
 task alone learns from the faces that carry its label, in batches that are smaller by as much. Measured on val at
-the last step, with the moving average; nothing is chosen by it. A run that --results holds is not made again;
---table trains nothing.
+the last step, with the moving average; nothing is chosen by it. docs/trials.jsonl keeps a line a run; one that stands there is
+not made again, and --table only prints.
 """
 
 from __future__ import annotations
@@ -181,16 +181,16 @@ def main() -> None:
     parser.add_argument("tables", choices=TABLES, nargs="+")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path, default=Path("weights"))
-    parser.add_argument("--results", type=Path, default=cache.default_root() / "trials.jsonl")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--results", type=Path, default=Path("docs/trials.jsonl"))
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     read = arguments.results.read_text("utf-8").splitlines() if arguments.results.exists() else []
     done = [json.loads(line) for line in read]
-    for seed in range(0 if arguments.table else arguments.seeds):
+    for seed in () if arguments.table else map(int, arguments.seeds.split(",")):
         for trial in [one for name in arguments.tables for one in TABLES[name]]:
             key = {"trial": trial.name, "seed": seed, "epochs": arguments.epochs}
             if any(key.items() <= one.items() for one in done):

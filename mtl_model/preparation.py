@@ -60,7 +60,8 @@ def prepare(config: TrainConfig, progress: cache.Progress = cache.silent) -> Dat
         notes.append(f"{len(left_out)} training pictures are near copies of val or test pictures and are left out.")
 
     parts: dict[str, list] = {"train": [], "val": []}
-    for source, samples in zip(sources, chosen, strict=True):
+    for source, every in zip(sources, chosen, strict=True):
+        samples = [one for one in every if one.split in parts]  # nothing is looked for in test: a run never sees it
         crops = cache.crops_of([one.path for one in samples], card.detection, card.crop, progress=progress)
         notes.append(f"{source.kind}: faces found, {_counted(crops.counts())}.")
         for split, part in parts.items():
