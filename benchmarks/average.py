@@ -1,7 +1,7 @@
 """The mean of a run's best epoch and its last moving average, written over the best: python -m benchmarks.average RUN
 
-RUN: folder of a run that ended, with state.pt. Two places of one path often lie on either side of a better one (Wortsman et al., "Model
-soups", 2022, section 2); try on val which is better before it is shipped, and calibrate it anew.
+RUN: folder of a run that ended, with state.pt. Two places of one path often lie on either side of a better one (Wortsman et al.,
+"Model soups", 2022, section 2); try on val which is better before it is shipped, and calibrate it anew.
 """
 
 from __future__ import annotations
