@@ -7,6 +7,7 @@ RUN: folder of a run that ended, with state.pt. Two places of one path often lie
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import torch
@@ -24,8 +25,8 @@ def main() -> None:
         for name, value in network.state_dict().items():  # the network's own tensors
             if value.is_floating_point():
                 value.copy_((value.float() + last[f"module.{name}"].float()) / 2)
-    card.training["averaged"] = "the mean of the best epoch's weights and the last ones"
-    checkpoint.save(folder, network, card)
+    training = {**card.training, "averaged": "the mean of the best epoch's weights and the last ones"}
+    checkpoint.save(folder, network, dataclasses.replace(card, training=training))
 
 
 if __name__ == "__main__":
