@@ -1,7 +1,9 @@
-"""The mean of a run's best epoch and its last moving average, written over the best: python -m benchmarks.average RUN
+"""The mean of several places of one path of weights: python -m benchmarks.average NEW FROM FROM [FROM ...]
 
-RUN: folder of a run that ended, with state.pt. Two places of one path often lie on either side of a better one (Wortsman et al.,
-"Model soups", 2022, section 2); try on val which is better before it is shipped, and calibrate it anew.
+NEW: folder of the checkpoint to write. FROM: folder of a checkpoint, or a run's state.pt, whose last moving average is taken; the
+first is a folder, and its card is kept. One given twice weighs twice. The mean of places that a rate keeps moving between often
+lies lower than each of them (Izmailov et al., "Averaging Weights Leads to Wider Optima", 2018, section 3). Measure each on val,
+`python -m mtl_model evaluate`, before one is shipped, and calibrate that one anew.
 """
 
 from __future__ import annotations
@@ -17,16 +19,25 @@ from mtl_model import checkpoint
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, metavar="RUN")
-    folder = parser.parse_args().run
-    network, card = checkpoint.load(folder)
-    last = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)["average"]
-    with torch.no_grad():
-        for name, value in network.state_dict().items():  # the network's own tensors
-            if value.is_floating_point():
-                value.copy_((value.float() + last[f"module.{name}"].float()) / 2)
-    training = {**card.training, "averaged": "the mean of the best epoch's weights and the last ones"}
-    checkpoint.save(folder, network, dataclasses.replace(card, training=training))
+    parser.add_argument("new", type=Path, metavar="NEW")
+    parser.add_argument("sources", type=Path, nargs="+", metavar="FROM")
+    arguments = parser.parse_args()
+    network, card = checkpoint.load(arguments.sources[0])
+    training = {name: value for name, value in card.training.items() if name != "val_errors"}  # those of one place
+    places, names = [], [arguments.new.name]
+    for source in arguments.sources:
+        if source.is_dir():
+            places.append(checkpoint.load(source)[0].state_dict())
+        else:
+            state = torch.load(source, map_location="cpu", weights_only=True)
+            places.append({name.removeprefix("module."): value for name, value in state["average"].items()})
+            training |= {"step": state["step"], "seconds": round(state["seconds"]), "epoch": training["epochs"]}
+        names.append(source.name if source.is_dir() else f"{source.parent.name}/{source.name}")
+    for name, value in network.state_dict().items():  # the network's own tensors
+        if value.is_floating_point():
+            value.copy_(torch.stack([place[name].float() for place in places]).mean(0))
+    training["command"] += f" && python -m benchmarks.average {' '.join(names)}"
+    checkpoint.save(arguments.new, network, dataclasses.replace(card, training=training))
 
 
 if __name__ == "__main__":

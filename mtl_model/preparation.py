@@ -97,4 +97,4 @@ def _share(rows: list[int], config: TrainConfig) -> list[int]:
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items() if count) or "no picture of train or val"

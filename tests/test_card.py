@@ -130,6 +130,15 @@ def test_checkpoints_are_listed_shipped_ones_first(weights: Path, runs: Path):
     assert cards.list_checkpoints(weights / "nowhere", runs / "nowhere") == {}
 
 
+def test_no_shipped_checkpoint_is_its_own_parent():
+    found = {
+        name: cards.read_card(folder)
+        for name, folder in cards.list_checkpoints(cards.shipped_weights(), Path("nowhere")).items()
+    }
+    assert {"bknet", "default"} <= set(found)
+    assert not [name for name, card in found.items() if card.parent == name]
+
+
 @pytest.mark.parametrize(
     ("name", "taken"), [("bknet", True), ("mine", True), ("soon", True), ("training", True), ("new", False)]
 )

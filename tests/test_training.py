@@ -360,6 +360,7 @@ def test_a_copy_of_a_held_picture_is_left_out_of_training_across_sources(config:
     data = prepare(dataclasses.replace(config, source=both, keep_copies=False))
     assert sorted(Path(one.path).name[:2] for one in data.train.samples) == ["20", "21", "23", "24", "25"]
     assert any("1 training pictures are near copies" in note for note in data.notes)
+    assert "utkface: faces found, no picture of train or val." in data.notes  # nor looked for in test
     assert len(prepare(dataclasses.replace(config, source=both)).train) == 6
 
 
