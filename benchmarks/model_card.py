@@ -1,4 +1,7 @@
-"""The tables of docs/model-card.md, from a checkpoint's card: python -m benchmarks.model_card default [--into docs/model-card.md]
+"""Tables of figures from checkpoints' cards: one name, all of docs/model-card.md; several, those of the README side by side.
+
+python -m benchmarks.model_card default [--into docs/model-card.md]
+python -m benchmarks.model_card default bknet [--into README.md]
 
 With --into they take the place of what stands between the lines `<!-- tables -->` and `<!-- end -->`.
 """
@@ -30,6 +33,21 @@ NAMES = {
     "auc": "area under the ROC curve",
     "ece": "calibration error",
 }
+TITLES = {  # source, task, figure: how the README calls it
+    ("utkface", "age", "mae"): "UTKFace, age, mean error in years, all ages",
+    ("utkface", "age", "mae_21_60"): "UTKFace, age, 21 to 60 years",
+    ("utkface", "age", "mae_0_12"): "UTKFace, age, 12 years and under",
+    ("utkface", "age", "mae_over_60"): "UTKFace, age, over 60 years",
+    ("utkface", "age", "accuracy_five_groups"): "UTKFace, age, the right one of five groups",
+    ("utkface", "age", "coverage80"): "UTKFace, age, the 80 % interval covers the truth",
+    ("utkface", "gender", "accuracy"): "UTKFace, gender, all ages",
+    ("utkface", "gender", "accuracy_13_plus"): "UTKFace, gender, 13 years and over",
+    ("genki4k", "smile", "accuracy"): "GENKI-4K, smile",
+    ("celeba", "smile", "accuracy"): "CelebA, smile",
+    ("celeba", "gender", "accuracy"): "CelebA, gender",
+    ("fairface", "gender", "accuracy"): "FairFace, gender",
+    ("fairface", "age", "accuracy_ranges"): "FairFace, age, the right one of nine ranges",
+}
 PLAIN = ("auc", "ece")
 POINTS = ("gap_race",)
 
@@ -58,6 +76,16 @@ def tables(loaded: card.Card) -> Iterator[str]:
             yield from _group(attribute, levels, kinds)
 
 
+def comparison(cards: Mapping[str, card.Card]) -> Iterator[str]:
+    """{name: card}, a column each."""
+    found = [{record["source"]: record["tasks"] for record in one.metrics} for one in cards.values()]
+    yield "| Test set and figure (95 % interval) | " + " | ".join(f"`{name}`" for name in cards) + " | faces |"
+    yield "|---" * (len(cards) + 2) + "|"
+    for (source, task, metric), title in TITLES.items():
+        values = [one[source][task][metric] for one in found]
+        yield f"| {title} | " + " | ".join(shown(metric, one) for one in values) + f" | {values[0]['n']:,} |"
+
+
 def _group(attribute: str, levels: Mapping[str, Any], kinds: Mapping[str, str]) -> Iterator[str]:
     columns = []
     for task in dict.fromkeys(name for level in levels.values() for name in level):
@@ -81,11 +109,14 @@ def _group(attribute: str, levels: Mapping[str, Any], kinds: Mapping[str, str]) 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint")
+    parser.add_argument("checkpoints", nargs="+")
     parser.add_argument("--into", type=Path, metavar="FILE")
     arguments = parser.parse_args()
-    folder = card.find_checkpoint(arguments.checkpoint, card.shipped_weights(), Path("runs"))
-    text = "\n".join(tables(card.read_card(folder)))
+    cards = {
+        name: card.read_card(card.find_checkpoint(name, card.shipped_weights(), Path("runs")))
+        for name in arguments.checkpoints
+    }
+    text = "\n".join(comparison(cards) if len(cards) > 1 else tables(*cards.values()))
     if not arguments.into:
         return print(text)
     before, rest = arguments.into.read_text(encoding="utf-8").split("<!-- tables -->")

@@ -108,6 +108,7 @@ def test_folding_changes_no_answer(name: str) -> None:
     network.eval()
     quick = folded(network)
     assert not any(isinstance(one, torch.nn.BatchNorm2d) for one in quick.modules())
+    assert not any(isinstance(one, torch.nn.Conv2d) and one.kernel_size == (1, 1) for one in quick.modules())
     with torch.inference_mode():
         before, after = network(images), quick(images)
     assert all(torch.allclose(before[task], after[task], atol=1e-4) for task in before)

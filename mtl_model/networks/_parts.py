@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+PLACED = "places"  # the stage that knows of everything in a face
 SIDE = 3  # of the grid to which a middle stage is pooled, so that a feature still knows where in the face it was
 
 
@@ -59,3 +60,61 @@ def places(maps: Tensor) -> Tensor:
 def late_branch(features: int, width: int) -> nn.Sequential:
     """A branch that is added to a trained trunk: linear on features of mean 0 and deviation 1, which fine-tuning sets once."""
     return nn.Sequential(nn.BatchNorm1d(features, affine=False), nn.Dropout(0.2), nn.Linear(features, width))
+
+
+class SameConvolution(nn.Conv2d):
+    """A convolution that pads as TensorFlow does: with stride 2 more to the right and below.
+
+    Where channels are convolved one by one it works in float32 also under autocast: the backward pass of a bf16 depthwise
+    convolution takes four times as long on a CPU."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        size, step, kernel = input.shape[-1], self.stride[0], self.kernel_size[0]
+        needed = max(0, (-(-size // step) - 1) * step + kernel - size)
+        even = needed // 2  # on both sides: the convolution pads by itself, without a copy
+        if needed % 2:
+            input, even = functional.pad(input, (even, needed - even) * 2), 0
+        if self.groups == 1:
+            return functional.conv2d(input, self.weight, self.bias, step, even)
+        with torch.autocast(input.device.type, enabled=False):
+            return functional.conv2d(input.float(), self.weight, self.bias, step, even, groups=self.groups)
+
+
+def layer(
+    inside: int, outside: int, kernel: int, stride: int = 1, groups: int = 1, active: bool = True
+) -> list[nn.Module]:
+    convolution = SameConvolution(inside, outside, kernel, stride, groups=groups, bias=False)
+    norm = nn.BatchNorm2d(outside, eps=1e-3, momentum=0.01)
+    return [convolution, norm, nn.ReLU6(inplace=True)] if active else [convolution, norm]
+
+
+def through(blocks: Iterable[nn.Module], images: Tensor, known: Container[int]) -> dict[str, Tensor]:
+    """Images (B, channels, S, S) through all blocks -> {"final": pooled features (B, F), "places": what the blocks whose index is
+    in `known` saw and where, side by side}."""
+    seen = []
+    for index, block in enumerate(blocks):
+        images = block(images)
+        if index in known:
+            seen.append(places(images))
+    return {"final": images.mean((2, 3)), PLACED: torch.cat(seen, 1)}
+
+
+def with_linear_branches(
+    trunk: nn.Module,
+    features: int,
+    channels: int,
+    widths: Mapping[str, int],
+    dropout: float,
+    leaves: Mapping[str, str] | None,
+) -> MultiTaskNet:
+    """A linear branch a task on the pooled features, or a late one where `leaves` says so. channels: of the blocks that are
+    seen with their places."""
+    stages = {"final": features, PLACED: channels * SIDE**2}
+    leaves = {**dict.fromkeys(widths, "final"), **(leaves or {})}
+    branches = {
+        task: late_branch(stages[PLACED], width)
+        if leaves[task] == PLACED
+        else nn.Sequential(nn.Dropout(dropout), nn.Linear(features, width))
+        for task, width in widths.items()
+    }
+    return MultiTaskNet(trunk, branches, leaves, stages)

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from mtl_model.errors import UsageError
-from mtl_model.networks._parts import SIDE, MultiTaskNet, late_branch, places
+from mtl_model.networks._parts import PLACED, SIDE, MultiTaskNet, late_branch, places
 
 INPUT: dict[str, Any] = {"size_px": 48, "grey": True, "margin": 0.0, "mean": (0.5,), "std": (0.25,)}
-LATE = "places"
+LATE = PLACED
 PLACES = 20  # the end of the third block
 LAST_BLOCK = 21  # three blocks of two convolutions and their pooling come before
 BLOCKS = ((32, 2), (64, 2), (128, 2), (256, 3))  # channels, convolutions

@@ -10,15 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from mtl_model.networks._parts import SIDE, MultiTaskNet, late_branch, places
+from mtl_model.networks._parts import PLACED, MultiTaskNet, layer, through, with_linear_branches
 
 INPUT: dict[str, Any] = {"size_px": 112, "grey": False, "margin": 0.0, "mean": (0.498,) * 3, "std": (0.502,) * 3}
 FEATURES = 1280
-LATE = "places"
+LATE = PLACED
 PLACES = {10: 80, 13: 112}  # channels of the blocks that know where a feature is
 LAST_BLOCK = 18  # the last inverted bottleneck, then the layer that widens to the features
 # repeats, kernel, stride of the first, expansion, channels
@@ -31,32 +29,6 @@ STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-
-
-class SameConvolution(nn.Conv2d):
-    """A convolution that pads as TensorFlow does: with stride 2 more to the right and below.
-
-    Where channels are convolved one by one it works in float32 also under autocast: the backward pass of a bf16 depthwise
-    convolution takes four times as long on a CPU."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        size, step, kernel = input.shape[-1], self.stride[0], self.kernel_size[0]
-        needed = max(0, (-(-size // step) - 1) * step + kernel - size)
-        even = needed // 2  # on both sides: the convolution pads by itself, without a copy
-        if needed % 2:
-            input, even = functional.pad(input, (even, needed - even) * 2), 0
-        if self.groups == 1:
-            return functional.conv2d(input, self.weight, self.bias, step, even)
-        with torch.autocast(input.device.type, enabled=False):
-            return functional.conv2d(input.float(), self.weight, self.bias, step, even, groups=self.groups)
-
-
-def layer(
-    inside: int, outside: int, kernel: int, stride: int = 1, groups: int = 1, active: bool = True
-) -> list[nn.Module]:
-    convolution = SameConvolution(inside, outside, kernel, stride, groups=groups, bias=False)
-    norm = nn.BatchNorm2d(outside, eps=1e-3, momentum=0.01)
-    return [convolution, norm, nn.ReLU6(inplace=True)] if active else [convolution, norm]
 
 
 class Block(nn.Module):
@@ -88,12 +60,7 @@ class Trunk(nn.Module):
         self.blocks = nn.Sequential(*blocks, *layer(width, FEATURES, 1))
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        seen = []
-        for index, block in enumerate(self.blocks):
-            images = block(images)
-            if index in PLACES:
-                seen.append(places(images))
-        return {"final": images.mean((2, 3)), LATE: torch.cat(seen, 1)}
+        return through(self.blocks, images, PLACES)
 
 
 def build(
@@ -105,12 +72,4 @@ def build(
 ) -> MultiTaskNet:
     """channels: 3 for colour, 1 for grey crops. size_px: side of the crops; any, the features are pooled. leaves: {task: stage}
     for tasks that do not leave from the final one."""
-    stages = {"final": FEATURES, LATE: sum(PLACES.values()) * SIDE**2}
-    leaves = {**dict.fromkeys(widths, "final"), **(leaves or {})}
-    branches = {
-        task: late_branch(stages[LATE], width)
-        if leaves[task] == LATE
-        else nn.Sequential(nn.Dropout(dropout), nn.Linear(FEATURES, width))
-        for task, width in widths.items()
-    }
-    return MultiTaskNet(Trunk(channels), branches, leaves, stages)
+    return with_linear_branches(Trunk(channels), FEATURES, sum(PLACES.values()), widths, dropout, leaves)
