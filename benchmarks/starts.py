@@ -69,7 +69,7 @@ def packed_weights(package: Path, name: str) -> dict[str, Tensor]:
 def face_trunk(published: dict[str, Tensor], trunk: nn.Module, faces: Tensor) -> None:
     """Give a mobilenet trunk the published filters, and batch norms that change nothing on these faces (N, 3, S, S)."""
     convolutions = [one for one in trunk.modules() if isinstance(one, nn.Conv2d)]
-    norms = [one for one in trunk.modules() if isinstance(one, nn.BatchNorm2d)]
+    norms: list[Any] = [one for one in trunk.modules() if isinstance(one, nn.BatchNorm2d)]
     names = [
         "conv1",
         *(f"conv_{kind}_{number}" for number in range(1, len(mobilenet.BLOCKS) + 1) for kind in ("dw", "pw")),
@@ -100,19 +100,25 @@ def face_trunk(published: dict[str, Tensor], trunk: nn.Module, faces: Tensor) ->
 @torch.no_grad()
 def _seen(trunk: nn.Module, norms: Sequence[nn.Module], faces: Tensor) -> list[tuple[Tensor, Tensor]]:
     """What comes to each norm: its mean and variance a channel."""
-    sums = {norm: [0.0, 0.0, 0.0] for norm in norms}
+    sums = [[torch.zeros(()), torch.zeros(()), 0] for _ in norms]
 
-    def add(norm: nn.Module, given: tuple[Tensor]) -> None:
-        values = given[0].double()
-        for place, one in enumerate((values.sum((0, 2, 3)), values.square().sum((0, 2, 3)), values[:, 0].numel())):
-            sums[norm][place] += one  # type: ignore[assignment, operator]
+    def adder(row: list[Any]) -> Any:
+        def add(_: nn.Module, given: tuple[Tensor]) -> None:
+            values = given[0].double()
+            row[:] = (
+                row[0] + values.sum((0, 2, 3)),
+                row[1] + values.square().sum((0, 2, 3)),
+                row[2] + values[:, 0].numel(),
+            )
 
-    hooks = [norm.register_forward_pre_hook(add) for norm in norms]
+        return add
+
+    hooks = [norm.register_forward_pre_hook(adder(row)) for norm, row in zip(norms, sums, strict=True)]
     for some in faces.split(20):
         trunk(some)
     for hook in hooks:
         hook.remove()
-    return [(total / count, squares / count - (total / count) ** 2) for total, squares, count in sums.values()]  # type: ignore[misc]
+    return [(total / count, squares / count - (total / count) ** 2) for total, squares, count in sums]
 
 
 def main() -> None:
