@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 import mtl_model
+from benchmarks.model_card import comparison, tables
+from mtl_model.card import read_card
 
 ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.pyi", "*.egg-info", "runs", "build", "dist", "tests", "docs")
@@ -126,3 +128,9 @@ def test_the_program_starts_from_its_name():
     for command in ("predict", "train", "evaluate", "models", "ui"):
         assert command in ran.stdout
         assert any(line.startswith(f"python -m mtl_model {command}") for line in commands())
+
+
+def test_the_figures_of_the_readme_are_those_of_the_cards() -> None:
+    cards = {name: read_card(ROOT / "weights" / name) for name in ("default", "bknet")}
+    assert "\n".join(comparison(cards)) in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(tables(cards["default"])) in (ROOT / "docs" / "model-card.md").read_text(encoding="utf-8")

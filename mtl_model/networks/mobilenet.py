@@ -24,7 +24,7 @@ INPUT: dict[str, Any] = {
 FEATURES = 1024
 LATE = PLACED
 PLACES = {5: 256, 8: 512}  # channels of the blocks that know where a feature is
-LAST_BLOCK = 13
+LAST_BLOCK = 13  # holds a third of the weights
 # stride of the depthwise convolution, channels that the 1 x 1 convolution after it gives
 BLOCKS = ((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), *((1, 512),) * 5, (2, 1024), (1, 1024))
 
