@@ -153,7 +153,7 @@ def _is_product(one: nn.Conv2d) -> bool:
 
 def folded(network: nn.Module) -> nn.Module:
     """The same network for answering alone: each batch norm folded into the convolution before it, channels last, what
-    is a matrix product done as one; equal to rounding, and on a CPU quicker by a third."""
+    is a matrix product done as one; equal to rounding, and on a CPU quicker by a sixth."""
     network = copy.deepcopy(network).eval()
     for module in network.modules():
         if not isinstance(module, nn.Sequential):
