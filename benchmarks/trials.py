@@ -5,12 +5,12 @@ python -m benchmarks.trials losses    --data DATA     of the age
 python -m benchmarks.trials others    --data DATA     what else might help
     [--seeds 0,1,2] [--epochs 12] [--threads 1] [--results docs/trials.jsonl] [--table]
 
-All runs of one seed see the same tenth of the pictures, take the same number of steps, and pass as often over what they use: a
-task alone learns from the faces that carry its label, in batches that are smaller by as much (what no longer fills a batch in
-every step is left out, less than one picture a step). Dropout and augmentation are weaker than for a whole training: with
-those a task alone hardly begins to learn in so few steps. Measured on val at the last step, with the moving average; nothing is
-chosen by it. docs/trials.jsonl keeps a line a run; one that stands there is
-not made again, and --table only prints.
+All runs of one seed see the same tenth of the pictures (that of `train --fraction 0.1 --seed SEED`), take the same number of
+steps, and pass as often over what they use: a task alone learns from the faces that carry its label, in batches that are
+smaller by as much (what no longer fills a batch in every step is left out, less than one picture a step). Dropout and
+augmentation are weaker than for a whole training: with those a task alone hardly begins to learn in so few steps. Measured on
+val at the last step, with the moving average; nothing is chosen by it. docs/trials.jsonl keeps a line a run; one that stands
+there is not made again, and --table only prints.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ import torch
 from mtl_model import cache, checkpoint
 from mtl_model.batches import Labelled
 from mtl_model.config import TrainConfig
-from mtl_model.evaluation import network_outputs, year_rows
+from mtl_model.evaluation import network_outputs
 from mtl_model.events import Failed
-from mtl_model.outputs import distributions
+from mtl_model.outputs import distributions, median_years
 from mtl_model.preparation import Data, prepare
 from mtl_model.selection import errors_on
 from mtl_model.tasks import Task
@@ -87,12 +87,14 @@ TABLES = {
 
 
 @functools.cache
-def whole(data: Path, attributes: bool) -> Data:
+def tenth(data: Path, seed: int, attributes: bool) -> Data:
+    """A tenth of the training pictures and all of val."""
     sources = tuple(f"{kind}:{data / kind}" for kind in SOURCES)
-    return prepare(TrainConfig("trial", sources, attributes=ATTRIBUTES if attributes else ""))
+    named = ATTRIBUTES if attributes else ""
+    return prepare(TrainConfig("trial", sources, attributes=named, fraction=FRACTION, seed=seed))
 
 
-def part(data: Labelled, tasks: Sequence[Task], seed: int, fraction: float, steps: int = 1) -> Labelled:
+def part(data: Labelled, tasks: Sequence[Task], seed: int, fraction: float = 1.0, steps: int = 1) -> Labelled:
     """A share of each source, and of it what carries a label of the tasks; the same share whatever the tasks. As many pictures as
     `steps` equal batches hold: the surplus is left out of the largest source, by chance."""
     names, parts = {task.name for task in tasks}, []
@@ -125,17 +127,17 @@ def distilled(train: Labelled, seed: int, arguments: argparse.Namespace) -> Labe
 
 
 def run(trial: Trial, seed: int, arguments: argparse.Namespace) -> dict[str, float]:
-    data = whole(arguments.data, trial.attributes)
+    data = tenth(arguments.data, seed, trial.attributes)
     wanted = [task for task in data.card.tasks if task.name in trial.tasks or trial.attributes]
     settings = dict(trial.settings)
     settings["epochs"] = arguments.epochs * settings.get("epochs", 1)
     losses = dict(one.split("=") for one in settings.get("losses", "").split(",") if one)
     tasks = tuple(dataclasses.replace(task, loss=losses.get(task.name, task.loss)) for task in wanted)
-    steps = len(part(data.train, data.card.tasks, seed, FRACTION)) // BATCH
-    train = part(data.train, tasks, seed, FRACTION, steps)
+    steps = len(data.train) // BATCH
+    train = part(data.train, tasks, seed, steps=steps)
     if trial.distil:
         train = distilled(train, seed, arguments)
-    few, val = part(data.val, tasks, seed, 0.05), part(data.val, tasks, 0, 1.0)
+    few, val = part(data.val, tasks, seed, 0.05), part(data.val, tasks, 0)
     card = dataclasses.replace(
         data.card,
         tasks=tasks,
@@ -156,15 +158,17 @@ def run(trial: Trial, seed: int, arguments: argparse.Namespace) -> dict[str, flo
         if task in ("age", "gender", "smile") and name != "error"
     }
     if "age" in chances:
-        targets = val.targets["age"].numpy()
-        old = val.known["age"].numpy() & (targets[:, 0] == targets[:, 1]) & (targets[:, 0] > 60)
-        task = next(task for task in tasks if task.name == "age")
-        found["age mae_over_60"] = float(year_rows(task, chances["age"][old], targets[old], 0.0)["error"].mean())
+        targets, years = val.targets["age"].numpy(), np.arange(chances["age"].shape[1])
+        exact = val.known["age"].numpy() & (targets[:, 0] == targets[:, 1])
+        truth, some = targets[exact, 0], chances["age"][exact]
+        by_median, by_mean = (np.abs(one - truth) for one in (median_years(some), some @ years))
+        found |= {"age mae_over_60": float(by_median[truth > 60].mean()), "age mae_of_mean": float(by_mean.mean())}
     return found | {"steps": one.step, "seconds": round(one.seconds)}
 
 
 COLUMNS = {
     "age mae": ("age, years (UTKFace)", 1, "{:.2f}"),
+    "age mae_of_mean": ("answered by the mean, not the median", 1, "{:.2f}"),
     "age mae_over_60": ("over 60", 1, "{:.1f}"),
     "age accuracy_ranges": ("nine ranges (FairFace), %", 100, "{:.1f}"),
     "gender accuracy": ("gender, %", 100, "{:.1f}"),
@@ -174,7 +178,10 @@ COLUMNS = {
 
 def table(trials: Sequence[Trial], done: Sequence[dict], epochs: int) -> str:
     """The mean over the seeds, with the least and the largest."""
-    lines = ["| | seeds | " + " | ".join(title for title, _, _ in COLUMNS.values()) + " |", "|---" * 7 + "|"]
+    lines = [
+        "| | seeds | " + " | ".join(title for title, _, _ in COLUMNS.values()) + " |",
+        "|---" * (2 + len(COLUMNS)) + "|",
+    ]
     for trial in trials:
         rows = [one for one in done if one["trial"] == trial.name and one["epochs"] == epochs]
         if not rows:

@@ -14,6 +14,7 @@ from mtl_model.card import Card, CropSettings, DetectionSettings
 from mtl_model.config import TrainConfig, pairs
 from mtl_model.errors import DataError, UsageError, unknown
 from mtl_model.losses import LOSSES_OF
+from mtl_model.records import Sample
 from mtl_model.tasks import Task
 
 RESEARCH_TERMS = (
@@ -50,7 +51,7 @@ def prepare(config: TrainConfig, progress: cache.Progress = cache.silent) -> Dat
     card = Card(config.network, options, tasks, DetectionSettings(), crop, terms=RESEARCH_TERMS)
 
     notes = [source.summary() for source in sources]
-    chosen = [[one for one in source.samples if names & set(one.labels)] for source in sources]
+    chosen = [_share([one for one in source.samples if names & set(one.labels)], config) for source in sources]
     left_out: set[str] = set()
     if not config.keep_copies:
         held = [one for some in chosen for one in some if one.split in ("val", "test")]
@@ -68,7 +69,6 @@ def prepare(config: TrainConfig, progress: cache.Progress = cache.silent) -> Dat
             rows = [row for row in np.flatnonzero(crops.readable).tolist() if samples[row].split == split]
             if split == "train":
                 rows = [row for row in rows if samples[row].path not in left_out]
-                rows = _share(rows, config)
             part.append(([samples[row] for row in rows], crops, np.array(rows, int)))
     return Data(Labelled(parts["train"], tasks), Labelled(parts["val"], tasks), card, notes)
 
@@ -89,11 +89,12 @@ def _tasks(config: TrainConfig, sources: Sequence[layouts.Source]) -> tuple[Task
     return tuple(found[name] for name in wanted)
 
 
-def _share(rows: list[int], config: TrainConfig) -> list[int]:
-    if config.fraction == 1:
-        return rows
-    order = np.random.default_rng(config.seed).permutation(len(rows))
-    return [rows[one] for one in sorted(order[: max(1, round(len(rows) * config.fraction))])]
+def _share(samples: Sequence[Sample], config: TrainConfig) -> list[Sample]:
+    """All but the training pictures that --fraction leaves out: before faces are looked for, which is the slow part."""
+    taught = [row for row, one in enumerate(samples) if one.split == "train"]
+    order = np.random.default_rng(config.seed).permutation(len(taught))
+    dropped = {taught[one] for one in order[max(1, round(len(taught) * config.fraction)) :]}
+    return [one for row, one in enumerate(samples) if row not in dropped]
 
 
 def _counted(counts: Mapping[str, int]) -> str:

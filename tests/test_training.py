@@ -364,6 +364,19 @@ def test_a_copy_of_a_held_picture_is_left_out_of_training_across_sources(config:
     assert len(prepare(dataclasses.replace(config, source=both)).train) == 6
 
 
+def test_faces_are_looked_for_only_in_the_share_that_is_used(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    monkeypatch.setattr(cache, "_look_at", lambda paths, *_: looked.extend(paths) or dict.fromkeys(paths, ()))
+    part = prepare(dataclasses.replace(config, fraction=0.25, seed=5))
+    assert sorted(looked) == sorted(one.path for one in (*part.train.samples, *part.val.samples))
+    whole = prepare(config)
+    assert len(part.val) == len(whole.val) and 0 < len(part.train) <= len(whole.train) * 0.25 + 2
+    again, other = (prepare(dataclasses.replace(config, fraction=0.25, seed=seed)) for seed in (5, 6))
+    assert part.train.samples == again.train.samples != other.train.samples
+
+
 def test_errors_of_an_epoch(config: TrainConfig) -> None:
     data = prepare(config).val
     chances = {task.name: np.full((len(data), len(task.classes)), 1 / len(task.classes)) for task in data.tasks}
