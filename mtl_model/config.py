@@ -59,7 +59,11 @@ class TrainConfig:
     patience: int = _option(0, "stop after so many epochs without a better one; 0 never stops early")
     keep_copies: bool = _option(False, "keep training pictures that have a near copy in val or test")
     fraction: float = _option(1.0, "share of the training pictures to use, for trials")
-    precision: str = _option("float32", "arithmetic of the forward and backward pass", ("float32", "bf16"))
+    precision: str = _option(
+        "float32",
+        "arithmetic of the forward and backward pass; a processor without bf16 takes float32",
+        ("float32", "bf16"),
+    )
     seed: int = _option(0, "seed of the weights, the order, the augmentation and the dropout")
 
     def size_px(self, epoch: int) -> int:

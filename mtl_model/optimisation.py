@@ -70,3 +70,15 @@ def take_weights(network: nn.Module, start: Path) -> None:
     if not any(name.startswith("trunk.") for name in fitting):
         raise UsageError(f"The trunk of '{start.name}' is another network. Start from a checkpoint of the same one.")
     network.load_state_dict({**own, **fitting})
+
+
+def arithmetic(precision: str, device: torch.device) -> str:
+    """What the precision asked for is done in: float32 in place of bf16 on a processor without such instructions, where
+    PyTorch's way around them takes many times as long."""
+    if precision == "bf16" and device.type == "cpu" and not _has_bf16():
+        return "float32"
+    return precision
+
+
+def _has_bf16() -> bool:
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -31,7 +31,7 @@ from mtl_model.errors import CheckpointError, DataError, RunError, UsageError, u
 from mtl_model.evaluation import network_outputs
 from mtl_model.events import Evaluated, Event, Failed, Finished, Noted, Saved, Started, Step, Stopped
 from mtl_model.losses import LOSSES, distillation
-from mtl_model.optimisation import freeze, learning_rate, make_optimiser, seed_of, take_weights
+from mtl_model.optimisation import arithmetic, freeze, learning_rate, make_optimiser, seed_of, take_weights
 from mtl_model.outputs import distributions
 from mtl_model.preparation import Data, prepare
 from mtl_model.selection import errors_on, score_of
@@ -109,6 +109,7 @@ class Run:
             network = checkpoint.build_network(data.card)
             if start:
                 take_weights(network, start)
+        self.precision = arithmetic(config.precision, accelerator.device)
         self.frozen = freeze(network, config.freeze)
         network = network.to(accelerator.device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth quicker on a CPU
@@ -138,6 +139,9 @@ class Run:
         """The whole run from where it is; every process goes through it in step with the others."""
         for note in self.data.notes:
             yield Noted(note)
+        if self.precision != self.config.precision:
+            asked, used = self.config.precision, self.precision
+            yield Noted(f"This processor has no arithmetic in {asked}; {used} is used, which is quicker here.")
         yield Started(self.config.name, self.steps, self.config.epochs, self.step, self.data.train.counts())
         if not self.reference:
             self.reference = {name: found["error"] for name, found in self._measure().items()}
@@ -178,7 +182,7 @@ class Run:
         rate = learning_rate(config, self.step, self.steps)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             layout = torch.channels_last if batch.images.ndim == 4 else torch.preserve_format
             outputs = self.network(batch.images.to(device, memory_format=layout))
         parts = []

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mtl_model import cache, checkpoint, training
+from mtl_model import cache, checkpoint, optimisation, training
 from mtl_model.batches import Labelled
 from mtl_model.card import list_checkpoints
 from mtl_model.config import TrainConfig
@@ -215,6 +215,30 @@ def test_a_task_can_be_taught_by_another_loss(config: TrainConfig, tmp_path: Pat
     run_all(dataclasses.replace(config, losses="age=expected_error", epochs=1), tmp_path / "run")
     _, card = checkpoint.load(tmp_path / "run")
     assert [task.loss for task in card.tasks] == ["expected_error", "cross_entropy", "cross_entropy"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "has", "used"), [("bf16", True, "bf16"), ("bf16", False, "float32"), ("float32", False, "float32")]
+)
+def test_a_processor_without_bf16_takes_float32_and_says_so(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, has: bool, used: str
+) -> None:
+    monkeypatch.setattr(optimisation, "_has_bf16", lambda: has)
+    seen: set[torch.dtype] = set()
+    convolution = torch.nn.Conv2d.forward
+
+    def watched(module: torch.nn.Conv2d, images: torch.Tensor) -> torch.Tensor:
+        answer = convolution(module, images)
+        seen.update({answer.dtype} if module.training else ())
+        return answer
+
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", watched)
+    events = run_all(dataclasses.replace(config, precision=asked, epochs=1), tmp_path / "run")
+    assert seen == {torch.bfloat16 if used == "bf16" else torch.float32}
+    said = [one.text for one in events if isinstance(one, Noted) and "bf16" in one.text]
+    assert said == (
+        [] if asked == used else ["This processor has no arithmetic in bf16; float32 is used, which is quicker here."]
+    )
 
 
 def test_separate_trunks_share_nothing(config: TrainConfig, tmp_path: Path) -> None:
