@@ -70,8 +70,9 @@ def parts_of(
             f"No face was found in any of the {len(samples):,} pictures. Expected photos of faces, upright and at least "
             f"{card.detection.smallest_face_px} px large; choose others."
         )
-    if left := len(samples) - len(rows):
-        notes.append(f"{left:,} of {len(samples):,} pictures show no face that could be found, and are left out.")
+    for kind, what in (("none", "show no face that could be found"), ("unreadable", "cannot be read")):
+        if count := crops.counts()[kind]:
+            notes.append(f"{count:,} of {len(samples):,} pictures {what}, and are left out.")
     kept = [samples[row] for row in rows]
     splits = part_of(kept, source, config.seed, progress)
     parts = {

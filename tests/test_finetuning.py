@@ -26,12 +26,12 @@ SIDE = 24
 
 @pytest.fixture(autouse=True)
 def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The detector sees one face in every picture, the whole of it, but none in those called faceless."""
+    """The detector sees one face in every picture, the whole of it; none in those called faceless, and cannot read broken ones."""
     monkeypatch.setenv("MTL_CACHE", str(tmp_path / "elsewhere"))
 
-    def look(paths: list[str], settings: object, detector: object) -> dict[str, tuple[Face, ...]]:
+    def look(paths: list[str], settings: object, detector: object) -> dict[str, tuple[Face, ...] | None]:
         whole = (Face((0.0, 0.0, SIDE, SIDE), 0.99),)
-        return {path: () if "faceless" in path else whole for path in paths}
+        return {path: None if "broken" in path else () if "faceless" in path else whole for path in paths}
 
     monkeypatch.setattr(cache, "_look_at", look)
 
@@ -176,8 +176,10 @@ def test_parts_that_the_visitor_made_are_kept(tmp_path: Path) -> None:
 
 def test_pictures_without_a_face_are_left_out_and_said(glasses: Path, weights: Path) -> None:
     save(glasses / "glasses" / "with" / "faceless.png", 150, 99)
-    events = run(config_for(glasses), weights)
-    assert any("1 of 61 pictures show no face" in getattr(event, "text", "") for event in events)
+    (glasses / "glasses" / "with" / "broken.png").write_bytes(b"no picture")
+    said = [getattr(event, "text", "") for event in run(config_for(glasses), weights)]
+    assert "1 of 62 pictures show no face that could be found, and are left out." in said
+    assert "1 of 62 pictures cannot be read, and are left out." in said
 
 
 @pytest.mark.parametrize(
