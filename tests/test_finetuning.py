@@ -26,7 +26,7 @@ SIDE = 24
 
 @pytest.fixture(autouse=True)
 def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The detector sees one face in every picture, the whole of it; none in those called faceless, and cannot read broken ones."""
+    """The detector sees one face in every picture, all of it; none in those called faceless, and cannot read broken ones."""
     monkeypatch.setenv("MTL_CACHE", str(tmp_path / "elsewhere"))
 
     def look(paths: list[str], settings: object, detector: object) -> dict[str, tuple[Face, ...] | None]:
