@@ -190,8 +190,14 @@ def decide(run: Run) -> str:
         return ""
     more = button("resume", "Go on learning") if run.can_go_on else ""
     early = '<p class="small">It ended before it was done; going on may make it better.</p>' if more else ""
+    late = (
+        '<p class="sentence">You changed pictures or labels after this was learned, so it does not know of that. To use them, '
+        "start from the beginning in step 3; or accept it as it is.</p>"
+        if run.outdated
+        else ""
+    )
     return (
-        f'{early}<p class="actions">{button("accept", "Accept", primary=True)}{more}{button("discard", "Discard")}'
+        f'{early}{late}<p class="actions">{button("accept", "Accept", primary=True)}{more}{button("discard", "Discard")}'
         f"{button('download', 'Download')}</p>"
         '<p class="small">Accepting offers it beside the others and deletes the pictures you uploaded; the checkpoint it was '
         "made from stays as it is. Discarding deletes it together with the pictures.</p>"

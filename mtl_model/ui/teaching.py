@@ -166,6 +166,15 @@ class Run:
         """Whether the present learning has taken its first step, so that there may be something to keep."""
         return any(isinstance(one, Started) for one in read_events(self.folder)[self.record.heard :])
 
+    @property
+    def outdated(self) -> bool:
+        """Whether pictures or labels were changed after the result was measured; while a job works none can be."""
+        try:
+            changed = (self.folder / CHANGES).stat().st_mtime_ns
+            return self.state == "done" and changed > (self.folder / OUTCOME).stat().st_mtime_ns
+        except OSError:
+            return False
+
     def version(self) -> str:
         """Another text whenever something that a page shows may have changed; a few looks at the disk."""
         stamps = [f"{self.state} {self.job.place if self.job else 0}"]

@@ -12,8 +12,8 @@ from mtl_model.card import CARD, PENDING, WEIGHTS
 from mtl_model.errors import UsageError
 from mtl_model.events import Failed, Started, Step, to_line
 from mtl_model.jobs import Job
-from mtl_model.ui import progress_views, teach_views, teaching
-from mtl_model.ui.teaching import CHECK, DATA, LEARN, OUTCOME, REPORT, STATE, Record, Run
+from mtl_model.ui import outcome_views, progress_views, teach_views, teaching
+from mtl_model.ui.teaching import CHANGES, CHECK, DATA, LEARN, OUTCOME, REPORT, STATE, Record, Run
 
 FOUND = {"stamp": "1", "kind": "folders", "pictures": 4, "tasks": {}, "error": ""}
 
@@ -143,3 +143,17 @@ def test_a_fault_is_told_in_the_words_of_the_loop_else_of_the_log(tmp_path: Path
     assert "It broke &lt;b&gt;here&lt;/b&gt;." in progress_views.progress(run, {}, [])
     (folder / teaching.EVENTS).write_text(to_line(Failed("The loss is no number any more.")) + "\n")
     assert teaching.last_words(run) == "The loss is no number any more."
+
+
+@pytest.mark.parametrize(("changed", "told"), [(None, False), (-5, False), (5, True)])
+def test_what_was_changed_after_learning_is_said_before_it_is_accepted(
+    tmp_path: Path, changed: int | None, told: bool
+) -> None:
+    folder = made(tmp_path, PENDING, REPORT, CARD, OUTCOME, found=FOUND)
+    if changed is not None:
+        (folder / CHANGES).write_text("{}")
+        at = (folder / OUTCOME).stat().st_mtime + changed
+        os.utime(folder / CHANGES, (at, at))
+    run = teaching.read_run(tmp_path, "one")
+    assert run.state == "done" and run.outdated is told
+    assert ("You changed pictures or labels" in outcome_views.decide(run)) is told
