@@ -13,11 +13,12 @@ import hashlib
 import json
 import os
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -29,11 +30,13 @@ from mtl_model.crops import centre_box, cut, find_all, main_face
 from mtl_model.detectors import Detector
 from mtl_model.errors import DataError, PictureError
 from mtl_model.pictures import read_picture
+from mtl_model.processes import cores
 from mtl_model.records import Face
 
 VERSION = 1  # raise it when `find` or `cut` changes what it returns
 BATCH = 16  # pictures of one size a detector pass: 11 ms each instead of 17
 CHUNK = 256  # pictures between two saves
+HELD_BYTES = 2**28  # of decoded pictures that wait for others of their size; a photo of 12 megapixels takes 36 MB
 UNREADABLE = -1
 
 Progress = Callable[[str, int, int], None]
@@ -178,6 +181,11 @@ def _faces_of(
                 progress("looking for faces", done, len(todo))
     except (OSError, sqlite3.Error) as error:
         raise _cannot_write(root, error) from None
+    except BrokenProcessPool:
+        raise DataError(
+            "Looking for faces was ended from outside, as a system does that runs short of memory. Close other programs, then "
+            "start it again: what was found so far is kept."
+        ) from None
     return [known.get(digest) for digest in digests]
 
 
@@ -209,7 +217,7 @@ def _look(paths: Sequence[str], settings: DetectionSettings) -> Iterator[Mapping
     """Chunks of answers. Each core runs a process of its own with one thread: threads of one process that wait for
     each other lose far more when the machine is busy."""
     chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
-    workers = min(len(chunks), os.cpu_count() or 1)
+    workers = min(len(chunks), cores())
     if workers <= 1:
         detector = registry.load("detectors", settings.detector).build() if chunks else None
         for chunk in chunks:
@@ -241,17 +249,23 @@ def _look_at(
     if detector is None:
         return {}
     found: dict[str, tuple[Face, ...] | None] = dict.fromkeys(paths)
-    pictures = {}
+    waiting: defaultdict[tuple[int, ...], dict[str, np.ndarray]] = defaultdict(dict)  # by their size
+
+    def look(shape: tuple[int, ...]) -> None:
+        batch = waiting.pop(shape)
+        for path, faces in zip(batch, find_all(list(batch.values()), detector, settings), strict=True):
+            found[path] = tuple(faces)
+
     for path in paths:
         try:
-            pictures[path] = read_picture(path)
+            picture = read_picture(path)
         except PictureError:
             continue
-    by_size = sorted(pictures, key=lambda path: pictures[path].shape)
-    for _, group in groupby(by_size, key=lambda path: pictures[path].shape):
-        same = list(group)
-        for start in range(0, len(same), BATCH):
-            batch = same[start : start + BATCH]
-            for path, faces in zip(batch, find_all([pictures[one] for one in batch], detector, settings), strict=True):
-                found[path] = tuple(faces)
+        waiting[picture.shape][path] = picture
+        held = sum(one.nbytes for batch in waiting.values() for one in batch.values())
+        for shape in list(waiting) if held > HELD_BYTES else [picture.shape]:
+            if held > HELD_BYTES or len(waiting[shape]) == BATCH:
+                look(shape)
+    for shape in list(waiting):
+        look(shape)
     return found

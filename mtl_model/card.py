@@ -138,7 +138,8 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        # A file's name may hold bytes that are no UTF-8; in JSON the escape stands for the very same name.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -63,7 +63,7 @@ def add_places(parser: argparse.ArgumentParser) -> None:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: auto)")
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; all cores if not given")
 
 
@@ -111,23 +111,27 @@ def predict(arguments: argparse.Namespace) -> int:
     files = [file for path in arguments.path for file in list_pictures(path)]
     if not files:
         print("There is no picture in " + ", ".join(f"'{path}'" for path in arguments.path) + ".", file=sys.stderr)
-    tell, photos = Progress(), []
+    tell, photos, drawn = Progress(), [], set()
     for number, file in enumerate(files):
         tell("pictures", number, len(files))
         photos.append(predictor.photo(file, str(file), smallest_face_px=arguments.smallest_face))
         if arguments.annotate and not photos[-1].error:
-            _annotate(arguments.annotate, file, arguments.path, photos[-1])
+            _annotate(arguments.annotate, file, arguments.path, photos[-1], drawn)
     if files:
         tell("pictures", len(files), len(files))
     _write_answers(arguments, photos, {task.name: task.kind == "years" for task in predictor.card.tasks})
     return 1 if any(photo.error for photo in photos) else 0
 
 
-def _annotate(folder: Path, file: Path, roots: Sequence[Path], photo: Photo) -> None:
+def _annotate(folder: Path, file: Path, roots: Sequence[Path], photo: Photo, drawn: set[Path]) -> None:
+    """drawn: what was written already; a second picture of a name gets a number."""
     from mtl_model.drawing import annotate
 
     root = next((one for one in roots if one.is_dir() and one in file.parents), file.parent)
-    target = (folder / file.relative_to(root)).with_suffix(f"{file.suffix}.png")
+    place = folder / file.relative_to(root)
+    names = (f"{file.name}.png", *(f"{file.name}-{number}.png" for number in range(2, len(drawn) + 3)))
+    target = next(one for one in map(place.with_name, names) if one not in drawn)
+    drawn.add(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     annotate(read_picture(file), photo).save(target)
 
@@ -231,7 +235,7 @@ def _drain(stream: Iterator[events.Event], folder: Path, board: Board | None) ->
         for event in stream:
             if log is None:
                 folder.mkdir(parents=True, exist_ok=True)
-                log = (folder / EVENTS).open("a", encoding="utf-8")
+                log = (folder / EVENTS).open("a", encoding="utf-8", errors="backslashreplace")
             print(events.to_line(event), file=log, flush=True)
             print(sentence(event), file=sys.stderr, flush=True)
             if board:
@@ -473,8 +477,11 @@ def note_reading(file: Path, checkpoint: str, record: dict[str, Any]) -> None:
     import datetime
     import subprocess
 
-    called = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    commit = called.stdout.strip() if called.returncode == 0 else "unknown"
+    try:
+        called = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        commit = called.stdout.strip()
+    except (OSError, subprocess.CalledProcessError):  # no git, or a copy that is no repository
+        commit = "unknown"
     first = {task: next(iter(metrics.items())) for task, metrics in record["tasks"].items()}
     figures = "; ".join(f"{task} {name} {one['value']}" for task, (name, one) in first.items())
     date = datetime.datetime.now(datetime.UTC).date().isoformat()

@@ -26,6 +26,7 @@ class TrainConfig:
     )
     attributes: str = _option("", "CelebA attributes to learn as further tasks, such as High_Cheekbones,Young")
     network: str = _option("bknet", "network to train, a file in mtl_model/networks")
+    detector: str = _option("mtcnn", "face detector that the crops are cut by, a file in mtl_model/detectors")
     start: str = _option("", "checkpoint whose weights to start from, by name; fresh weights if not given")
     tasks: str = _option("", "tasks to learn, such as age,smile; all that the sources label if not given")
     losses: str = _option("", "loss of a task, where not its usual one, such as age=mean_variance")

@@ -88,16 +88,14 @@ def remove(runs: Path, name: str | None = None) -> None:
 
 
 def copy_to(runs: Path, target: Path) -> int:
-    """Copy the set into an empty folder, such as the data/ of a run. Returns how many there are.
+    """Copy the set into a folder, such as the data/ of a run. Returns how many there are.
 
-    Raises: UsageError where there are none, or the folder holds something.
+    Raises: UsageError where there are none.
     """
     with _locked(runs):
         rows = _read(runs)
         if not rows:
             raise UsageError("No correction is kept yet. Press “This is wrong” on a card of the Photo tab first.")
-        if target.is_dir() and any(target.iterdir()):
-            raise UsageError(f"'{target}' already holds something. Expected an empty folder; choose another.")
         (target / FILES).mkdir(parents=True, exist_ok=True)
         for row in rows:
             with contextlib.suppress(FileNotFoundError):  # deleted by hand: whoever reads the set counts it

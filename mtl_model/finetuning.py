@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import accelerate
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -33,7 +32,7 @@ from mtl_model.optimisation import take_weights
 from mtl_model.outcome import outcome_of
 from mtl_model.preparation import Data
 from mtl_model.tasks import Task
-from mtl_model.training import Run
+from mtl_model.training import Run, accelerator_on
 
 CACHE = "cache"
 BATCH = 32
@@ -126,12 +125,11 @@ def finetune(
 
     command = f"python -m mtl_model finetune DATA --name {config.name} --from {parent.name} --how {config.how}"
     data = Data(train, val, _card_of_child(card_of_both, names), [], command)
-    # One process: a visitor's folder is small. cpu=True keeps accelerate from looking for anything else.
     run = Run(
         _settings(config, recipe, card_of_both, names, len(train)),
         folder,
         data,
-        accelerate.Accelerator(cpu=device == "cpu"),
+        accelerator_on(device),
         parent,
         child,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +73,8 @@ def parts_of(
     for kind, what in (("none", "show no face that could be found"), ("unreadable", "cannot be read")):
         if count := crops.counts()[kind]:
             notes.append(f"{count:,} of {len(samples):,} pictures {what}, and are left out.")
-    kept = [samples[row] for row in rows]
+    kept = [dataclasses.replace(one, labels={k: v for k, v in one.labels.items() if k in names}) for one in samples]
+    kept = [kept[row] for row in rows]
     splits = part_of(kept, source, config.seed, progress)
     parts = {
         split: ([kept[row] for row in mine], crops, rows[mine])
@@ -91,10 +92,27 @@ def parts_of(
 def part_of(samples: Sequence[Sample], source: layouts.Source, seed: int, progress: cache.Progress) -> np.ndarray:
     """The part of each sample, as words: near copies and pictures of one person in the same one, each label in all of them.
 
-    Parts that the visitor's own folders are called (train/, val/, test/) are kept."""
-    folders = [Path(changes.name_of(source, one.path)).parts[:-1] for one in samples]
-    if all({"train", "val", "test"} & {part.casefold() for part in some} for some in folders):
-        return np.array([one.split for one in samples])
+    Parts that the visitor's own folders are called (train/, valid/, test/) are kept; one that is missing is taken from train."""
+    named = [_named_part(changes.name_of(source, one.path)) for one in samples]
+    if all(named):
+        result = np.array(named)
+        shares = {part: share for part, share in SHARES.items() if part not in named}
+        taken = np.flatnonzero(result == "train") if shares else np.array([], int)
+    else:
+        result, shares, taken = np.full(len(samples), "train"), SHARES, np.arange(len(samples))
+    some = [samples[row] for row in taken.tolist()]
+    for part, rows in _allot(some, _together(some, progress), shares, seed).items():
+        result[taken[rows]] = part
+    return result
+
+
+def _named_part(file: str) -> str:
+    parts = (layouts.read_split(one) for one in Path(file).parts[:-1])
+    return next((one for one in parts if one in ("train", *SHARES)), "")
+
+
+def _together(samples: Sequence[Sample], progress: cache.Progress) -> list[list[int]]:
+    """Rows that have to stay in one part."""
     same = duplicates.near_groups(duplicates.thumbnails([one.path for one in samples], progress), progress=progress)
     people: dict[str, list[int]] = defaultdict(list)
     for row, one in enumerate(samples):
@@ -102,26 +120,45 @@ def part_of(samples: Sequence[Sample], source: layouts.Source, seed: int, progre
             people[one.person].append(row)
     pairs = [(some[0], other) for some in (*same, *people.values()) for other in some[1:]]
     joined = duplicates.group(pairs)
-    together = [*joined, *([row] for row in range(len(samples)) if row not in {one for some in joined for one in some})]
-    strata: dict[tuple, list[list[int]]] = defaultdict(list)
-    for some in together:
-        strata[_stratum(samples[some[0]])].append(some)
-    result = np.full(len(samples), "train", dtype="<U5")
-    for key in sorted(strata, key=str):
-        groups = strata[key]
-        order = np.random.default_rng([seed, len(groups)]).permutation(len(groups)).tolist()
-        for split, share in SHARES.items():
-            for _ in range(max(1, round(share * len(groups))) if len(groups) >= 3 else 0):
-                result[groups[order.pop()]] = split
+    alone = set(range(len(samples))) - {one for some in joined for one in some}
+    return [*joined, *([row] for row in sorted(alone))]
+
+
+def _allot(
+    samples: Sequence[Sample], together: Sequence[list[int]], shares: Mapping[str, float], seed: int
+) -> dict[str, list[int]]:
+    """Rows of each part, so that each label has its share in all. A label of three pictures or more has one at least in each.
+
+    Source: Sechidis et al., "On the Stratification of Multi-Label Data", 2011, section 3: the rarest labels first, each
+    picture to the part that lacks most of its labels."""
+    labels = [sorted({label for row in rows for label in _strata(samples[row])}) for rows in together]
+    counts = Counter(label for some, rows in zip(labels, together, strict=True) for label in some for _ in rows)
+    wanted: dict[str, dict[tuple, float]] = {
+        part: {label: max(share * n, float(n >= 3)) for label, n in counts.items()} for part, share in shares.items()
+    }
+    rest = {label: n - sum(some[label] for some in wanted.values()) for label, n in counts.items()}
+    wanted = {"train": rest, **wanted}
+    given = {part: dict.fromkeys(counts, 0) for part in wanted}
+    result: dict[str, list[int]] = {part: [] for part in wanted}
+
+    def lack(part: str, some: Sequence[tuple]) -> float:
+        return sum(1 - given[part][label] / wanted[part][label] for label in some)
+
+    order = np.random.default_rng([seed, len(together)]).permutation(len(together)).tolist()
+    for place in sorted(order, key=lambda place: min(counts[label] for label in labels[place])):
+        chosen = max(wanted, key=lambda part: lack(part, labels[place]))
+        result[chosen] += together[place]
+        for label in labels[place]:
+            given[chosen][label] += len(together[place])
     return result
 
 
-def _stratum(sample: Sample) -> tuple:
-    """Which labels it has; ages by the decade."""
-    return tuple(
-        (name, label if isinstance(label, str) else int(np.mean(label)) // 10)
-        for name, label in sorted(sample.labels.items())
-    )
+def _strata(sample: Sample) -> list[tuple]:
+    """What has to be in every part: each task, and each of its classes; ages by the decade."""
+    found = []
+    for name, label in sample.labels.items():
+        found += [(name,), (name, label if isinstance(label, str) else str(int(np.mean(label)) // 10))]
+    return found
 
 
 def check_parts(parts: dict[str, Part], names: set[str]) -> None:
@@ -130,15 +167,20 @@ def check_parts(parts: dict[str, Part], names: set[str]) -> None:
         labels = {
             split: [one.labels[name] for one in some if name in one.labels] for split, (some, _, _) in parts.items()
         }
-        seen = Counter(str(label) for label in labels["train"])
-        if len(seen) < 2:
+        every = {str(label) for some in labels.values() for label in some}
+        if len(every) < 2:
             raise DataError(
-                f"All pictures to learn {name} from are of one class ({next(iter(seen), 'none')}). Expected pictures of two at "
-                "least, some ten of each; add pictures of another one."
+                f"All pictures of {name} are of one class ({next(iter(every), 'none')}). Expected pictures of two at least, some "
+                "ten of each; add pictures of another one."
             )
-        for split, use in (("val", "stop by"), ("test", "measure with")):
-            if not labels[split]:
-                raise DataError(
-                    f"There are too few pictures of {name} ({sum(map(len, labels.values()))}): none is left to {use}. "
-                    "Expected at least three of each class, better twenty; add some."
-                )
+        lacks = {
+            "those to learn from are all of one class": len(set(map(str, labels["train"]))) < 2,
+            "none is left to stop by": not labels["val"],
+            "none is left to measure with": not labels["test"],
+        }
+        if what := next((one for one, holds in lacks.items() if holds), ""):
+            count = sum(map(len, labels.values()))
+            raise DataError(
+                f"There are too few pictures of {name} ({count}): {what}. Expected at least three of each class, better "
+                "twenty; add some."
+            )

@@ -40,9 +40,8 @@ def outcome_of(
         targets, rows = held.targets[task.name].numpy()[known], np.flatnonzero(known)
         tasks[task.name] = _compare(task, before.get(task.name), after[task.name], known, targets)
         if task.name in before:
-            gain = (
-                _errors(task, before[task.name][known], targets)[1] - _errors(task, after[task.name][known], targets)[1]
-            )
+            worse, better = (_errors(task, chances[task.name][known], targets)[1] for chances in (before, after))
+            gain = np.nan_to_num(worse - better)  # a range among exact ages has no error in years
             for place in np.argsort(-np.abs(gain), kind="stable").tolist():
                 row = int(rows[place])
                 if answers_before[task.name][row] == answers_after[task.name][row] or not gain[place]:

@@ -74,6 +74,7 @@ def read_picture(source: PictureSource, max_pixels: int = MAX_PIXELS) -> np.ndar
         IndexError,
         KeyError,
         TypeError,
+        RuntimeError,
         struct.error,
     ) as error:  # what Pillow raises on damage
         raise PictureError(

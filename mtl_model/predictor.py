@@ -26,10 +26,12 @@ def choose_device(device: str | None) -> str:
     if device in (None, "", "auto"):
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
+        if str(device).startswith("mps"):  # it cannot pool 16 x 16 to 3 x 3, as detector and networks have to
+            raise RuntimeError
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError):
         raise UsageError(
-            f"Device '{device}' cannot be used here. Expected auto, cpu, cuda or mps; try --device cpu."
+            f"Device '{device}' cannot be used here. Expected auto, cpu or cuda; try --device cpu."
         ) from None
     return str(device)
 

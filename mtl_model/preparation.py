@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from mtl_model import cache, duplicates, layouts, registry
+from mtl_model import cache, checkpoint, duplicates, layouts, registry
 from mtl_model.batches import Labelled
 from mtl_model.card import Card, CropSettings, DetectionSettings
 from mtl_model.config import TrainConfig, pairs
@@ -48,7 +49,9 @@ def prepare(config: TrainConfig, progress: cache.Progress = cache.silent) -> Dat
     module = registry.load("networks", config.network)
     crop = CropSettings(**module.INPUT)
     options = {"size_px": crop.size_px, "channels": 1 if crop.grey else 3}
-    card = Card(config.network, options, tasks, DetectionSettings(), crop, terms=RESEARCH_TERMS)
+    card = Card(config.network, options, tasks, DetectionSettings(config.detector), crop, terms=RESEARCH_TERMS)
+    registry.load("detectors", config.detector)
+    _check_sizes(config, card)
 
     notes = [source.summary() for source in sources]
     chosen = [_share([one for one in source.samples if names & set(one.labels)], config) for source in sources]
@@ -73,10 +76,27 @@ def prepare(config: TrainConfig, progress: cache.Progress = cache.silent) -> Dat
     return Data(Labelled(parts["train"], tasks), Labelled(parts["val"], tasks), card, notes)
 
 
+def _check_sizes(config: TrainConfig, card: Card) -> None:
+    """Raises UsageError for a network that is made for one size alone, before hours are spent on its crops."""
+    if not config.sizes:
+        return
+    network = checkpoint.build_network(card).eval()
+    for side in {config.size_px(epoch) for epoch in range(config.epochs)}:
+        try:
+            with torch.inference_mode():
+                network(torch.zeros(1, card.network_options["channels"], side, side))
+        except RuntimeError:
+            raise UsageError(
+                f"--sizes is {config.sizes}, and {config.network} takes crops of {card.crop.size_px} px alone. Leave --sizes "
+                "away, or choose a network that pools its features, such as mobilenet."
+            ) from None
+
+
 def _tasks(config: TrainConfig, sources: Sequence[layouts.Source]) -> tuple[Task, ...]:
     found: dict[str, Task] = {}
     for source in sources:
-        found |= source.tasks
+        for name, task in source.tasks.items():
+            found[name] = _joined(found.get(name, task), task)
     wanted = [one.strip() for one in config.tasks.split(",") if one.strip()] or list(found)
     for name in wanted:
         if name not in found:
@@ -87,6 +107,17 @@ def _tasks(config: TrainConfig, sources: Sequence[layouts.Source]) -> tuple[Task
             raise UsageError(unknown(f"loss of {name}", loss, LOSSES_OF[found[name].kind]))
         found[name] = dataclasses.replace(found[name], loss=loss)
     return tuple(found[name] for name in wanted)
+
+
+def _joined(first: Task, second: Task) -> Task:
+    """One task of two sources: the one that knows all the classes of the other."""
+    for one, other in ((first, second), (second, first)):
+        if one.kind == other.kind and set(other.classes) <= set(one.classes):
+            return one
+    raise DataError(
+        f"One source knows {first.name} as {', '.join(first.classes)}, another as {', '.join(second.classes)}. Expected the same "
+        "words for the same thing; rename the classes of one, or the task, if it is another."
+    )
 
 
 def _share(samples: Sequence[Sample], config: TrainConfig) -> list[Sample]:

@@ -20,13 +20,17 @@ PROC = Path("/proc")
 BOOT = PROC / "sys/kernel/random/boot_id"
 
 
+def cores() -> int:
+    """How many processor cores this program may use: fewer than there are under taskset or in a container."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def environment() -> dict[str, str]:
     """The variables of a process that works beside the page.
 
     One thread on a small machine: two halves of its cores that wait for each other help nobody."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     path = os.pathsep.join(filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH"))))
-    few = {"OMP_NUM_THREADS": "1"} if cores <= 2 else {}
+    few = {"OMP_NUM_THREADS": "1"} if cores() <= 2 else {}
     return {**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1", **few}
 
 
@@ -35,7 +39,9 @@ def birth(pid: int) -> str:
     try:
         if not BOOT.exists():  # not Linux
             process = psutil.Process(pid)
-            return "" if process.status() == psutil.STATUS_ZOMBIE else str(process.create_time())
+            # psutil's identity: on macOS the time since the boot, where create_time moves with the clock.
+            born = (getattr(process, "_ident", None) or (pid, process.create_time()))[1]
+            return "" if process.status() == psutil.STATUS_ZOMBIE else str(born)
         text = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
         fields = text.rpartition(")")[2].split()  # from field 3 on: the state, and in field 22 the ticks since the boot
         return "" if fields[0] in "ZX" else f"{BOOT.read_text(encoding='ascii').strip()}:{fields[19]}"

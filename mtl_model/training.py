@@ -19,7 +19,7 @@ from typing import Any
 import accelerate
 import numpy as np
 import torch
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -56,7 +56,7 @@ def train(
     start: folder of a checkpoint to take the weights of. resume: go on from the folder's state.
     Raises UsageError or DataError for settings and data that cannot be used, RunError for a state that cannot be read.
     """
-    accelerator = accelerate.Accelerator(cpu=device == "cpu")
+    accelerator = accelerator_on(device)
     with accelerator.main_process_first():
         data = prepare(config, progress)
     run = Run(config, folder, data, accelerator, start)
@@ -67,6 +67,15 @@ def train(
             yield event
     accelerator.wait_for_everyone()
     accelerator.end_training()  # several processes part together: one that goes first would let the others abort
+
+
+def accelerator_on(device: str) -> accelerate.Accelerator:
+    """One process of this device, or its part among several that torchrun started."""
+    if device.startswith("cuda:"):
+        torch.cuda.set_device(device)  # accelerate takes the current one
+    # The other processes wait while the first looks for faces: hours, where torch would give up after half of one.
+    patient = InitProcessGroupKwargs(timeout=datetime.timedelta(hours=24))
+    return accelerate.Accelerator(cpu=device == "cpu", kwargs_handlers=[patient])
 
 
 class Run:

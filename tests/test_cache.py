@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from mtl_model import cache
 from mtl_model.card import CropSettings, DetectionSettings
 from mtl_model.crops import centre_box, cut
 from mtl_model.errors import DataError
+from mtl_model.records import Face
 
 DETECTION, CROP = DetectionSettings(), CropSettings(size_px=16)
 
@@ -95,3 +97,32 @@ def test_a_cache_that_cannot_be_written_gets_a_sentence(pictures: list[str], tmp
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="could not be written.*MTL_CACHE"):
         cache.crops_of(pictures, DETECTION, CROP, tmp_path / "file" / "cache")
+
+
+def test_few_large_pictures_are_held_at_once_and_each_gets_its_own_faces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, batches = [], []
+    for number in range(40):
+        side = 30 + number % 3
+        paths.append(str(tmp_path / f"{number}.png"))
+        Image.new("RGB", (side, side), (number, 0, 0)).save(paths[-1])
+
+    def find(pictures: list[np.ndarray], *_: object) -> list[list[Face]]:
+        batches.append(sum(one.nbytes for one in pictures))
+        return [[Face((0.0, 0.0, float(one[0, 0, 0]), 1.0), 0.9)] for one in pictures]
+
+    monkeypatch.setattr(cache, "find_all", find)
+    monkeypatch.setattr(cache, "HELD_BYTES", 10 * 32 * 32 * 3)
+    found = cache._look_at(paths, DETECTION, object())  # type: ignore[arg-type]
+    assert [found[path][0].box[2] for path in paths] == list(range(40))  # type: ignore[index]
+    assert max(batches) <= 11 * 32 * 32 * 3 and len(batches) > 3
+
+
+def test_a_process_that_was_ended_from_outside_gets_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(*_: object) -> None:
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(cache, "_look", ended)
+    with pytest.raises(DataError, match="short of memory"):
+        cache.faces_of([], DETECTION, tmp_path)

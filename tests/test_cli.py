@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mtl_model import cache, checkpoint
+from mtl_model import cache, checkpoint, cli
 from mtl_model.card import CARD, Card, CropSettings
 from mtl_model.cli import main
 from mtl_model.networks import bknet
@@ -249,3 +250,38 @@ except SystemExit:
 assert "torch" not in sys.modules and "gradio" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_pictures_of_one_name_are_all_drawn(weights: Path, tmp_path: Path) -> None:
+    for folder in ("one", "two", "two/deep"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (40, 40)).save(tmp_path / folder / "a.png")
+    assert run(weights, "predict", tmp_path / "one", tmp_path / "two", "--annotate", tmp_path / "out") == 0
+    found = sorted(one.relative_to(tmp_path / "out").as_posix() for one in (tmp_path / "out").rglob("*.png"))
+    assert found == ["a.png-2.png", "a.png.png", "deep/a.png.png"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes are Linux's")
+def test_a_name_that_is_no_text_loses_no_answer(weights: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "old"
+    folder.mkdir()
+    Image.new("RGB", (40, 40)).save(folder / "a.png")
+    strange = os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png")
+    (folder / "a.png").rename(strange)
+    Image.new("RGB", (40, 40)).save(folder / "b.png")
+    assert run(weights, "predict", folder, "--json", tmp_path / "a.json") == 0
+    answers = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert {one["photo"] for one in answers} == {strange, str(folder / "b.png")}
+
+
+@pytest.mark.parametrize("has_git", [True, False])
+def test_a_reading_is_written_down_with_git_and_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_git: bool
+) -> None:
+    if not has_git:
+        monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)  # no repository
+    (tmp_path / "readings.md").write_text("| date |\n")
+    record = {"tasks": {"age": {"mae": {"value": 4.4}}}, "source": "utkface", "n": 3}
+    cli.note_reading(tmp_path / "readings.md", "default", record)
+    assert (tmp_path / "readings.md").read_text().endswith("| unknown | default | utkface | 3 | age mae 4.4 |\n")

@@ -6,6 +6,7 @@ folder. The tests say so when they lack one.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import threading
@@ -21,8 +22,10 @@ from torch import Tensor, nn
 
 from mtl_model import checkpoint, crops, evaluation, layouts, registry, tasks
 from mtl_model.card import Card, CropSettings, TaskCalibration
+from mtl_model.detectors import mtcnn
 from mtl_model.errors import CheckpointError, MtlError
 from mtl_model.losses import LOSSES, LOSSES_OF
+from mtl_model.networks import _parts
 from mtl_model.outputs import OUTPUTS, distributions, logits, widths
 from mtl_model.records import Face
 from mtl_model.tasks import TASKS, Label, Task, class_task
@@ -603,3 +606,50 @@ def test_tabs_have_a_title_and_an_order_of_their_own():
         assert isinstance(tab.ORDER, int)
         assert callable(tab.build)
     assert len({tab.TITLE for tab in tabs}) == len({tab.ORDER for tab in tabs}) == len(tabs)
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"), [("DefaultCPUAllocator: can't allocate memory", True), ("size mismatch", False)]
+)
+def test_what_the_machine_lacks_is_not_a_picture_without_a_face(
+    error: str, raised: bool, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object) -> None:
+        raise RuntimeError(error)
+
+    monkeypatch.setattr(mtcnn, "detect_face", fail)
+    some = mtcnn.build()
+    with pytest.raises(RuntimeError, match=error) if raised else contextlib.nullcontext():
+        assert some.detect([np.zeros((40, 40, 3), np.uint8)] * 2, 20) == [[], []]
+
+
+def test_the_network_of_the_readme_is_one(root: Path):
+    text = (root / "README.md").read_text(encoding="utf-8")
+    code = text.split("`_parts.py` has the frame:\n\n```python\n")[1].split("```")[0]
+
+    class Trunk(nn.Module):
+        def __init__(self, channels: int) -> None:
+            super().__init__()
+            self.blocks = nn.Sequential(
+                *(nn.Conv2d(channels if not one else 8, 8, 3, 2) for one in range(3)), nn.LazyConv2d(512, 1)
+            )
+
+        def forward(self, images: Tensor) -> dict[str, Tensor]:
+            return {"final": self.blocks(images).mean((2, 3))}
+
+    made: dict[str, Any] = {
+        "nn": nn,
+        "Trunk": Trunk,
+        "MultiTaskNet": _parts.MultiTaskNet,
+        "late_branch": _parts.late_branch,
+    }
+    exec(code, made)
+    size, channels = made["INPUT"]["size_px"], 1 if made["INPUT"]["grey"] else 3
+    images, widths = torch.zeros(2, channels, size, size), {"age": 101, "glasses": 2}
+    crops_of_it = CropSettings(**made["INPUT"])
+    assert (crops_of_it.size_px, crops_of_it.grey) == (64, False)
+    for leaves in (None, {"glasses": made["LATE"]}):
+        network = made["build"](widths, size_px=size, channels=channels, **({"leaves": leaves} if leaves else {}))
+        answers = network(images)
+        assert {name: tuple(one.shape) for name, one in answers.items()} == {"age": (2, 101), "glasses": (2, 2)}
+        assert made["LAST_BLOCK"] < len(network.trunk.blocks)

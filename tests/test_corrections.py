@@ -110,8 +110,10 @@ def test_the_set_is_copied_for_a_run(tmp_path: Path) -> None:
     (corrections.folder(runs) / "files" / "nobody.jpg").touch()
     assert corrections.copy_to(runs, data) == 1
     assert len(layouts.read(f"csv:{data}").samples) == len(list((data / "files").iterdir())) == 1
-    with pytest.raises(UsageError, match="already holds"):
-        corrections.copy_to(runs, data)
+    corrections.add(runs, FACE, {"age": "40"})
+    assert (
+        corrections.copy_to(runs, data) == 2 and len(layouts.read(f"csv:{data}").samples) == 2
+    )  # again, with the newest
 
 
 def test_answers_are_checked() -> None:

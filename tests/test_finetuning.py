@@ -165,13 +165,48 @@ def test_pictures_of_one_person_stay_in_one_part(tmp_path: Path) -> None:
     assert all(len(found) == 1 for found in people.values())
 
 
-def test_parts_that_the_visitor_made_are_kept(tmp_path: Path) -> None:
-    for number in range(12):
-        split = ("train", "val", "test")[number % 3]
-        save(tmp_path / split / ("rose" if number % 2 else "daisy") / f"{number}.png", 0, number)
-    source = layouts.read(str(tmp_path), {"task": "flower"})
-    parts = material.part_of(source.samples, source, 0, cache.silent)
-    assert all(part in Path(one.path).parts for one, part in zip(source.samples, parts.tolist(), strict=True))
+@pytest.mark.parametrize(
+    ("folders", "parts"),
+    [
+        (("train", "val", "test"), {"train": 20, "val": 20, "test": 20}),
+        (("train", "valid", "Testing"), {"train": 20, "val": 20, "test": 20}),
+        (("train", "test"), {"train": 26, "val": 4, "test": 30}),
+        (("train",), {"train": 39, "val": 9, "test": 12}),
+        (("red", "test"), {"train": 39, "val": 9, "test": 12}),
+    ],
+)
+def test_parts_that_the_visitor_made_are_kept(tmp_path: Path, folders: tuple[str, ...], parts: dict[str, int]) -> None:
+    for number in range(60):
+        word = "rose" if number % 4 < 2 else "daisy"
+        save(tmp_path / folders[number % len(folders)] / word / f"{number}.png", 0, number)
+    source = layouts.read(f"folders:{tmp_path}", {"task": "flower"})
+    found = material.part_of(source.samples, source, 0, cache.silent)
+    assert all(abs(int((found == one).sum()) - count) <= 1 for one, count in parts.items())
+    named = [material._named_part(one.file) for one in source.samples]
+    if all(named):
+        assert all(mine == given or given == "train" for given, mine in zip(named, found.tolist(), strict=True))
+
+
+def test_pictures_of_many_labels_are_parted_so_that_each_can_be_learned(tmp_path: Path) -> None:
+    """As corrections are: each with one label or two, of three tasks."""
+    random = np.random.default_rng(0)
+    words = {"age": [str(age) for age in range(5, 80, 5)], "gender": ["female", "male"], "smile": ["no", "yes"]}
+    for trial in range(20):
+        lines = ["file,age,gender,smile"]
+        for number in range(36):
+            tasks = random.choice([*words], size=random.integers(1, 3), replace=False)
+            lines.append(
+                ",".join([f"{number}.png", *(str(random.choice(words[one])) if one in tasks else "" for one in words)])
+            )
+            if not trial:
+                save(tmp_path / f"{number}.png", 0, number)
+        (tmp_path / "labels.csv").write_text("\n".join(lines))
+        samples = layouts.read(str(tmp_path)).samples
+        rows = material._allot(samples, [[one] for one in range(len(samples))], material.SHARES, trial)
+        crops, none = cache.Crops(np.zeros((0, 1, 1, 3)), np.zeros(0)), np.zeros(0, int)
+        parts = {part: ([samples[one] for one in some], crops, none) for part, some in rows.items()}
+        material.check_parts(parts, set(words))  # raises DataError where one cannot
+        assert sorted(one for some in rows.values() for one in some) == list(range(len(samples)))
 
 
 def test_pictures_without_a_face_are_left_out_and_said(glasses: Path, weights: Path) -> None:

@@ -248,3 +248,12 @@ def test_folders_are_searched_for_pictures_alone(tmp_path: Path):
 
 def test_the_suffixes_are_the_contract():
     assert set(".jpg .jpeg .png .webp .bmp .gif .tif .tiff .heic .heif .avif".split()) == SUFFIXES
+
+
+def test_what_a_decoder_raises_on_damage_is_a_sentence(monkeypatch: pytest.MonkeyPatch):
+    def damaged(*_: object) -> None:  # as Pillow's AVIF decoder does
+        raise RuntimeError("Failed to decode frame 0: Decoding of color planes failed")
+
+    monkeypatch.setattr(Image.Image, "load", damaged)
+    with pytest.raises(PictureError, match="cut off or damaged"):
+        read_picture(Image.new("RGB", (8, 8)))

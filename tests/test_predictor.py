@@ -133,3 +133,9 @@ def test_devices() -> None:
     assert choose_device("cpu") == "cpu" and choose_device("auto") in ("cpu", "cuda")
     with pytest.raises(UsageError, match="Device 'tpu9' cannot be used"):
         choose_device("tpu9")
+
+
+def test_a_device_that_cannot_pool_as_needed_is_refused() -> None:
+    for name in ("mps", "nothing"):
+        with pytest.raises(UsageError, match=f"'{name}' cannot be used here. Expected auto, cpu or cuda"):
+            choose_device(name)

@@ -19,7 +19,7 @@ from mtl_model import cache, checkpoint, optimisation, training
 from mtl_model.batches import Labelled
 from mtl_model.card import list_checkpoints
 from mtl_model.config import TrainConfig
-from mtl_model.errors import RunError, UsageError
+from mtl_model.errors import DataError, RunError, UsageError
 from mtl_model.events import Evaluated, Event, Failed, Finished, Noted, Saved, Started, Step, Stopped
 from mtl_model.networks import bknet
 from mtl_model.optimisation import learning_rate
@@ -323,6 +323,8 @@ def test_patience_ends_a_run_that_no_longer_improves(config: TrainConfig, tmp_pa
         ({"losses": "smile=soft_years"}, "Unknown loss of smile 'soft_years'. Known: cross_entropy"),
         ({"losses": "hair=cross_entropy"}, "Unknown task 'hair'"),
         ({"source": ()}, "No --source"),
+        ({"detector": "mtccn"}, "Did you mean 'mtcnn'"),
+        ({"sizes": "32,48"}, "bknet takes crops of 16 px alone"),
     ],
 )
 def test_wrong_settings_get_a_sentence(config: TrainConfig, tmp_path: Path, changes: dict, says: str) -> None:
@@ -420,3 +422,30 @@ def test_of_many_pictures_the_share_of_wrong_answers_counts(monkeypatch: pytest.
         (TASKS["smile"],),
     )
     assert errors_on(data.tasks, {"smile": chances}, data)["smile"]["error"] == pytest.approx(1 / 3)
+
+
+def test_two_sources_have_to_mean_the_same_by_a_task(config: TrainConfig, tmp_path: Path) -> None:
+    def folder(name: str, *words: str) -> str:
+        for number, word in enumerate(words * 20):
+            place = tmp_path / name / "glasses" / word
+            place.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (24, 24), (number, 9, 9)).save(place / f"{number}.png")
+        return f"folders:{tmp_path / name}"
+
+    wide, narrow, other = (
+        folder("wide", "no", "sun", "yes"),
+        folder("narrow", "no", "yes"),
+        folder("other", "with", "without"),
+    )
+    for both in ((wide, narrow), (narrow, wide)):
+        assert prepare(dataclasses.replace(config, source=both)).train.tasks[0].classes == ("no", "sun", "yes")
+    with pytest.raises(DataError, match="One source knows glasses as no, yes, another as with, without"):
+        prepare(dataclasses.replace(config, source=(narrow, other)))
+
+
+@pytest.mark.parametrize(("device", "chosen"), [("cpu", []), ("cuda", []), ("cuda:1", ["cuda:1"])])
+def test_the_graphics_card_asked_for_is_used(monkeypatch: pytest.MonkeyPatch, device: str, chosen: list[str]) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(torch.cuda, "set_device", seen.append)
+    training.accelerator_on(device)
+    assert seen == chosen

@@ -33,9 +33,9 @@ class MtcnnDetector:
                     net.factor,
                     net.device,
                 )
-        except torch.OutOfMemoryError:
-            raise
-        except (RuntimeError, IndexError, ValueError):
+        except (RuntimeError, IndexError, ValueError) as error:
+            if any(word in str(error).casefold() for word in ("memory", "cuda")):
+                raise  # the machine's trouble, not the picture's
             # facenet-pytorch drops candidates that lie wholly outside the picture from one of two parallel arrays,
             # then fails on their lengths. Each picture for itself saves the rest of the batch; a picture that
             # fails alone counts as without a face, and `find` then looks again with a wider border.

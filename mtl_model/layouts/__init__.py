@@ -13,9 +13,20 @@ from typing import Protocol, cast
 
 from mtl_model import registry
 from mtl_model.errors import DataError, UsageError, unknown
-from mtl_model.layouts._parts import SPLITS, Source, check_options
+from mtl_model.layouts._parts import SPLITS, Source, check_options, read_split
 
-__all__ = ["SPLITS", "Layout", "Source", "kinds", "layout", "options_for", "parse_spec", "read", "recognise"]
+__all__ = [
+    "SPLITS",
+    "Layout",
+    "Source",
+    "kinds",
+    "layout",
+    "options_for",
+    "parse_spec",
+    "read",
+    "read_split",
+    "recognise",
+]
 
 
 class Layout(Protocol):

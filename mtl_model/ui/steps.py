@@ -64,15 +64,13 @@ class Steps:
 
     def corrections(self, run: Run) -> None:
         """Take what people said was wrong on the Photo tab as the pictures of this run."""
-        self._idle(run)
-        if not corrections.count(self._runs):
-            raise UsageError("There are no corrections. Say on a card of the Photo tab what is wrong, then come back.")
-        shutil.copytree(corrections.folder(self._runs), run.data, dirs_exist_ok=True)
+        self._open(run)
+        corrections.copy_to(self._runs, run.data)
         self.look(run)
 
     def look(self, run: Run) -> Record:
         """Understand what was uploaded. What was found of an earlier upload no longer counts."""
-        self._idle(run)
+        self._open(run)
         found = labelled.describe(run.folder, run.record, stamp=str(time.time_ns()))
         others = set(found["tasks"]) != set(run.record.found.get("tasks", {}))
         for name in (REPORT, *([CHANGES] if others else []), *MADE_BY_LEARNING):
@@ -85,7 +83,7 @@ class Steps:
         record = run.record
         layout = {name: str(given[name]).strip() for name in ("kind", "task") if name in given}
         if layout:
-            self._idle(run)
+            self._open(run)
             if layout.get("kind") and layout["kind"] not in layouts.kinds():
                 raise UsageError(unknown("layout", layout["kind"], layouts.kinds()))
             if "task" in layout:
@@ -124,7 +122,7 @@ class Steps:
 
     def check(self, run: Run) -> None:
         """Look at every picture, as a job."""
-        self._idle(run)
+        self._open(run)
         self._understood(run)
         (run.folder / REPORT).unlink(missing_ok=True)
         words = [CHECK, self._source(run), "--json", str(run.folder / REPORT), "--cache", str(run.folder / "cache")]
@@ -135,10 +133,8 @@ class Steps:
 
     def start(self, run: Run) -> None:
         """Learn, from the beginning; what an earlier learning of this run brought is gone."""
-        self._idle(run)
+        self._open(run)
         self._understood(run)
-        if run.state == "accepted":
-            raise UsageError(f"'{run.name}' has been accepted already. Begin a new one to teach it further.")
         card.find_checkpoint(run.record.parent, self._weights, self._runs)
         for name in MADE_BY_LEARNING:
             (run.folder / name).unlink(missing_ok=True)
@@ -204,6 +200,12 @@ class Steps:
         if run.busy:
             what = "checked" if run.kind == CHECK else "learned from"
             raise UsageError(f"The pictures of '{run.name}' are being {what}. Wait until that is done, or stop it.")
+
+    def _open(self, run: Run) -> None:
+        """Neither at work nor accepted: an accepted checkpoint is nobody's to change."""
+        self._idle(run)
+        if run.state == "accepted":
+            raise UsageError(f"'{run.name}' has been accepted already. Begin a new one to teach it further.")
 
     def _understood(self, run: Run) -> None:
         if not run.record.found or run.record.found.get("error"):

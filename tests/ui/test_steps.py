@@ -130,6 +130,16 @@ def test_accept_leaves_the_checkpoint_and_takes_the_pictures(steps: Steps, run: 
     steps.accept(again(run))
     assert not run.data.exists() and not (run.folder / STATE).exists() and not (run.folder / PENDING).exists()
     assert again(run).state == "accepted"
+    for action in (
+        steps.look,
+        steps.check,
+        steps.start,
+        steps.corrections,
+        lambda run: steps.choose(run, {"task": "x"}),
+    ):
+        with pytest.raises(UsageError, match="accepted already"):
+            action(again(run))
+    assert (run.folder / CARD).is_file() and (run.folder / WEIGHTS).is_file()  # nothing takes it away any more
     with pytest.raises(UsageError, match="accepted already"):
         steps.discard(again(run))
 
@@ -155,7 +165,7 @@ def test_starting_anew_forgets_what_was_learned(
 def test_corrections_become_the_pictures_of_a_run(steps: Steps, tmp_path: Path) -> None:
     steps.create("mine", "ann", "bknet")
     run = teaching.read_run(tmp_path / "runs", "mine")
-    with pytest.raises(UsageError, match="no corrections"):
+    with pytest.raises(UsageError, match="No correction is kept"):
         steps.corrections(run)
     folder = tmp_path / "runs/corrections"
     (folder / "files").mkdir(parents=True)

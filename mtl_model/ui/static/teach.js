@@ -190,6 +190,16 @@ mtl.teach = (host) => {
     const text = "What it has learned so far and its figures are lost. The pictures stay, with what you changed of them.";
     if (await mtl.ask({ title: "Start from the beginning?", text, yes: "Start from the beginning", danger: true })) await act("start", {}, step);
   }
+  async function set(field, step) {
+    const text = "What it has learned and its figures are lost. The pictures stay, and are looked at anew.";
+    const loses = root.dataset.state === "done" && ["kind", "task"].includes(field.dataset.set);
+    if (loses && !(await mtl.ask({ title: "Read the pictures in another way?", text, yes: "Read them anew", danger: true }))) {
+      field.closest("[data-part]").replaceChildren(); // made anew, as it was
+      state.version = "";
+      return poll();
+    }
+    return act("settings", { [field.dataset.set]: field.value }, step);
+  }
   async function accept() {
     const name = state.run;
     if (!(await act("accept", {}, find('[data-step="4"]')))) return;
@@ -260,7 +270,7 @@ mtl.teach = (host) => {
   });
   root.addEventListener("change", (event) => {
     const field = event.target, step = field.closest(".step") || root;
-    if (field.dataset.set) act("settings", { [field.dataset.set]: field.value }, step);
+    if (field.dataset.set) set(field, step);
     else if (field.dataset.advanced) act("settings", { advanced: { [field.dataset.advanced]: field.value } }, step);
     else if (field.dataset.relabel) change({ file: fileOf(field), task: field.dataset.relabel, word: field.value }, step);
     else if (field.dataset.pick === "photo") { tryOut(field.files[0]); field.value = ""; }
