@@ -232,6 +232,14 @@ def test_stopped_it_keeps_the_best_and_goes_on(opened: Any, tmp_path: Path, data
     opened.get_by_role("dialog").get_by_text("What it has learned so far and its figures are lost.").wait_for()
     opened.keyboard.press("Escape")
 
+    opened.locator('.step[data-step="1"] > summary').click()
+    opened.locator("#teach-task").fill("spectacles")
+    opened.locator("#teach-task").press("Tab")  # to call it something else would cost what was learned
+    opened.get_by_role("dialog").get_by_text("What it has learned and its figures are lost.").wait_for()
+    opened.keyboard.press("Escape")
+    opened.wait_for_function("document.querySelector('#teach-task')?.value === 'glasses'")
+    opened.locator(".teach[data-state=done]").wait_for()
+
 
 @pytest.mark.data
 def test_the_whole_way_with_glasses(opened: Any, tmp_path: Path, data: Path, root: Path, served: Served) -> None:
