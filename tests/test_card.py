@@ -181,12 +181,20 @@ def test_a_name_that_is_none_is_said(weights: Path, runs: Path, name: str, sente
         cards.find_checkpoint(name, weights, runs)
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path):
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(path: Path, text: str, **_: object) -> None:
+        path.write_bytes(text[:3].encode())
+        raise OSError("No space left on device")
+
     path = tmp_path / "deep" / "file.json"
     cards.write_text(path, "first")
-    with pytest.raises(UnicodeEncodeError):
-        cards.write_text(path, "second \udc80")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="No space left"):
+            cards.write_text(path, "second")
     assert path.read_text() == "first"
+    cards.write_text(path, '"\udc80"')  # of a file's name that is no UTF-8
+    assert json.loads(path.read_text(encoding="utf-8")) == "\udc80"
     assert [one.name for one in path.parent.iterdir()] == ["file.json"]
 
 
