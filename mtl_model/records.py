@@ -137,24 +137,29 @@ def csv_columns(estimate_columns: Mapping[str, bool]) -> list[str]:
 
 
 def to_csv(photos: Iterable[Photo], estimate_columns: Mapping[str, bool]) -> str:
-    """The CSV contract: a row a face, counted from 1; a photo without faces is one row with `face` empty."""
+    """The CSV contract: a row a face, counted from 1; a photo without faces is one row with `face` empty. What a spreadsheet
+    would take for a formula begins with an apostrophe: names of files come from anybody."""
     columns = csv_columns(estimate_columns)
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
+    writer.writerow({column: _plain(column) for column in columns})
     for photo in photos:
         if not photo.readings:
-            writer.writerow({"photo": photo.photo, "error": photo.error or ""})
+            writer.writerow({"photo": _plain(photo.photo), "error": photo.error or ""})
         for number, reading in enumerate(photo.readings, start=1):
             edges = clip_box(reading.face.box, photo.width, photo.height)
-            row: dict[str, object] = {"photo": photo.photo, "face": number}
+            row: dict[str, object] = {"photo": _plain(photo.photo), "face": number}
             row |= dict(zip(("left", "top", "right", "bottom"), edges, strict=True))
             row["confidence"] = round(reading.face.confidence, 4)
             for task, estimate in reading.estimates.items():
-                row[task] = estimate.value
+                row[task] = _plain(estimate.value) if isinstance(estimate.value, str) else estimate.value
                 if estimate_columns[task]:
                     row |= {f"{task}_low": estimate.low, f"{task}_high": estimate.high}
                 else:
                     row[f"{task}_confidence"] = estimate.confidence
             writer.writerow(row)
     return text.getvalue()
+
+
+def _plain(text: str) -> str:
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

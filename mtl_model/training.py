@@ -383,7 +383,8 @@ class Run:
                 f"The {STATE} of '{self.folder.name}' cannot be read ({error}). Start the run anew."
             ) from None
         now = dataclasses.asdict(self.config) | {"source": list(self.config.source)}
-        changed = sorted(name for name, value in now.items() if state["config"].get(name) != value)
+        before = dataclasses.asdict(TrainConfig()) | state["config"]  # of a version that had fewer settings
+        changed = sorted(name for name, value in now.items() if before[name] != value)
         if changed:
             raise UsageError(
                 f"The run '{self.folder.name}' was started with other settings of: {', '.join(changed)}. Resume it with "

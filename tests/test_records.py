@@ -92,3 +92,13 @@ def test_the_csv_is_the_contract():
     assert [first[name] for name in ("age", "age_low", "age_high")] == ["34.2", "28.0", "41.3"]
     assert [first[name] for name in ("gender", "gender_confidence")] == ["female", "0.6"]
     assert second["gender"] == ""  # a checkpoint without that task
+
+
+@pytest.mark.parametrize("name", ['=HYPERLINK("http:evil").jpg', "+1.jpg", "-2.jpg", "@a.jpg", "\tb.jpg"])
+def test_no_name_becomes_a_formula(name: str):
+    task = f"{name[0]}hat"
+    face = Reading(Face((0, 0, 5, 5), 0.9), {task: Estimate("x", "=cmd", True, {"=cmd": 1.0}, confidence=1.0)})
+    text = to_csv([Photo(name), Photo(name, readings=(face,), width=9, height=9)], {task: False})
+    rows = list(csv.reader(io.StringIO(text)))
+    assert not [cell for row in rows for cell in row if cell[:1] in ("=", "+", "-", "@", "\t")]
+    assert [row[0] for row in rows[1:]] == [f"'{name}"] * 2 and f"'{task}" in rows[0] and "'=cmd" in rows[2]

@@ -336,6 +336,10 @@ def test_a_state_of_other_settings_or_none_is_refused(config: TrainConfig, tmp_p
     with pytest.raises(RunError, match="no state.pt to go on from"):
         run_all(config, tmp_path / "run", resume=True)
     run_all(dataclasses.replace(config, epochs=1), tmp_path / "run")
+    state = torch.load(tmp_path / "run" / training.STATE, weights_only=True)
+    del state["config"]["detector"]  # as a version wrote it that had no such setting
+    torch.save(state, tmp_path / "run" / training.STATE)
+    run_all(dataclasses.replace(config, epochs=1), tmp_path / "run", resume=True)
     with pytest.raises(UsageError, match="other settings of: seed"):
         run_all(dataclasses.replace(config, epochs=1, seed=4), tmp_path / "run", resume=True)
     (tmp_path / "run" / training.STATE).write_bytes(b"cut off")

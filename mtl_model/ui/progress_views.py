@@ -102,6 +102,9 @@ def _ending(run: Run, events: Sequence[Event]) -> str:
     if run.state == "stopped":
         kept = "before there was anything to keep" if run.can_go_on else "before anything was learned"
         return f"<p>Stopped {kept}. {again}</p>"
+    if run.state == "done" and run.job and (run.job.exit_code or run.job.state == "killed"):
+        words = teaching.last_words(run) if run.job.exit_code else "Its process was ended."
+        return problem(f"Going on ended before it was done. {words}", "What was learned before is kept.")
     passes = [one for one in events if isinstance(one, Evaluated)]
     if run.state not in ("done", "accepted") or not passes:
         return ""

@@ -65,6 +65,10 @@ class Steps:
     def corrections(self, run: Run) -> None:
         """Take what people said was wrong on the Photo tab as the pictures of this run."""
         self._open(run)
+        if run.data.is_dir() and any(run.data.iterdir()):
+            raise UsageError(
+                f"'{run.name}' has pictures with labels of their own. Begin a new one for the corrections."
+            )
         corrections.copy_to(self._runs, run.data)
         self.look(run)
 
@@ -75,6 +79,7 @@ class Steps:
         others = set(found["tasks"]) != set(run.record.found.get("tasks", {}))
         for name in (REPORT, *([CHANGES] if others else []), *MADE_BY_LEARNING):
             (run.folder / name).unlink(missing_ok=True)
+        teaching.forget_events(run.folder)
         tasks = tuple(name for name in run.record.tasks if name in found["tasks"])
         return teaching.edit_record(run.folder, found=found, tasks=tasks, looked=False)
 
@@ -138,6 +143,7 @@ class Steps:
         card.find_checkpoint(run.record.parent, self._weights, self._runs)
         for name in MADE_BY_LEARNING:
             (run.folder / name).unlink(missing_ok=True)
+        teaching.forget_events(run.folder)
         self._clear_halves(run)
         teaching.edit_record(run.folder, heard=0)
         jobs.submit(self._runs, run.name, LEARN, self.words(run))
@@ -176,6 +182,7 @@ class Steps:
             jobs.kill(self._runs, run.name)
         (run.folder / teaching.RECORD).unlink(missing_ok=True)  # first: a run half deleted is no run
         shutil.rmtree(run.folder, ignore_errors=True)
+        teaching.forget_events(run.folder)
         if run.folder.exists():
             raise RunError(
                 f"Some files of '{run.name}' could not be deleted. Expected permission to delete in {run.folder}; delete "

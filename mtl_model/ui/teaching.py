@@ -281,7 +281,13 @@ def read_events(folder: Path) -> list[Event]:
             _heard[path] = (done, events)
         return events
     except OSError:
+        _heard.pop(path, None)
         return []
+
+
+def forget_events(folder: Path) -> None:
+    """Before a learning that begins anew: what it writes may be longer than what was there when somebody looks again."""
+    _heard.pop(folder / EVENTS, None)
 
 
 def _event(line: str) -> Event | None:

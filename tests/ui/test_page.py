@@ -290,6 +290,24 @@ def test_a_picture_can_be_taken(page: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "leave",
+    [
+        "Object.defineProperty(document, 'hidden', { value: true }); document.dispatchEvent(new Event('visibilitychange'))",
+        "document.querySelector('.photo video').scrollIntoView(); document.querySelectorAll('button[role=tab]')[2].click()",
+    ],
+)
+def test_the_camera_stops_when_nobody_sees_it(page: Any, leave: str) -> None:
+    page.context.grant_permissions(["camera"])
+    page.get_by_role("button", name="Take a picture").locator("visible=true").click()
+    page.wait_for_function(
+        "document.querySelector('.camera video').srcObject && !document.querySelector('[data-do=take]').disabled"
+    )
+    page.evaluate("window.track = document.querySelector('.camera video').srcObject.getTracks()[0]")
+    page.evaluate(leave)
+    page.wait_for_function("window.track.readyState === 'ended'")
+
+
+@pytest.mark.parametrize(
     ("name", "words"),
     [("NotAllowedError", "not allowed"), ("NotFoundError", "No camera"), ("NotReadableError", "another program")],
 )

@@ -26,7 +26,12 @@ def run_of(
     (folder / STATE).touch()
     (folder / EVENTS).write_text("".join(to_line(one) + "\n" for one in events))
     record = Record(folder.name, heard=heard, found={"kind": "folders"})
-    return Run(folder, record, Job(folder.name, LEARN, (), "running" if state == "running" else "done", log=log), state)
+    return Run(
+        folder,
+        record,
+        Job(folder.name, LEARN, (), "running" if state == "running" else "done", exit_code=code, log=log),
+        state,
+    )
 
 
 def test_where_it_is(tmp_path: Path) -> None:
@@ -73,3 +78,11 @@ def test_a_run_that_goes_on_remembers_what_was_said(tmp_path: Path, monkeypatch:
     Steps(tmp_path, tmp_path).resume(run)
     assert teaching.edit_record(tmp_path / "one").heard == len(FIRST)
     assert not (tmp_path / "one" / ".state.pt.123").exists(), "half a file of a killed process"
+
+
+def test_going_on_that_failed_is_said_beside_what_was_learned_before(tmp_path: Path) -> None:
+    log = "The run 'one' was started with other settings of: epochs."
+    html = progress_views.progress(run_of(tmp_path / "one", "done", FIRST, log=log, code=2), {}, [])
+    assert "Going on ended before it was done." in html and "other settings of: epochs" in html
+    assert "What was learned before is kept" in html
+    assert "Going on" not in progress_views.progress(run_of(tmp_path / "one", "done", FIRST, code=0), {}, [])

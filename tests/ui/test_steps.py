@@ -174,3 +174,5 @@ def test_corrections_become_the_pictures_of_a_run(steps: Steps, tmp_path: Path) 
     (folder / "labels.csv").write_text("file,smile\nfiles/a.jpg,smiling\nfiles/b.jpg,not smiling\n")
     steps.corrections(again(run))
     assert again(run).record.found["pictures"] == 2
+    with pytest.raises(UsageError, match="has pictures with labels of their own"):
+        steps.corrections(again(run))  # nor over what somebody uploaded

@@ -157,3 +157,17 @@ def test_what_was_changed_after_learning_is_said_before_it_is_accepted(
     run = teaching.read_run(tmp_path, "one")
     assert run.state == "done" and run.outdated is told
     assert ("You changed pictures or labels" in outcome_views.decide(run)) is told
+
+
+def test_a_learning_that_began_anew_is_not_mixed_with_the_one_before(tmp_path: Path) -> None:
+    first, second = Started("one", 30, 3, 0), Started("one", 60, 6, 0)
+    path = made(tmp_path) / teaching.EVENTS
+    path.write_text(to_line(first) + "\n")
+    assert teaching.read_events(path.parent) == [first]
+    teaching.forget_events(path.parent)
+    path.write_text("".join(to_line(one) + "\n" for one in (second, Failed("much longer than what was there before"))))
+    assert teaching.read_events(path.parent)[0] == second
+    path.unlink()
+    assert teaching.read_events(path.parent) == []
+    path.write_text("".join(to_line(one) + "\n" for one in [second] * 5))
+    assert teaching.read_events(path.parent) == [second] * 5

@@ -70,6 +70,7 @@ mtl.snapshot = (panel, onFile, say) => {
       const take = panel.querySelector("[data-do=take]");
       take.disabled = true; // until there is a picture to take
       panel.hidden = false;
+      stream.getVideoTracks()[0].onended = () => { stop(); say("The camera was disconnected. Connect it, then try again."); };
       video.srcObject = stream;
       await video.play();
       if (!video.videoWidth) await new Promise((ready) => video.addEventListener("loadeddata", ready, { once: true }));
@@ -102,6 +103,9 @@ mtl.snapshot = (panel, onFile, say) => {
   });
   panel.addEventListener("keydown", (event) => { if (event.key === "Escape") stop(); });
   select.addEventListener("change", () => start(select.value));
+  // No camera runs that nobody sees: the page is hidden, or another tab was opened, whether the panel was in view or not.
+  document.addEventListener("visibilitychange", () => { if (document.hidden) stop(); });
+  document.addEventListener("click", () => setTimeout(() => { if (stream && !mtl.isOpen(panel)) stop(); }));
   new IntersectionObserver((seen) => { if (stream && !mtl.isOpen(panel)) stop(); }).observe(panel); // the tab was left
   return { start, stop };
 };

@@ -44,7 +44,11 @@ mtl.corrections = (root, openPhoto) => {
       const body = await photo.file.arrayBuffer();
       const { saved, count } = await post("/mtl/corrections/add", { ...asked, box, right }, body);
       form.remove();
-      tellSaved(card, saved, count);
+      const said = `Saved. ${kept(count)} for teaching; see Teach.`;
+      (photo.saved ||= {})[card.dataset.face] = { saved, said };
+      tellSaved(card, saved, said);
+      card.querySelector("[data-do=undo]").focus({ preventScroll: true });
+      mtl.announce(said);
     } catch (error) {
       say(form, error.name === "NotReadableError" || error.name === "NotFoundError"
         ? "The file can no longer be read. Choose the photo again." : error.message);
@@ -59,9 +63,8 @@ mtl.corrections = (root, openPhoto) => {
     mtl.scrollTo(alert);
   }
 
-  function tellSaved(card, saved, count) {
+  function tellSaved(card, saved, said) {
     opener(card).hidden = true;
-    const said = `Saved. ${kept(count)} for teaching; see Teach.`;
     const line = document.createElement("div");
     line.className = "saved";
     line.innerHTML = `<p>${said}</p><div class="actions">
@@ -69,14 +72,13 @@ mtl.corrections = (root, openPhoto) => {
       <button type="button" class="link" data-do="teach">Open Teach</button></div>`;
     line.querySelector("[data-do=undo]").dataset.saved = saved;
     card.querySelector(".wrong").append(line);
-    line.querySelector("[data-do=undo]").focus({ preventScroll: true });
-    mtl.announce(said);
   }
 
   async function undo(card, button) {
     const line = card.querySelector(".saved");
     try {
       const { count } = await post("/mtl/corrections/remove", { saved: button.dataset.saved });
+      delete openPhoto().saved?.[card.dataset.face];
       opener(card).hidden = false;
       opener(card).setAttribute("aria-expanded", "false");
       const text = `Taken back. ${kept(count)}.`;
@@ -95,6 +97,12 @@ mtl.corrections = (root, openPhoto) => {
   root.addEventListener("click", (event) => {
     const button = event.target.closest("section.face [data-do]");
     if (button) actions[button.dataset.do]?.(cardOf(button), button);
+  });
+  root.addEventListener("mtl:cards", () => { // a photo that is shown again still knows what was saved of it
+    for (const [face, { saved, said }] of Object.entries(openPhoto()?.saved || {})) {
+      const card = root.querySelector(`section.face[data-face="${face}"]`);
+      if (card) tellSaved(card, saved, said);
+    }
   });
   root.addEventListener("submit", (event) => {
     event.preventDefault();

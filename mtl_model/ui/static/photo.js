@@ -65,7 +65,8 @@ mtl.photo = (host) => {
   function read() {
     state.controller?.abort();
     state.controller = new AbortController();
-    for (const photo of state.photos) photo.status = "waiting";
+    // What another checkpoint said is no part of the table any more, nor are the corrections of its cards.
+    for (const photo of state.photos) Object.assign(photo, { status: "waiting", plain: null, saved: {} });
     work(++state.run, state.controller.signal);
   }
 
@@ -143,6 +144,7 @@ mtl.photo = (host) => {
 
   function saveText(kind) {
     const answers = answered().map((photo) => photo.plain);
+    if (!answers.length) return say("The photos are just being read anew. Wait until the first one is, then save again.");
     const text = kind === "json"
       ? JSON.stringify(answers.map((answer) => answer.json), null, 1) + "\n"
       : answers.map((answer, index) => answer.csv.slice(index ? answer.csv.indexOf("\n") + 1 : 0)).join("");
@@ -182,6 +184,7 @@ mtl.photo = (host) => {
   document.addEventListener("paste", (event) => {
     const files = [...(event.clipboardData?.files || [])];
     const writing = event.target.closest?.("input, textarea, [contenteditable=true]");
+    if (writing && event.clipboardData?.types.includes("text/plain")) return; // a spreadsheet adds a picture of its cells
     if (!files.length) {
       if (mtl.isOpen(root) && !writing) say("The clipboard holds no picture. Copy one, then paste it here.");
       return;

@@ -14,7 +14,9 @@ mtl.photoView = (root, state) => {
     const answer = photo.answer;
     find(".note").textContent = answer?.note || "";
     find(".note").hidden = !answer?.note;
-    set(".cards", answer?.cards || "");
+    const cards = find(".cards");
+    if (cards.photo !== photo) Object.assign(cards, { photo, shown: null }); // two photos may have the very same cards
+    if (set(".cards", answer?.cards || "")) root.dispatchEvent(new CustomEvent("mtl:cards"));
     set(".table", answer?.table || "");
     const many = (answer?.faces || 0) > 12;
     find(".cards").classList.toggle("many", many);
@@ -33,9 +35,10 @@ mtl.photoView = (root, state) => {
   // The inner HTML of a part, only when it changes: a repaint must not take the focus or the mark away.
   function set(selector, text) {
     const part = find(selector);
-    if (part.shown === text) return;
+    if (part.shown === text) return false;
     part.shown = text;
     part.innerHTML = text;
+    return true;
   }
 
   function paintView(photo) {

@@ -59,7 +59,7 @@ mtl.teach = (host) => {
   function paint(answer) {
     const other = answer.run !== root.dataset.run, held = root.contains(document.activeElement) ? document.activeElement : null;
     if (state.run && !answer.run) {
-      state.said = null;
+      Object.assign(state, { said: null, fresh: true }); // no other one slides under the pointer
       say(`${state.run} is no longer here: it was discarded or deleted in another window.`);
     }
     Object.assign(state, { run: answer.run, version: answer.version, answer });
@@ -86,7 +86,7 @@ mtl.teach = (host) => {
       one.hidden = one.dataset.when === "run" ? !open : answer.state !== "done";
     }
     const corrections = find("[data-do=use-corrections]");
-    corrections.hidden = !answer.corrections;
+    corrections.hidden = !answer.corrections || (Boolean(answer.run) && answer.state !== "empty");
     corrections.textContent = `Use ${answer.corrections} corrections from the Photo tab`;
     find(".upload").hidden = answer.busy || ["done", "accepted"].includes(answer.state);
     find(".named").hidden = Boolean(answer.run);
@@ -162,43 +162,46 @@ mtl.teach = (host) => {
       find("#teach-name").value = "";
       return answer.run;
     },
-    async failed(run) { // nothing came in: then there is nothing to keep
-      const now = await call("/mtl/teach/state", { run });
-      if (now.state !== "empty") return;
-      await post("discard", {});
-      Object.assign(state, { run: "", fresh: true, version: "", said: null, step: 0 });
+    async failed(run) { // nothing came in: then there is nothing to keep. Returns whether it is gone
+      const now = run ? await call("/mtl/teach/state", { run }) : {};
+      if (now.run !== run || now.state !== "empty") return now.run !== run;
+      await post("discard", { run });
+      if (state.run === run) Object.assign(state, { run: "", fresh: true, version: "", said: null, step: 0 });
       await poll();
+      return true;
     },
-    async done(run, refused) {
-      await act("look", {}, find('[data-step="1"]'));
+    async done(run, refused) { // another one may be shown by now
+      await act("look", { run }, find('[data-step="1"]'));
       if (refused) say(refused, find('[data-step="1"]'));
     },
   });
 
   async function discard() {
     const text = "The pictures you uploaded, what was learned from them and its figures are deleted. The checkpoint it started from stays.";
-    if (!(await mtl.ask({ title: `Discard ${state.run}?`, text, yes: "Discard", danger: true }))) return;
-    const name = state.run;
-    sending.cancel();
-    const answer = await post("discard", {});
+    const run = state.run; // while it asks, the page may come to show another one
+    if (!(await mtl.ask({ title: `Discard ${run}?`, text, yes: "Discard", danger: true }))) return;
+    sending.cancel(run);
+    const answer = await post("discard", { run });
     if (answer.error) return say(answer.error);
-    mtl.announce(`${name} is discarded`);
+    mtl.announce(`${run} is discarded`);
+    if (state.run !== run) return;
     show("");
     state.fresh = false;
   }
   async function startAgain(button, step) {
     const text = "What it has learned so far and its figures are lost. The pictures stay, with what you changed of them.";
-    if (await mtl.ask({ title: "Start from the beginning?", text, yes: "Start from the beginning", danger: true })) await act("start", {}, step);
+    const run = state.run;
+    if (await mtl.ask({ title: "Start from the beginning?", text, yes: "Start from the beginning", danger: true })) await act("start", { run }, step);
   }
   async function set(field, step) {
     const text = "What it has learned and its figures are lost. The pictures stay, and are looked at anew.";
-    const loses = root.dataset.state === "done" && ["kind", "task"].includes(field.dataset.set);
+    const run = state.run, loses = root.dataset.state === "done" && ["kind", "task"].includes(field.dataset.set);
     if (loses && !(await mtl.ask({ title: "Read the pictures in another way?", text, yes: "Read them anew", danger: true }))) {
       field.closest("[data-part]").replaceChildren(); // made anew, as it was
       state.version = "";
       return poll();
     }
-    return act("settings", { [field.dataset.set]: field.value }, step);
+    return act("settings", { run, [field.dataset.set]: field.value }, step);
   }
   async function accept() {
     const name = state.run;

@@ -5,7 +5,7 @@ mtl.teachUpload = (root, { run, open, done, failed, say }) => {
   const SILENT = "The server did not answer, and the upload stands still. Check that it is running, then choose the folder again.";
   const drop = root.querySelector(".drop"), sending = root.querySelector(".sending"), name = root.querySelector("#teach-name");
   const told = sending.querySelector(".told"), bar = sending.querySelector("progress");
-  let controller = null;
+  let controller = null, into = ""; // the run that the pictures go to
 
   async function walk(entry, path, out) {
     if (entry.isFile) {
@@ -83,7 +83,7 @@ mtl.teachUpload = (root, { run, open, done, failed, say }) => {
     say("");
     controller = new AbortController();
     const { signal } = controller;
-    let into = "";
+    into = "";
     try {
       into = run() || (await open(name.value.trim(), base));
       if (!into) return;
@@ -94,9 +94,9 @@ mtl.teachUpload = (root, { run, open, done, failed, say }) => {
       const reasons = [...refused].map(([reason, count]) => `${count} ${reason}`);
       await done(into, reasons.length ? `Not taken: ${reasons.join("; ")}.` : "");
     } catch (error) {
-      await failed(into);
+      const gone = await failed(into);
       if (error.name !== "AbortError") say(error instanceof TypeError ? SILENT : error.message);
-      else if (run()) await done(into, "");
+      else if (!gone) await done(into, "");
     } finally {
       controller.abort(); // the other workers
       controller = null;
@@ -107,7 +107,8 @@ mtl.teachUpload = (root, { run, open, done, failed, say }) => {
 
   function choose(list) {
     const zips = list.filter(([path]) => /\.zip$/i.test(path) && !hidden(path));
-    if (zips.length === 1) return upload([], zips[0][1], zips[0][0].split("/").pop().replace(/\.zip$/i, ""));
+    const pictures = list.some(([path]) => PICTURES.test(path) && !hidden(path)); // then a zip beside them is just lying there
+    if (zips.length === 1 && !pictures) return upload([], zips[0][1], zips[0][0].split("/").pop().replace(/\.zip$/i, ""));
     const wanted = list.filter(useful);
     if (!wanted.some(([path]) => PICTURES.test(path))) {
       return say("There are no pictures in it. Choose a folder with pictures, such as JPEG or PNG, or one zip.");
@@ -143,5 +144,5 @@ mtl.teachUpload = (root, { run, open, done, failed, say }) => {
     }
     choose(out);
   });
-  return { cancel: () => controller?.abort(), get busy() { return controller !== null; } };
+  return { cancel: (run = into) => { if (run === into) controller?.abort(); }, get busy() { return controller !== null; } };
 };

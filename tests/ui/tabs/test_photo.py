@@ -356,6 +356,25 @@ class TestInTheBrowser:
         card.get_by_text("Saved. 1 correction is kept for teaching; see Teach.").wait_for()
         (sample,) = layouts.read(f"csv:{corrections.folder(runs)}").samples
         assert sample.labels == {"age": 43.0, "smile": "smiling"}
+        with page.expect_file_chooser() as chooser:
+            page.locator("[data-do=choose]:visible").first.click()
+        chooser.value.set_files([root / "samples" / "astronaut.jpg"] * 2)
+        page.locator(".strip button[data-status=done]").nth(1).wait_for()
+        card.get_by_role("button", name="This is wrong").click()
+        form.get_by_label("Age").fill("44")
+        form.get_by_role("button", name="Save").click()
+        card.get_by_text("Saved. 2 corrections are kept").wait_for()
+        for number, saved in ((1, 0), (0, 1)):  # another photo, and back: what was saved is remembered
+            page.locator(".strip button").nth(number).click()
+            page.locator(f'.strip button[aria-pressed="true"][data-photo="{number}"]').wait_for()
+            assert card.get_by_text("Saved. 2 corrections are kept").count() == saved
+            assert card.get_by_role("button", name="This is wrong").is_visible() is not bool(saved)
+        card.get_by_role("button", name="Undo").click()
+        card.get_by_text("Taken back. 1 correction is kept.").wait_for()
+        corrections.remove(runs)
+        card.get_by_role("button", name="This is wrong").click()
+        form.get_by_label("Age").fill("43")
+        form.get_by_role("button", name="Save").click()
         card.get_by_role("button", name="Undo").click()
         card.get_by_text("Taken back. No corrections are kept.").wait_for()
         assert corrections.count(runs) == 0

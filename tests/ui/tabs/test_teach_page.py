@@ -178,6 +178,39 @@ def test_a_folder_is_dropped_then_a_zip_and_a_broken_zip_leaves_nothing(
     assert not (served.runs / "broken").exists()
 
 
+def test_an_upload_ends_in_its_own_run_whatever_is_shown_by_then(
+    opened: Any, tmp_path: Path, sample_picture: np.ndarray, served: Served
+) -> None:
+    some = faces(sample_picture, 2)
+    opened.set_input_files("[data-pick=folder]", str(fill(tmp_path / "ears", {"a/1.png": some[0], "b/2.png": some[1]})))
+    opened.locator(".understood", has_text="2 pictures with labels").wait_for()
+    opened.locator("#teach-new").click()
+    opened.locator('.teach[data-run=""]').wait_for()
+    waiting: list[Any] = []
+    opened.route("**/mtl/teach/files*", lambda route: waiting.append(route))
+    folder = fill(tmp_path / "hats", {"a/1.png": some[0], "b/2.png": some[1]})
+    Path(folder / "old.zip").write_bytes(b"a zip that lies beside the pictures")
+    opened.set_input_files("[data-pick=folder]", str(folder))
+    opened.locator('.teach[data-run="hats"] .sending').wait_for()
+    opened.locator(".runs [data-run=ears]").click()
+    opened.locator('.teach[data-run="ears"]').wait_for()
+    with opened.expect_request("**/mtl/teach/look") as looked:
+        waiting[0].continue_()
+    assert json.loads(looked.value.post_data)["run"] == "hats"
+    opened.locator(".runs [data-run=hats]").click()
+    opened.locator('.teach[data-run="hats"] .understood', has_text="2 pictures with labels").wait_for()
+
+    opened.get_by_role("button", name="Discard").first.click()  # asked of hats; meanwhile hats goes in another window
+    asked = opened.get_by_role("dialog")
+    asked.get_by_text("Discard hats?").wait_for()
+    opened.request.post(f"{served.address}/mtl/teach/discard", data=json.dumps({"run": "hats"}))
+    opened.locator('.teach[data-run=""]').wait_for()
+    asked.get_by_role("button", name="Discard").click()
+    asked.wait_for(state="detached")
+    opened.wait_for_timeout(1500)
+    assert (served.runs / "ears").is_dir() and not (served.runs / "hats").exists()
+
+
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
     """The learning of a run stands still from its first checkpoint on; so few pictures are learned in a second."""
