@@ -189,8 +189,8 @@ def table(trials: Sequence[Trial], done: Sequence[dict], epochs: int) -> str:
         cells = []
         for name, (_, times, form) in COLUMNS.items():
             values = [one[name] * times for one in rows if name in one]
-            ends = " to ".join(form.format(end) for end in (min(values), max(values))) if values else ""
-            cells.append(f"{form.format(np.mean(values))} ({ends})" if values else "-")
+            ends = " to ".join(form.format(end) for end in (min(values), max(values))) if len(values) > 1 else ""
+            cells.append((form.format(np.mean(values)) if values else "-") + (f" ({ends})" if ends else ""))
         lines.append(f"| {trial.name} | {len(rows)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
