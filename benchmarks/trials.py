@@ -170,6 +170,7 @@ COLUMNS = {
     "age mae": ("age, years (UTKFace)", 1, "{:.2f}"),
     "age mae_of_mean": ("answered by the mean, not the median", 1, "{:.2f}"),
     "age mae_over_60": ("over 60", 1, "{:.1f}"),
+    "age coverage80": ("the raw 80 % interval covers, %", 100, "{:.0f}"),
     "age accuracy_ranges": ("nine ranges (FairFace), %", 100, "{:.1f}"),
     "gender accuracy": ("gender, %", 100, "{:.1f}"),
     "smile accuracy": ("smile, %", 100, "{:.1f}"),

@@ -73,8 +73,8 @@ def parts_of(
     for kind, what in (("none", "show no face that could be found"), ("unreadable", "cannot be read")):
         if count := crops.counts()[kind]:
             notes.append(f"{count:,} of {len(samples):,} pictures {what}, and are left out.")
-    kept = [dataclasses.replace(one, labels={k: v for k, v in one.labels.items() if k in names}) for one in samples]
-    kept = [kept[row] for row in rows]
+    taught = [{name: label for name, label in one.labels.items() if name in names} for one in samples]
+    kept = [dataclasses.replace(samples[row], labels=taught[row]) for row in rows]
     splits = part_of(kept, source, config.seed, progress)
     parts = {
         split: ([kept[row] for row in mine], crops, rows[mine])

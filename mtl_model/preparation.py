@@ -50,7 +50,7 @@ def prepare(config: TrainConfig, progress: cache.Progress = cache.silent) -> Dat
     crop = CropSettings(**module.INPUT)
     options = {"size_px": crop.size_px, "channels": 1 if crop.grey else 3}
     card = Card(config.network, options, tasks, DetectionSettings(config.detector), crop, terms=RESEARCH_TERMS)
-    registry.load("detectors", config.detector)
+    registry.load("detectors", config.detector)  # a wrong name is said now, not when faces are looked for
     _check_sizes(config, card)
 
     notes = [source.summary() for source in sources]
