@@ -21,7 +21,7 @@ from mtl_model.tasks import Label, Task
 SMALL_FACE_PX = 40  # longer edge of the box: below it a 48 px crop is blown up
 RARE = 10  # pictures of a class to learn from: fewer say little
 LEAST = 2  # fewer than that cannot be learned at all
-NAMED = 20  # files that are named for each finding; the groups of copies are named whole
+NAMED = 500  # files that are named for each finding; the groups of copies are named whole
 TAUGHT, HELD = "train", ("val", "test")
 UNLABELLED = "not labelled"
 

@@ -27,7 +27,7 @@ from mtl_model.config import FinetuneConfig, TrainConfig
 from mtl_model.crops import to_tensor
 from mtl_model.evaluation import network_outputs
 from mtl_model.events import Event, Failed, Finished, Noted, Stopped
-from mtl_model.material import SHARES, Part, choose_tasks, parts_of, read_source
+from mtl_model.material import SHARES, Part, choose_tasks, parts_of, read_source, unshown
 from mtl_model.optimisation import take_weights
 from mtl_model.outcome import outcome_of
 from mtl_model.preparation import Data
@@ -102,7 +102,9 @@ def finetune(
     card_of_both = _with_branches(card, new)
 
     parts, notes = parts_of(source, names, card_of_both, folder / CACHE, config, progress)
-    for note in notes:
+    known = [one for one in taught if one not in new]
+    risks = unshown(known, [one for samples, _, _ in parts.values() for one in samples])
+    for note in (*notes, *risks):
         yield Noted(note)
     frozen = config.how == "branch"
     train, val = (
@@ -124,7 +126,7 @@ def finetune(
             _standardise(child, new, watch(train, 1)[0])
 
     command = f"python -m mtl_model finetune DATA --name {config.name} --from {parent.name} --how {config.how}"
-    data = Data(train, val, _card_of_child(card_of_both, names), [], command)
+    data = Data(train, val, _card_of_child(card_of_both, names, risks), [], command)
     run = Run(
         _settings(config, recipe, card_of_both, names, len(train)),
         folder,
@@ -142,6 +144,7 @@ def finetune(
             files = [changes.name_of(source, one.path) for one in held.samples]
             taken = checkpoint.load(folder)
             found = outcome_of((network.to("cpu"), card), taken, held, files, names)
+            found["sentence"] = " ".join([found["sentence"], *risks])
             sizes = {"train": len(train), "val": len(val), "held": len(held)}
             outcome = _whole(config, parent.name, round(time.monotonic() - began, 1), sizes, found)
             _keep(folder, taken[1], outcome)
@@ -241,11 +244,15 @@ def _settings(config: FinetuneConfig, recipe: Recipe, card: Card, names: set[str
     )
 
 
-def _card_of_child(card: Card, names: set[str]) -> Card:
+def _card_of_child(card: Card, names: set[str], risks: Sequence[str]) -> Card:
     """What of the parent's card still holds."""
     kept = {name: one for name, one in card.calibration.items() if name not in names}
     errors = {name: rows for name, rows in card.errors.items() if name not in names}
-    limits = (*card.limits, "Fine-tuned with pictures that somebody brought; how it does on others was not measured.")
+    limits = (
+        *card.limits,
+        *risks,
+        "Fine-tuned with pictures that somebody brought; how it does on others was not measured.",
+    )
     return dataclasses.replace(
         card, calibration=kept, errors=errors, metrics=(), summary="", training={}, limits=tuple(dict.fromkeys(limits))
     )

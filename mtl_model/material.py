@@ -161,6 +161,26 @@ def _strata(sample: Sample) -> list[tuple]:
     return found
 
 
+def unshown(tasks: Sequence[Task], samples: Sequence[Sample]) -> list[str]:
+    """A sentence a task of which some classes (of an age: bands) have no picture. Who is shown the old alone learns that people
+    are old, and pictures that are held out of those cannot tell."""
+    told = []
+    for task in tasks:
+        labels = [one.labels[task.name] for one in samples if task.name in one.labels]
+        if task.kind == "years":
+            ends = [label if isinstance(label, tuple) else (float(label), float(label)) for label in labels]
+            words = [name for name, first, last in task.bands if not any(a <= last and first <= b for a, b in ends)]
+        else:
+            words = [word for word in task.classes if word not in labels]
+        if words:
+            listed = f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
+            told.append(
+                f"{task.title}: no picture shows {listed}. Faces like those may be read worse than before, which pictures held "
+                "out of these cannot tell."
+            )
+    return told
+
+
 def check_parts(parts: dict[str, Part], names: set[str]) -> None:
     """Raises DataError where a task cannot be learned from what there is."""
     for name in sorted(names):

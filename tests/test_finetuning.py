@@ -15,7 +15,7 @@ from mtl_model import cache, card, checkpoint, cli, finetuning, layouts, materia
 from mtl_model.card import Card, CropSettings, list_checkpoints
 from mtl_model.config import FinetuneConfig
 from mtl_model.errors import DataError, UsageError
-from mtl_model.events import Event, Failed, Finished
+from mtl_model.events import Event, Failed, Finished, Noted
 from mtl_model.networks import bknet
 from mtl_model.outputs import distributions
 from mtl_model.records import Face
@@ -120,6 +120,18 @@ def test_a_known_task_is_compared_with_the_parent_on_pictures_used_for_nothing_e
     assert all(one["truth"] == one["after"] for one in outcome["pictures"]["better"])
     flipped = round((smile["after"] - smile["before"]) * smile["n"])
     assert len(outcome["pictures"]["better"]) - len(outcome["pictures"]["worse"]) == flipped
+
+
+def test_ages_that_no_picture_shows_are_named_as_a_risk(tmp_path: Path, weights: Path) -> None:
+    """Who is shown old faces alone learns that people are old; the held-out ones are old as well."""
+    for number in range(30):
+        save(tmp_path / "data" / "age" / f"{58 + number % 3}" / f"{number}.png", 70 * (number % 3), number)
+    told = [one.text for one in run(config_for(tmp_path / "data"), weights) if isinstance(one, Noted)]
+    risk = next(one for one in told if one.startswith("Age: no picture shows"))
+    assert "1-13, 14-23, 24-39 or 40-55." in risk and "56+" not in risk
+    child = weights.parent / "runs" / "child"
+    assert json.loads((child / "outcome.json").read_text())["sentence"].endswith(risk)
+    assert risk in card.read_card(child).limits
 
 
 def test_a_killed_run_resumes_to_the_same_weights(glasses: Path, weights: Path, tmp_path: Path) -> None:

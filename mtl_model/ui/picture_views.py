@@ -18,7 +18,8 @@ from mtl_model.ui.views import escape
 
 PAGE = 24
 NEEDED = 3  # of a class: one to learn from, one to stop by, one to measure with
-MOST_GROUPS = 12
+AT_ONCE = 20  # things to look at, and pictures of one; the others are folded away
+MOST_GROUPS = 200  # of copies, of either kind
 HERE: Mapping[str, str] = {
     "the centre square is used": "nothing is learned from them",
     "cannot be read as a picture.": "cannot be read as a picture; nothing is learned from it.",
@@ -157,37 +158,42 @@ def problems(report: Mapping[str, Any], shown: Labelled) -> str:
         ]
     if not listed and not faults:
         return "<p>Nothing is wrong with these pictures.</p>"
-    return f"{''.join(faults)}{''.join(listed)}"
+    return f"{''.join(faults)}{''.join(listed[:AT_ONCE])}{_fold(listed[AT_ONCE:])}"
+
+
+def _fold(some: Sequence[str], around: str = "{}") -> str:
+    """What is shown when asked for; "" if there is nothing."""
+    inside = around.format("".join(some))
+    return f'<details class="fold"><summary>{len(some):,} more</summary>{inside}</details>' if some else ""
 
 
 def _listed(report: Mapping[str, Any], shown: Labelled) -> list[str]:
-    return [*_copies(report, shown), *_findings(report, shown)]
-
-
-def _block(title: str, files: Iterable[str], shown: Labelled, more: int = 0, mark: str = "") -> str:
-    pictures = [shown.by_file[file] for file in files if file in shown.by_file]
-    rest = f'<p class="small">and {more:,} more</p>' if more > 0 else ""
-    marked = f'<b class="mark">{escape(mark)}</b> ' if mark else ""
-    return (
-        f'<div class="finding"><p>{marked}{escape(title)}</p><ul class="pictures">'
-        f"{''.join(card(one, shown) for one in pictures)}</ul>{rest}</div>"
-    )
-
-
-def _copies(report: Mapping[str, Any], shown: Labelled) -> Iterable[str]:
-    """Groups that show the same, those with different labels first."""
+    """What is worth a look, the worst first. Of copies the first MOST_GROUPS; the check names them anew once those are mended."""
     groups = (report.get("near") or {}).get("groups") or (report.get("exact") or {}).get("groups") or ()
     named = [[shown.file_of[file] for file in group if file in shown.file_of] for group in groups]
     torn = [group for group in named if _disagree(group, shown)]
     rest = [group for group in named if group not in torn and len(group) > 1]
-    for group in torn[:MOST_GROUPS]:
-        yield _block(
-            "These show the same and carry different labels.", group, shown, mark="Same picture in two classes."
-        )
-    for group in rest[:MOST_GROUPS]:
-        yield _block("These show the same; one of them is enough.", group, shown, mark="Copies.")
-    if (more := max(0, len(torn) - MOST_GROUPS) + max(0, len(rest) - MOST_GROUPS)) > 0:
-        yield f'<p class="small">and {more:,} more groups of copies</p>'
+    text = "These show the same and carry different labels."
+    return [
+        *(_block(text, group, shown, mark="Same picture in two classes.") for group in torn[:MOST_GROUPS]),
+        *_findings(report, shown),
+        *(
+            _block("These show the same; one of them is enough.", one, shown, mark="Copies.")
+            for one in rest[:MOST_GROUPS]
+        ),
+    ]
+
+
+def _block(title: str, files: Iterable[str], shown: Labelled, more: int = 0, mark: str = "") -> str:
+    pictures = [shown.by_file[file] for file in files if file in shown.by_file]
+    cards = [card(one, shown) for one in pictures]
+    rest = _fold(cards[AT_ONCE:], '<ul class="pictures">{}</ul>')
+    rest += f'<p class="small">and {more:,} more</p>' if more > 0 else ""
+    marked = f'<b class="mark">{escape(mark)}</b> ' if mark else ""
+    return (
+        f'<div class="finding"><p>{marked}{escape(title)}</p><ul class="pictures">'
+        f"{''.join(cards[:AT_ONCE])}</ul>{rest}</div>"
+    )
 
 
 def _disagree(group: Sequence[str], shown: Labelled) -> bool:

@@ -138,6 +138,20 @@ def test_the_same_picture_in_two_classes_and_rare_classes_are_told(upload: Uploa
     assert "Same picture in two classes." not in picture_views.problems(report, labelled.read_labelled(run))
 
 
+def test_every_picture_that_is_named_can_be_opened(upload: Upload) -> None:
+    """Many are folded away, none is only counted."""
+    files = [f"smile/{'yes' if number % 2 else 'no'}/{number}.png" for number in range(90)]
+    shown = labelled.read_labelled(upload(*files))
+    report = {
+        "near": {"groups": [[files[number], files[number + 2]] for number in range(40, 84)]},
+        "warnings": [{"text": "30 files show no face.", "count": 30, "files": files[:30]}],
+    }
+    html = picture_views.problems(report, shown)
+    assert html.count("<li ") == 30 + 2 * 44
+    assert html.count("10 more</summary>") == 1 and html.count("25 more</summary>") == 1
+    assert html.index("show no face") < html.index("Copies.")
+
+
 def test_no_face_at_all_is_said_calmly(upload: Upload) -> None:
     run = upload("smile/yes/1.png", "smile/no/2.png")
     html = picture_views.problems({"pictures": 2, "no_face": 2}, labelled.read_labelled(run))
