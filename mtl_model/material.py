@@ -21,6 +21,7 @@ from mtl_model.records import Sample
 from mtl_model.tasks import Task
 
 SHARES = {"test": 0.20, "val": 0.15}
+LEFT_OUT = "out"
 
 
 def read_source(config: FinetuneConfig) -> layouts.Source:
@@ -75,12 +76,19 @@ def parts_of(
             notes.append(f"{count:,} of {len(samples):,} pictures {what}, and are left out.")
     taught = [{name: label for name, label in one.labels.items() if name in names} for one in samples]
     kept = [dataclasses.replace(samples[row], labels=taught[row]) for row in rows]
-    splits = part_of(kept, source, config.seed, progress)
+    splits = part_of(kept, config.seed, progress)
     parts = {
         split: ([kept[row] for row in mine], crops, rows[mine])
         for split in ("train", "val", "test")
         for mine in [np.flatnonzero(splits == split)]
     }
+    if any(_declared(one) for one in kept):
+        notes.append("What these pictures themselves say of train, val and test is kept.")
+    if count := int((splits == LEFT_OUT).sum()):
+        notes.append(
+            f"{count:,} pictures to learn from are near copies of some that are held out or to stop by, or show the same people, and "
+            "are left out."
+        )
     check_parts(parts, names)
     counts = ", ".join(
         f"{len(some):,} {word}"
@@ -89,31 +97,39 @@ def parts_of(
     return parts, [*notes, f"Pictures: {counts}."]
 
 
-def part_of(samples: Sequence[Sample], source: layouts.Source, seed: int, progress: cache.Progress) -> np.ndarray:
+def part_of(samples: Sequence[Sample], seed: int, progress: cache.Progress) -> np.ndarray:
     """The part of each sample, as words: near copies and pictures of one person in the same one, each label in all of them.
 
-    Parts that the visitor's own folders are called (train/, valid/, test/) are kept; one that is missing is taken from train."""
-    named = [_named_part(changes.name_of(source, one.path)) for one in samples]
-    if all(named):
-        result = np.array(named)
-        shares = {part: share for part, share in SHARES.items() if part not in named}
-        taken = np.flatnonzero(result == "train") if shares else np.array([], int)
-    else:
-        result, shares, taken = np.full(len(samples), "train"), SHARES, np.arange(len(samples))
-    some = [samples[row] for row in taken.tolist()]
-    for part, rows in _allot(some, _together(some, progress), shares, seed).items():
-        result[taken[rows]] = part
+    Parts that the visitor's own lists or folders declare are kept; one that is missing is taken from what else there is. Of that,
+    copies of a declared val or test, and pictures of people in it, are LEFT_OUT."""
+    result = np.array([_declared(one) or "train" for one in samples])
+    shares = {part: share for part, share in SHARES.items() if part not in result}
+    seen = duplicates.thumbnails([one.path for one in samples], progress)
+    given, taken = np.flatnonzero(result != "train"), np.flatnonzero(result == "train")
+    people = {samples[row].person for row in given.tolist()} - {""}
+    leaked = (
+        set(duplicates.leak(seen.take(taken), seen.take(given), progress=progress).tolist()) if len(given) else set()
+    )
+    leaked |= {place for place, row in enumerate(taken.tolist()) if samples[row].person in people}
+    result[taken[sorted(leaked)]] = LEFT_OUT
+    taken = np.delete(taken, sorted(leaked))
+    if shares:
+        some = [samples[row] for row in taken.tolist()]
+        for part, rows in _allot(some, _together(some, seen.take(taken), progress), shares, seed).items():
+            result[taken[rows]] = part
     return result
 
 
-def _named_part(file: str) -> str:
-    parts = (layouts.read_split(one) for one in Path(file).parts[:-1])
-    return next((one for one in parts if one in ("train", *SHARES)), "")
+def _declared(sample: Sample) -> str:
+    """The part that its set, or a folder that it lies in, puts a picture into; "" where none does."""
+    folders = (layouts.read_split(one) for one in Path(sample.file).parts[:-1])
+    words = (sample.split,) if sample.declared else folders
+    return next((one for one in words if one in ("train", *SHARES)), "")
 
 
-def _together(samples: Sequence[Sample], progress: cache.Progress) -> list[list[int]]:
+def _together(samples: Sequence[Sample], seen: duplicates.Thumbnails, progress: cache.Progress) -> list[list[int]]:
     """Rows that have to stay in one part."""
-    same = duplicates.near_groups(duplicates.thumbnails([one.path for one in samples], progress), progress=progress)
+    same = duplicates.near_groups(seen, progress=progress)
     people: dict[str, list[int]] = defaultdict(list)
     for row, one in enumerate(samples):
         if one.person:

@@ -17,7 +17,8 @@ Box = tuple[float, float, float, float]
 class Sample:
     """One labelled picture. A task that is absent from `labels` is not labelled.
 
-    file: the picture's name in the data set's own label file. person: who it shows, where the set knows.
+    file: the picture's name in the data set's own label file. person: who it shows, where the set knows. declared: whether the
+    set itself says the split, in a list or by its folders; else it was drawn.
     attributes: what the set knows besides the tasks, such as {"race": "Asian"}.
     """
 
@@ -28,6 +29,7 @@ class Sample:
     person: str = ""
     source: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
+    declared: bool = False
 
 
 @dataclass(frozen=True)

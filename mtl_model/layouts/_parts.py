@@ -246,6 +246,7 @@ class Collector:
                 person=person,
                 source=self.kind,
                 attributes=dict(attributes or {}),
+                declared=self._splits is not None or bool(split),
             )
         )
         return None
