@@ -138,6 +138,9 @@ def _cut_all(
     shape = (len(paths), settings.size_px, settings.size_px, 3)
     try:
         images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        if hasattr(os, "posix_fallocate"):  # a full disk is said now; a page that finds no room later kills the process
+            with temporary.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
         for index, (path, found) in enumerate(zip(paths, faces, strict=True)):
             if found is not None:
                 picture = read_picture(path)

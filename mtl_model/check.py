@@ -288,6 +288,9 @@ def _rare(
             yield Finding(f"{split} holds no picture, so nothing can be {_USE[split]} there.", 0)
     for name in tasks:
         classes = {word: where for word, where in labels[name].items() if word != UNLABELLED}
+        if tasks[name].kind == "years" and set(classes) - {band for band, _, _ in tasks[name].bands}:
+            # Known as ranges: bands that nothing is counted under say nothing.
+            classes = {word: where for word, where in classes.items() if where}
         rare = {word: where.get(TAUGHT, 0) for word, where in classes.items() if where.get(TAUGHT, 0) < RARE}
         if rare:
             told = ", ".join(f"{word} {count}" for word, count in rare.items())

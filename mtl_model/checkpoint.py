@@ -33,7 +33,7 @@ def build_network(card: Card) -> nn.Module:
         return registry.load("networks", card.network).build(widths(card.tasks), **card.network_options)
     except MtlError as error:
         raise CheckpointError(str(error)) from None
-    except (TypeError, ValueError, RuntimeError, ArithmeticError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, AttributeError) as error:
         raise CheckpointError(f"Network {card.network} cannot be built from the card ({error}). {ADVICE}") from None
 
 

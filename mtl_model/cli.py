@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -299,6 +300,8 @@ def finetune(arguments: argparse.Namespace) -> int:
     ours = arguments.pending or arguments.resume
     if (weights / name).exists() or (folder.exists() and not (ours and waits)):
         raise UsageError(f"The name '{name}' is taken. Choose another with --name.")
+    if arguments.resume and not folder.exists():
+        raise UsageError(f"There is no run '{name}' to go on with. Check the name, or start it without --resume.")
     if not arguments.data.exists():
         raise UsageError(f"'{arguments.data}' is not there. Expected a folder, a zip or a CSV file; check the path.")
     parent = card.find_checkpoint(settings.start or None, weights, arguments.runs)
@@ -331,16 +334,18 @@ def _finetune(settings: config.FinetuneConfig, folder: Path, parent: Path, argum
     elif data.is_file():
         from mtl_model import archives
 
-        if not (folder / "data").is_dir():
-            archives.unpack(data, folder / "data")
-        settings = dataclasses.replace(settings, data=str(folder / "data"))
+        unpacked = folder / "data" / data.stem  # bare folders of classes are a task called like the archive
+        if not unpacked.is_dir():
+            archives.unpack(data, unpacked)
+        settings = dataclasses.replace(settings, data=str(unpacked))
     else:
         settings = dataclasses.replace(settings, data=str(data))
     from mtl_model import finetuning, predictor
 
     use_threads(arguments)
     device = predictor.choose_device(arguments.device)
-    stream = finetuning.finetune(settings, folder, parent, device=device, resume=arguments.resume, progress=Progress())
+    resume = arguments.resume and (folder / "state.pt").exists()  # one that was killed before begins anew
+    stream = finetuning.finetune(settings, folder, parent, device=device, resume=resume, progress=Progress())
     return _drain(stream, folder, None)
 
 
@@ -351,6 +356,10 @@ def add_layout_options(parser: argparse.ArgumentParser) -> None:
     for name in ("columns", "attributes"):
         field = next(one for one in dataclasses.fields(config.TrainConfig) if one.name == name)
         parser.add_argument(f"--{name}", default="", help=field.metadata["help"])
+
+
+def layout_options(arguments: argparse.Namespace) -> dict[str, str]:
+    return {"columns": arguments.columns, "attributes": arguments.attributes}
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -380,6 +389,8 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
+    if arguments.limit is not None and arguments.limit < 1:
+        raise UsageError(f"--limit is {arguments.limit}. Expected at least 1 picture; give another number.")
     if arguments.keep and arguments.limit is not None:
         raise UsageError(
             "--keep writes figures of the whole split, and --limit measures a part. Leave one of them out."
@@ -391,7 +402,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     use_threads(arguments)
     device = predictor.choose_device(arguments.device)
     network, loaded = checkpoint.load(folder, device)
-    options = {"columns": arguments.columns, "attributes": arguments.attributes}
+    options = layout_options(arguments)
     record = evaluation.evaluate(
         network,
         loaded,
@@ -412,7 +423,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if record["split"] == "test" and arguments.limit is None and arguments.readings.is_file():
         note_reading(arguments.readings, folder.name, record)
     if arguments.keep:
-        keep_record(folder, loaded, record)
+        keep_record(folder, record, arguments.source, options)
     for task, metrics in record["tasks"].items():
         for metric, one in metrics.items():
             print(f"{task} {metric}: {one['value']} ({one['low']} to {one['high']}, n = {one['n']})")
@@ -420,6 +431,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 
 def add_calibrate(parser: argparse.ArgumentParser) -> None:
+    add_layout_options(parser)
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="name of the checkpoint")
     parser.add_argument(
         "--source",
@@ -451,10 +463,20 @@ def calibrate(arguments: argparse.Namespace) -> int:
 
     use_threads(arguments)
     device = predictor.choose_device(arguments.device)
-    network, loaded = checkpoint.load(folder, device)
+    network, before = checkpoint.load(folder, device)
+    asked = before
     if arguments.flip_averaging:
-        loaded = dataclasses.replace(loaded, flip_averaging=arguments.flip_averaging == "on")
-    fitted = recalibration.recalibrate(network, loaded, arguments.source, device=device, progress=Progress())
+        asked = dataclasses.replace(before, flip_averaging=arguments.flip_averaging == "on")
+    fitted = recalibration.recalibrate(
+        network, asked, arguments.source, options=layout_options(arguments), device=device, progress=Progress()
+    )
+    same = (fitted.calibration, fitted.flip_averaging) == (before.calibration, before.flip_averaging)
+    if before.metrics and not same:
+        print(
+            "The card's figures were measured before and are taken out; evaluate --keep writes new ones.",
+            file=sys.stderr,
+        )
+        fitted = dataclasses.replace(fitted, metrics=())
     card.write_card(folder, dataclasses.replace(fitted, **said))
     for name, one in fitted.calibration.items():
         print(f"{name}: temperature {one.temperature}, unsure beyond {one.threshold}, margin {one.margin}")
@@ -489,12 +511,18 @@ def note_reading(file: Path, checkpoint: str, record: dict[str, Any]) -> None:
     card.write_text(file, file.read_text(encoding="utf-8") + line)
 
 
-def keep_record(folder: Path, loaded: card.Card, record: dict[str, Any]) -> None:
-    """Into the card, in the place of an older record of the same source and split."""
-    source, split = record["source"], record["split"]
-    command = f"python -m mtl_model evaluate {folder.name} --source {source}:DATA/{source} --split {split}"
-    others = [one for one in loaded.metrics if (one["source"], one["split"]) != (source, split)]
-    card.write_card(folder, dataclasses.replace(loaded, metrics=(*others, {**record, "command": command})))
+def keep_record(folder: Path, record: dict[str, Any], spec: str, options: Mapping[str, str]) -> None:
+    """Into the card as it is by now, in the place of an older record that the same command printed."""
+    from mtl_model import layouts
+
+    kind, data = layouts.parse_spec(spec)
+    words = [
+        f"python -m mtl_model evaluate {folder.name} --source {kind}:DATA/{data.resolve().name} --split {record['split']}"
+    ]
+    command = " ".join(words + [f"--{name} {value}" for name, value in options.items() if value])
+    now = card.read_card(folder)
+    others = [one for one in now.metrics if one.get("command") != command]
+    card.write_card(folder, dataclasses.replace(now, metrics=(*others, {**record, "command": command})))
 
 
 def add_check(parser: argparse.ArgumentParser) -> None:
@@ -602,6 +630,8 @@ def main(words: Sequence[str] | None = None) -> int:
     for name, (text, add, _) in COMMANDS.items():
         add(commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + "."))
     arguments = parser.parse_args(words)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be text in any encoding
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return COMMANDS[arguments.command][2](arguments)
     except RunError as error:

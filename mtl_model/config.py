@@ -86,6 +86,11 @@ class TrainConfig:
         checks = (
             (self.epochs >= 1, "epochs", self.epochs, "at least 1"),
             (self.batch_size >= 2, "batch-size", self.batch_size, "at least 2"),
+            (self.seed >= 0, "seed", self.seed, "0 or more"),
+            (self.patience >= 0, "patience", self.patience, "0 or more"),
+            (self.warmup_steps >= 0, "warmup-steps", self.warmup_steps, "0 or more"),
+            (self.weight_decay >= 0, "weight-decay", self.weight_decay, "0 or more"),
+            (self.clip >= 0, "clip", self.clip, "0 or more"),
             (self.learning_rate > 0, "learning-rate", self.learning_rate, "a number above 0"),
             (0 <= self.ema < 1, "ema", self.ema, "0 or a number below 1"),
             (0 <= self.augmentation <= 1, "augmentation", self.augmentation, "a number from 0 to 1"),
@@ -127,6 +132,8 @@ class FinetuneConfig:
     def __post_init__(self) -> None:
         if self.how not in RANGES_OF_LEARNING:
             raise UsageError(unknown("how", self.how, RANGES_OF_LEARNING))
+        if self.seed < 0:
+            raise UsageError(f"--seed is {self.seed}. Expected 0 or more; give another value.")
         if self.epochs < 0 or not 0 <= self.learning_rate < 1:
             raise UsageError(
                 f"--epochs is {self.epochs} and --learning-rate {self.learning_rate}. Expected 0 or more, and a number from 0 to "

@@ -29,10 +29,6 @@ Rows = Mapping[str, np.ndarray]
 Metric = Callable[[Rows], float]
 
 
-def mean_of(name: str) -> Metric:
-    return lambda rows: float(rows[name].mean())
-
-
 def balanced_accuracy(rows: Rows) -> float:
     """Mean over the classes seen of the share of each that is found."""
     from sklearn.metrics import recall_score
@@ -276,6 +272,8 @@ def read_labelled(
     paths = [sample.path for sample in samples]
     crops = cache.crops_of(paths, card_like.detection, card_like.crop, progress=progress)
     rows = np.flatnonzero(crops.readable).tolist()
+    if not rows:
+        raise DataError(f"None of the {len(samples):,} pictures of {source.folder.name} can be read. Bring whole ones.")
     return Labelled([([samples[row] for row in rows], crops, np.array(rows, int))], card_like.tasks)
 
 

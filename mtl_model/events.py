@@ -9,7 +9,6 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -54,13 +53,6 @@ class Saved:
 
 
 @dataclass(frozen=True)
-class Checked:
-    """A record of check.py about the pictures that are learned from."""
-
-    report: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
 class Noted:
     """Something that a person should know: pictures left out, a task that drowns the others."""
 
@@ -87,10 +79,8 @@ class Failed:
     text: str
 
 
-Event = Started | Step | Evaluated | Saved | Checked | Noted | Stopped | Finished | Failed
-KINDS = {
-    kind.__name__.lower(): kind for kind in (Started, Step, Evaluated, Saved, Checked, Noted, Stopped, Finished, Failed)
-}
+Event = Started | Step | Evaluated | Saved | Noted | Stopped | Finished | Failed
+KINDS = {kind.__name__.lower(): kind for kind in (Started, Step, Evaluated, Saved, Noted, Stopped, Finished, Failed)}
 
 
 def to_line(event: Event) -> str:

@@ -86,8 +86,8 @@ def parts_of(
         notes.append("What these pictures themselves say of train, val and test is kept.")
     if count := int((splits == LEFT_OUT).sum()):
         notes.append(
-            f"{count:,} pictures to learn from are near copies of some that are held out or to stop by, or show the same people, and "
-            "are left out."
+            f"{count:,} pictures to learn from are near copies of some that are held out or to stop by, or show the same "
+            "people, and are left out."
         )
     check_parts(parts, names)
     counts = ", ".join(

@@ -22,7 +22,7 @@ INTERVAL = (0.1, 0.9)  # the percentiles between which four faces of five should
 
 class Output(Protocol):
     metrics: str
-    """Name of the set of metrics in evaluation.METRICS."""
+    """Name of the set of metrics in evaluation.MEANS and OTHERS."""
 
     def width(self, task: Task) -> int:
         """Numbers that the branch gives a sample."""

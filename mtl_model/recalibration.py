@@ -13,7 +13,7 @@ from torch import nn
 
 from mtl_model import cache, layouts
 from mtl_model.batches import Labelled
-from mtl_model.calibration import fit
+from mtl_model.calibration import LEAST, fit
 from mtl_model.card import Card
 from mtl_model.errors import DataError
 from mtl_model.evaluation import LEAST_GROUP, class_rows, network_outputs, read_labelled, year_rows
@@ -27,15 +27,17 @@ def recalibrate(
     card: Card,
     specs: Sequence[str],
     *,
+    options: Mapping[str, str] | None = None,
     device: str = "cpu",
     progress: cache.Progress = cache.silent,
 ) -> Card:
-    """The card with its calibration and errors measured on the val splits of all sources together.
+    """The card with its calibration and errors measured on the val splits of all sources together. A task of which val has
+    fewer than LEAST labels keeps what it had; figures that were measured with another calibration go.
 
-    Raises DataError for a source without labelled pictures in val."""
+    Raises DataError for a source without labelled pictures in val, and where no task has enough of them."""
     parts = []
     for spec in specs:
-        source = layouts.read(spec)
+        source = layouts.read(spec, layouts.options_for(spec, options or {}))
         names = {task.name for task in card.tasks}
         samples = [one for one in source.samples if one.split == SPLIT and names & set(one.labels)]
         if not samples:
@@ -45,9 +47,15 @@ def recalibrate(
         parts.append(read_labelled(source, samples, card, progress))
     data = Labelled([part for one in parts for part in one.parts], card.tasks)
     outputs = network_outputs(network, data, card, device)
-    fitted = fit(card.tasks, outputs, data.targets, data.known)
+    enough = tuple(task for task in card.tasks if int(data.known[task.name].sum()) >= LEAST)
+    if not enough:
+        raise DataError(
+            f"Split '{SPLIT}' has fewer than {LEAST} labels of every task, too few to fit by. Add pictures."
+        )
+    fitted = fit(enough, outputs, data.targets, data.known)
     card = dataclasses.replace(card, calibration={**card.calibration, **fitted})
-    return dataclasses.replace(card, errors=dict(errors_like(card, distributions(outputs, card), data)))
+    errors = {task: rows for task, rows in errors_like(card, distributions(outputs, card), data) if task in fitted}
+    return dataclasses.replace(card, errors={**card.errors, **errors})
 
 
 def errors_like(

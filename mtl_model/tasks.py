@@ -77,7 +77,7 @@ TASKS: dict[str, Task] = {
 def class_task(name: str, classes: tuple[str, ...]) -> Task:
     """A task that the program has never heard of, made from the names of its classes."""
     spellings = {spelling.casefold(): spelling for spelling in classes}
-    title = name.replace("_", " ").capitalize()
+    title = name.replace("_", " ").strip().capitalize()
     return Task(name=name, title=title, kind="classes", loss="cross_entropy", classes=classes, spellings=spellings)
 
 

@@ -96,17 +96,18 @@ class Run:
         names = [task.name for task in tasks]
         if config.select and config.select not in names:
             raise UsageError(unknown("task to select by", config.select, names))
-        if not len(data.val):
-            raise DataError("Split 'val' holds no picture of these tasks. Add some: without it no epoch can be chosen.")
+        if not len(data.val) or (config.select and not bool(data.val.known[config.select].any())):
+            what = config.select or "these tasks"
+            raise DataError(f"Split 'val' holds no picture of {what}. Add some: without it no epoch can be chosen.")
         self.weights = dict.fromkeys(names, 1.0) | shares(config.task_weights, "task", names)
-        kinds = [str(one) for one in np.unique(data.train.sources)]
+        mix = mix_of(config.mix, [str(one) for one in np.unique(data.train.sources)])
         self.batches = Batches(
             data.train,
             data.card.crop,
             size=config.batch_size,
             seed=config.seed,
             augmentation=config.augmentation,
-            mix=shares(config.mix, "source", kinds),
+            mix=mix,
             balance=config.balance,
             alternate=config.mode == "alternate",
             rank=accelerator.process_index,
@@ -157,6 +158,10 @@ class Run:
         began = time.monotonic() - self.seconds
         self._clock = self._saved = time.monotonic()
         for epoch in range(self.step // self.batches.steps, self.config.epochs):
+            if self.config.patience and self.stale >= self.config.patience:
+                text = f"No better epoch in {self.stale}; the best, epoch {self.best_epoch + 1}, is kept."
+                yield Stopped(self.step, text)
+                break
             plans = self.batches.plans(epoch)
             for plan in plans[self.step - epoch * self.batches.steps :]:
                 fault, losses = self._take_step(self.batches.load(plan, epoch, self.config.size_px(epoch)))
@@ -172,11 +177,6 @@ class Run:
                     yield Stopped(self.step, "It was asked to stop; the best so far is kept, and it can be resumed.")
                     return
             yield from self._end_epoch(epoch)
-            if self.config.patience and self.stale >= self.config.patience:
-                yield Stopped(
-                    self.step, f"No better epoch in {self.stale}; the best, epoch {self.best_epoch + 1}, is kept."
-                )
-                break
         yield Finished(self.step, round(self.seconds, 1), self.best_epoch)
 
     def _take_step(self, batch: Batch) -> tuple[str, dict[str, float]]:
@@ -396,6 +396,16 @@ class Run:
         self.log_variances.data.copy_(state["log_variances"])
         self.step, self.best, self.best_epoch = state["step"], state["best"], state["best_epoch"]
         self.stale, self.seconds, self.reference = state["stale"], state["seconds"], state["reference"]
+
+
+def mix_of(text: str, sources: Sequence[str]) -> dict[str, float]:
+    """{source: share of each batch}, {} for by size. Raises UsageError unless each source has one and they are not all 0."""
+    mix = shares(text, "source", sources)
+    if mix and (missing := [one for one in sources if one not in mix]):
+        raise UsageError(f"--mix gives no share of {', '.join(missing)}. Give each source one; 0 leaves it out.")
+    if mix and not sum(mix.values()):
+        raise UsageError("--mix gives every source the share 0. Give one at least a share above 0.")
+    return mix
 
 
 def command_of(config: TrainConfig) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -91,6 +92,21 @@ print(cache.crops_of({pictures!r}, DetectionSettings(), CropSettings(size_px=16)
     ]
     assert [one.communicate(timeout=120)[0].strip() for one in both] == [f"[1, 0, {cache.UNREADABLE}]"] * 2
     assert not list((tmp_path / "cache" / "crops").glob("*.part"))
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system cannot ask for room")
+def test_a_full_disk_gets_a_sentence_and_leaves_nothing(
+    pictures: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A memory map finds out page by page, and then the process is killed."""
+
+    def full(file: int, start: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DataError, match="No space left.*make room"):
+        cache.crops_of(pictures, DetectionSettings(), CropSettings(size_px=16), tmp_path / "cache")
+    assert not list((tmp_path / "cache" / "crops").iterdir())
 
 
 def test_a_cache_that_cannot_be_written_gets_a_sentence(pictures: list[str], tmp_path: Path) -> None:

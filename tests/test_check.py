@@ -165,6 +165,13 @@ def test_rare_classes_and_empty_splits(folder):
     assert report.exit_code == 1
 
 
+def test_ages_that_are_known_as_ranges_are_not_called_rare(folder):
+    for number in range(90):
+        change(folder, number, split="train", age="20-29" if number % 2 else "30-39")
+    told = texts(checked(folder).warnings)
+    assert "age: fewer than" not in told
+
+
 def test_one_class_alone_cannot_be_learned(folder):
     for number in range(90):
         change(folder, number, smile="no", age="")

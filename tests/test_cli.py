@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from PIL import Image
 
 from mtl_model import cache, checkpoint, cli
 from mtl_model.card import CARD, Card, CropSettings
-from mtl_model.cli import main
+from mtl_model.cli import keep_record, main
 from mtl_model.networks import bknet
 from mtl_model.tasks import TASKS
 
@@ -113,6 +114,8 @@ def test_an_empty_folder_is_answered(weights: Path, tmp_path: Path, capsys: pyte
         (["evaluate", "nobody", "--source", "utkface:."], "Unknown checkpoint 'nobody'"),
         (["evaluate", "bknet", "--source", "utkfac:nowhere"], "Did you mean 'utkface'"),
         (["evaluate", "bknet", "--source", "utkface:.", "--keep", "--limit", "5"], "Leave one of them out"),
+        (["evaluate", "bknet", "--source", "utkface:.", "--limit", "-5"], "at least 1 picture"),
+        (["finetune", ".", "--name", "nobody", "--resume"], "There is no run 'nobody' to go on with"),
         (["train", "--name", "bknet", "--source", "utkface:."], "The name 'bknet' is taken"),
         (["train", "--name", "../up", "--source", "utkface:."], "cannot name a checkpoint"),
         (["train", "--name", "new"], "No --source"),
@@ -183,11 +186,24 @@ def test_train_evaluate_and_models(
     assert len((tmp_path / "readings.md").read_text().splitlines()) == 2  # a part of a split is no reading of it
     assert "| new | utkface |" in line and "age mae" in line
     (kept,) = json.loads((runs / "new" / CARD).read_text())["metrics"]
-    assert kept["command"] == "python -m mtl_model evaluate new --source utkface:DATA/utkface --split test"
+    assert kept["command"] == "python -m mtl_model evaluate new --source utkface:DATA/faces --split test"
     capsys.readouterr()
     assert run(weights, "models", "--runs", runs, "--json", tmp_path / "m.json") == 0
     assert [one["name"] for one in json.loads((tmp_path / "m.json").read_text())] == ["bknet", "new"]
     assert "new: age, gender; bknet" in capsys.readouterr().out
+
+
+def test_a_record_is_kept_beside_those_that_came_meanwhile(weights: Path, tmp_path: Path) -> None:
+    """In the place of what the same command printed; two folders of one layout are two sets."""
+    folder = tmp_path / "weights" / "bknet"
+    shutil.copytree(weights / "bknet", folder)
+    for name, value in (("a", 1), ("b", 2), ("a", 3)):
+        (tmp_path / name).mkdir(exist_ok=True)
+        record = {"source": "csv", "split": "test", "tasks": {}, "groups": {}, "n": value}
+        keep_record(folder, record, f"csv:{tmp_path / name}", {"columns": "", "attributes": "Young"})
+    kept = json.loads((folder / CARD).read_text())["metrics"]
+    assert [one["n"] for one in kept] == [2, 3]
+    assert kept[1]["command"].endswith("--source csv:DATA/a --split test --attributes Young")
 
 
 def test_without_tensorboard_a_sentence_says_what_to_install(

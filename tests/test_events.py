@@ -12,7 +12,6 @@ EXAMPLES: list[Event] = [
     events.Step(3, 1, {"age": 2.5, "smile": 0.0}, 0.001, 310.5, 42.0),
     events.Evaluated(1, 50, {"age": {"mae": 6.1}}, score=-6.1, best=True),
     events.Saved("state", 50),
-    events.Checked({"wrong": ["grün.jpg"], "n": 3}),
     events.Noted("12 pictures were left out: ‘ä’ is no label."),
     events.Stopped(70, "asked to"),
     events.Finished(100, 61.5, best_epoch=2),

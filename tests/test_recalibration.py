@@ -2,14 +2,47 @@
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mtl_model import cache, checkpoint
 from mtl_model.batches import Labelled
 from mtl_model.cache import Crops
-from mtl_model.card import Card
-from mtl_model.recalibration import errors_like
+from mtl_model.calibration import LEAST
+from mtl_model.card import Card, CropSettings, TaskCalibration
+from mtl_model.errors import DataError
+from mtl_model.recalibration import errors_like, recalibrate
 from mtl_model.records import Sample
 from mtl_model.tasks import TASKS
+
+
+def test_what_val_has_too_few_labels_of_keeps_its_calibration_and_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "_look_at", lambda paths, settings, detector: dict.fromkeys(paths, ()))
+    lines = ["file,gender,smile,split"]
+    for number in range(LEAST + 10):
+        Image.fromarray(np.full((24, 24, 3), number, np.uint8)).save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,{'female' if number % 2 else 'male'},{'yes' if number < 20 else ''},val")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    rows = ({"group": {"age": "56+"}, "error": 3.0, "n": 30},)
+    errors = {"age": rows, "smile": rows}
+    old = {task: TaskCalibration(2.0, 0.6) for task in TASKS}
+    options = {"size_px": 16, "hidden": 8}
+    crop = CropSettings(size_px=16)
+    card = Card("bknet", options, tuple(TASKS.values()), crop=crop, calibration=old, errors=errors)
+    torch.manual_seed(0)
+    fitted = recalibrate(checkpoint.build_network(card), card, [f"csv:{tmp_path}"])
+    assert {task for task in TASKS if fitted.calibration[task] != old[task]} == {"gender"}
+    assert fitted.errors["age"] == fitted.errors["smile"] == rows and fitted.errors["gender"]
+    (tmp_path / "labels.csv").write_text("\n".join(lines[:50]))
+    with pytest.raises(DataError, match="fewer than 100 labels of every task"):
+        recalibrate(checkpoint.build_network(card), card, [f"csv:{tmp_path}"])
 
 
 def test_rows_go_by_the_answers_and_the_card_finds_them_again() -> None:

@@ -309,11 +309,19 @@ def test_patience_ends_a_run_that_no_longer_improves(config: TrainConfig, tmp_pa
     events = run_all(dataclasses.replace(config, epochs=12, learning_rate=1e-9, ema=0.0, patience=2), tmp_path / "run")
     assert any(isinstance(one, Stopped) and "No better epoch in 2" in one.reason for one in events)
     assert isinstance(events[-1], Finished)
+    again = run_all(
+        dataclasses.replace(config, epochs=12, learning_rate=1e-9, ema=0.0, patience=2), tmp_path / "run", True
+    )
+    assert again[-1] == events[-1] and not any(
+        isinstance(one, Evaluated) for one in again
+    )  # to resume it changes nothing
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
+        ({"mix": "utkface=1"}, "gives no share of folders"),
+        ({"mix": "utkface=0,folders=0"}, "every source the share 0"),
         ({"select": "hair"}, "Unknown task to select by 'hair'"),
         ({"tasks": "smle"}, "Did you mean 'smile'"),
         ({"network": "bknett"}, "Did you mean 'bknet'"),

@@ -7,6 +7,7 @@ travels with the name it was written beside, or is left out and counted.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import os
@@ -71,10 +72,20 @@ def check_options(kind: str, options: Mapping[str, str], known: Mapping[str, str
             raise UsageError(unknown(f"option of the layout {kind}", name, known))
 
 
+def decode(content: bytes) -> str:
+    """Text as label files hold it: UTF-8, or what spreadsheets write in its place, UTF-16 with its mark or Windows-1252."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", errors="replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
+
+
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file without their ends, blank ones included. Raises DataError if it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        return decode(path.read_bytes()).splitlines()
     except OSError as error:
         raise DataError(
             f"The label file '{path.name}' cannot be read ({error.strerror or error}). Expected it in "
@@ -85,13 +96,25 @@ def read_lines(path: Path) -> list[str]:
 def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     """The header (lower case) and the rows of a CSV file, every field stripped; commas, semicolons or tabs.
 
-    Rows keep the number of fields they were written with; blank lines are left out.
+    Rows keep the number of fields they were written with; blank lines are left out. Raises DataError for a file that cannot be
+    read, and for a quote that is opened and not closed, behind which all other rows would vanish.
     """
     lines = read_lines(path)
     if not lines:
         return [], []
     delimiter = max(",;\t", key=lines[0].count)
-    rows = [[one.strip() for one in row] for row in csv.reader(lines, delimiter=delimiter) if any(map(str.strip, row))]
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    rows, begun = [], 1
+    try:
+        for row in reader:
+            begun = reader.line_num + 1
+            if any(map(str.strip, row)):
+                rows.append([one.strip() for one in row])
+    except csv.Error as error:
+        raise DataError(
+            f"'{path.name}' cannot be read from line {begun} on ({error}). Expected a closing quote for each one that opens a "
+            "field; correct that line."
+        ) from None
     return ([name.casefold() for name in rows[0]], rows[1:]) if rows else ([], [])
 
 
@@ -107,7 +130,7 @@ def stem(name: str) -> str:
 
 def hash_split(key: str) -> str:
     """Train, val or test (80/10/10) by a seeded hash of a name: the same on every machine, whatever else is there."""
-    digest = hashlib.sha256(f"{HASH_SEED}:{key}".encode()).digest()
+    digest = hashlib.sha256(f"{HASH_SEED}:{key}".encode("utf-8", "surrogateescape")).digest()
     part = int.from_bytes(digest[:8], "big") / 2**64
     return "train" if part < 0.8 else "val" if part < 0.9 else "test"
 
@@ -292,9 +315,18 @@ class Collector:
         return splits
 
 
+TAKEN = frozenset(
+    "photo face left top right bottom confidence error "  # columns of the answers
+    "apply bfloat16 buffers children clear compile cpu cuda double eval float forward half ipu items keys modules mtia "
+    "parameters pop to train training type update values xpu".split()  # what PyTorch's ModuleDict has of its own
+)
+
+
 def column_name(text: str) -> str:
-    """How a column of labels is called as a task: "Hair Colour " is hair_colour."""
-    return "_".join(text.casefold().split())
+    """How a column of labels is called as a task: "Hair Colour " is hair_colour. No dots, and no name that means something else
+    where tasks are kept: "type" is type_."""
+    name = "_".join(text.casefold().replace(".", " ").split())
+    return f"{name}_" if name in TAKEN else name
 
 
 def declare_columns(text: str) -> dict[str, Task | None]:

@@ -19,6 +19,7 @@ from mtl_model.layouts._parts import (
     Source,
     column_name,
     declare_columns,
+    decode,
     read_rows,
     read_split,
     task_of_words,
@@ -46,8 +47,8 @@ def _label_files(folder: Path) -> list[Path]:
 
 def _header(path: Path) -> list[str]:
     try:
-        with path.open(encoding="utf-8-sig", errors="replace") as stream:
-            line = stream.readline(10_000)
+        with path.open("rb") as stream:
+            line = (decode(stream.read(10_000)).splitlines() or [""])[0]
     except OSError:
         return []
     return [name.strip().strip('"').casefold() for name in line.replace(";", ",").replace("\t", ",").split(",")]
@@ -93,7 +94,7 @@ def _choose(folder: Path, wanted: str) -> Path:
     if len(found) > 1 and "labels.csv" not in by_name:
         raise UsageError(
             f"'{folder}' holds {len(found)} CSV files with a column file: {', '.join(by_name)}. "
-            "Expected one, or one called labels.csv; say which with the option labels."
+            "Expected one, or one called labels.csv; rename the one that counts, or move the others away."
         )
     return by_name.get("labels.csv", found[0])
 

@@ -58,7 +58,7 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
     if not bare and any(place.word and not place.task for place in places):
         bare = column_name(folder.resolve().name) or "label"
         notes.append(
-            f"The folders are the classes of one task, called {bare} after the folder; the option task renames it."
+            f"The folders are the classes of one task, called {bare} after the folder; rename the folder if it is another."
         )
     if not any(place.word for place in places):
         raise DataError(f"No picture in '{folder}' lies in a class folder. Expected {EXPECTS}; check the path.")

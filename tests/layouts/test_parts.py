@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from torch import nn
 
 from mtl_model.errors import DataError, UsageError
 from mtl_model.layouts import _parts
@@ -172,6 +173,41 @@ def test_rows_are_read_with_any_delimiter(tmp_path, delimiter):
     lines = (delimiter.join(f'"{one}"' for one in row) for row in rows)
     (tmp_path / "x.csv").write_text("\ufeff" + "\n".join(lines), encoding="utf-8")
     assert _parts.read_rows(tmp_path / "x.csv") == (["file", "age"], [["a.jpg", "3"], ["b, c.jpg", ""]])
+
+
+def test_a_quote_that_is_not_closed_is_a_sentence(tmp_path):
+    """Else it takes all the rows behind it into one field, in silence."""
+    lines = ["file,note", "a.jpg,fine", 'b.jpg,"open', *(f"{number}.jpg,fine" for number in range(20_000))]
+    for end in (600, None):
+        (tmp_path / "x.csv").write_text("\n".join(lines[:end]))
+        with pytest.raises(DataError, match=r"'x\.csv' cannot be read from line 3 on"):
+            _parts.read_rows(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_label_files_of_spreadsheets_are_read(tmp_path, encoding):
+    (tmp_path / "x.csv").write_text("file;gender\nä.jpg;männlich", encoding=encoding)
+    assert _parts.read_rows(tmp_path / "x.csv") == (["file", "gender"], [["ä.jpg", "männlich"]])
+
+
+def test_a_name_that_is_no_text_gets_a_split_and_others_keep_theirs():
+    assert _parts.hash_split("Jos\udce9") in _parts.SPLITS
+    assert [_parts.hash_split(one) for one in ("a", "é", "b17", "42")] == ["train", "train", "val", "train"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("Hair Colour ", "hair_colour"), ("photos.v2", "photos_v2"), ("Type", "type_"), ("face", "face_")],
+)
+def test_columns_become_names_of_tasks(text, name):
+    assert _parts.column_name(text) == name
+
+
+def test_a_name_of_a_task_is_never_one_that_torch_has_taken():
+    taken = [one for one in dir(nn.ModuleDict()) if "_" not in one and one.islower()]
+    assert {"type", "values", "training"} < set(taken)
+    for one in taken:
+        nn.ModuleDict({_parts.column_name(one): nn.Identity()})
 
 
 def test_a_missing_label_file_is_a_sentence(tmp_path):
