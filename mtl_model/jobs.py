@@ -154,6 +154,14 @@ def kill(runs: Path, name: str) -> None:
             _write(folder, dataclasses.replace(record, exit_code=0))
 
 
+def forget(runs: Path, name: str) -> None:
+    """Take away the record of a job that has ended: what it worked on is no more."""
+    with _locked(runs):
+        folder, record, state = _found(runs, name)
+        if record is not None and state not in ACTIVE:
+            (folder / JOB).unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def idle(runs: Path, name: str) -> Iterator[bool]:
     """Hold the queue. Gives whether the name has no job that waits or runs; none can begin before the end."""

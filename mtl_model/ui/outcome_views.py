@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtl_model.card import Card
+from mtl_model.ui.progress_views import broken_off
 from mtl_model.ui.teach_views import HOW_FAR, button, duration, plural
 from mtl_model.ui.teaching import Run
 from mtl_model.ui.views import escape
@@ -197,7 +198,8 @@ def decide(run: Run) -> str:
         else ""
     )
     return (
-        f'{early}{late}<p class="actions">{button("accept", "Accept", primary=True)}{more}{button("discard", "Discard")}'
+        f"{broken_off(run)}{early}{late}"
+        f'<p class="actions">{button("accept", "Accept", primary=True)}{more}{button("discard", "Discard")}'
         f"{button('download', 'Download')}</p>"
         '<p class="small">Accepting offers it beside the others and deletes the pictures you uploaded; the checkpoint it was '
         "made from stays as it is. Discarding deletes it together with the pictures.</p>"

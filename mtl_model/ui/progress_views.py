@@ -102,9 +102,8 @@ def _ending(run: Run, events: Sequence[Event]) -> str:
     if run.state == "stopped":
         kept = "before there was anything to keep" if run.can_go_on else "before anything was learned"
         return f"<p>Stopped {kept}. {again}</p>"
-    if run.state == "done" and run.job and (run.job.exit_code or run.job.state == "killed"):
-        words = teaching.last_words(run) if run.job.exit_code else "Its process was ended."
-        return problem(f"Going on ended before it was done. {words}", "What was learned before is kept.")
+    if broken := broken_off(run):
+        return broken
     passes = [one for one in events if isinstance(one, Evaluated)]
     if run.state not in ("done", "accepted") or not passes:
         return ""
@@ -112,6 +111,14 @@ def _ending(run: Run, events: Sequence[Event]) -> str:
     kept = f"; pass {best[-1]} was the best and is kept" if best else ""
     how = "Stopped" if run.can_go_on else "Done"
     return f"<p>{how} after {plural(passes[-1].epoch + 1, 'pass', 'passes')} over the pictures{kept}.</p>"
+
+
+def broken_off(run: Run) -> str:
+    """What is said where going on failed, after something was learned."""
+    if run.state != "done" or not run.job or not (run.job.exit_code or run.job.state == "killed"):
+        return ""
+    words = teaching.last_words(run) if run.job.exit_code else "Its process was ended."
+    return problem(f"Going on ended before it was done. {words}", "What was learned before is kept.")
 
 
 def _stopping(events: Sequence[Event]) -> str:

@@ -80,6 +80,7 @@ class Steps:
         for name in (REPORT, *([CHANGES] if others else []), *MADE_BY_LEARNING):
             (run.folder / name).unlink(missing_ok=True)
         teaching.forget_events(run.folder)
+        jobs.forget(self._runs, run.name)
         tasks = tuple(name for name in run.record.tasks if name in found["tasks"])
         return teaching.edit_record(run.folder, found=found, tasks=tasks, looked=False)
 
@@ -145,18 +146,24 @@ class Steps:
             (run.folder / name).unlink(missing_ok=True)
         teaching.forget_events(run.folder)
         self._clear_halves(run)
-        teaching.edit_record(run.folder, heard=0)
+        learned = {name: getattr(run.record, name) for name in teaching.LEARNED}
+        teaching.edit_record(run.folder, heard=0, learned=learned)
         jobs.submit(self._runs, run.name, LEARN, self.words(run))
 
     def resume(self, run: Run) -> None:
-        """Go on from the last state, with the same settings."""
+        """Go on from the last state, with the settings of that learning, whatever the form says by now."""
         self._idle(run)
         if not run.can_resume:
             raise RunError("There is nothing to go on from: nothing was saved yet. Start again.")
         (run.folder / teaching.STOP).unlink(missing_ok=True)
         self._clear_halves(run)
         teaching.edit_record(run.folder, heard=len(teaching.read_events(run.folder)))
-        jobs.submit(self._runs, run.name, LEARN, [*self.words(run), "--resume"])
+        jobs.submit(
+            self._runs,
+            run.name,
+            LEARN,
+            [*self.words(dataclasses.replace(run, record=run.record.as_learned())), "--resume"],
+        )
 
     def words(self, run: Run) -> list[str]:
         """The command line that learns what was chosen."""

@@ -87,7 +87,8 @@ class Page:
         reached = 4 if run.state in ("done", "accepted") else 3 if run.checked else 2 if run.step == 2 else 1
         if run.state == "checked" and shown and not picture_views.can_learn(run, shown):
             reached = 2
-        return answer | {"reached": reached, "busy": run.busy, "edits": _edits_stamp(run)}
+        stamp = str(about.get("stamp", ""))
+        return answer | {"reached": reached, "busy": run.busy, "stamp": stamp, "edits": _edits_stamp(run)}
 
     def _labelled(self, run: Run) -> labelled.Labelled | None:
         try:

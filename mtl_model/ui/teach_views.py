@@ -198,4 +198,5 @@ def chosen(run: Run) -> str:
     """The settings of a learning in a line."""
     if run.kind != teaching.LEARN:
         return ""
-    return status(run) if run.busy else f"{HOW_FAR[run.record.how][0].lower()}, from {run.record.parent}"
+    learned = run.record.as_learned()
+    return status(run) if run.busy else f"{HOW_FAR[learned.how][0].lower()}, from {learned.parent}"

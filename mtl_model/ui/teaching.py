@@ -39,6 +39,7 @@ WATCHED = (
 """What a page shows depends on these files alone."""
 CHECK, LEARN = "check", "finetune"
 HOWS = ("branch", "last", "all")
+LEARNED = ("parent", "how", "tasks", "advanced")  # settings that decide what a learning does
 
 _writing = threading.Lock()
 
@@ -50,7 +51,8 @@ class Record:
     kind, task: the layout and the name of the one task of bare folders, where the visitor said them. parent: the
     checkpoint to start from. tasks: those to learn, all if empty. advanced: options of `finetune` by name, as text.
     found: see labelled.describe; {} until the upload is complete. looked: whether the visitor is done with the check.
-    heard: events that an earlier learning had said when this one began.
+    heard: events that an earlier learning had said when this one began. learned: parent, how, tasks and advanced as they were
+    when the learning began, which the form may have changed since.
     """
 
     name: str
@@ -65,6 +67,12 @@ class Record:
     found: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     looked: bool = False
     heard: int = 0
+    learned: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def as_learned(self) -> Record:
+        """With the settings of what was learned last."""
+        given = {**self.learned, "tasks": tuple(self.learned.get("tasks", self.tasks))}
+        return dataclasses.replace(self, **given)
 
 
 def read_record(folder: Path) -> Record | None:
@@ -74,6 +82,7 @@ def read_record(folder: Path) -> Record | None:
         plain["parent"] = plain.pop("from", "")
         plain["tasks"] = tuple(map(str, plain.get("tasks", ())))
         known = {one.name for one in dataclasses.fields(Record)}
+        plain["learned"] = {name: one for name, one in dict(plain.get("learned", {})).items() if name in LEARNED}
         return dataclasses.replace(
             Record(**{name: value for name, value in plain.items() if name in known}), name=folder.name
         )

@@ -31,7 +31,7 @@ from starlette.routing import Route
 
 from mtl_model import archives, jobs
 from mtl_model.archives import COMING, LARGE, Limits, Skipped, size_text
-from mtl_model.card import CARD, NAME, PENDING, write_text
+from mtl_model.card import CARD, NAME, OUTCOME, PENDING, write_text
 from mtl_model.errors import DataError, MtlError, RunError, UsageError
 from mtl_model.ui import template
 from mtl_model.ui.shell import Shared, guarded_route
@@ -158,6 +158,8 @@ def _ready(runs: Path, name: str) -> Path:
         ) from None
     if (folder / CARD).exists() and not (folder / PENDING).exists():
         raise UsageError(f"'{name}' has been accepted already. Begin a new one to teach it further.")
+    if (folder / CARD).exists() and (folder / OUTCOME).exists():
+        raise UsageError(f"'{name}' waits for your decision. Accept or discard it, then begin a new one.")
     job = jobs.look(runs, name)
     if job and job.state in jobs.ACTIVE:
         raise UsageError(f"The pictures of '{name}' are just being worked on. Wait until that is done, or stop it.")

@@ -74,8 +74,9 @@ def _box(number: int, reading: Reading, photo: Photo) -> str:
         f"left:{left * across:.3f}%;top:{top * down:.3f}%;"
         f"width:{(right - left) * across:.3f}%;height:{(bottom - top) * down:.3f}%;--face:{colour_of(number)}"
     )
+    high = " high" if top * down < 10 else ""  # no room for the number above it
     return (
-        f'<button type="button" class="box" data-face="{number}" aria-pressed="false" '
+        f'<button type="button" class="box{high}" data-face="{number}" aria-pressed="false" '
         f'aria-label="Show face {number}" style="{place}">{_badge(number)}</button>'
     )
 

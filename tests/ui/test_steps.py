@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,18 @@ def run(steps: Steps, tmp_path: Path) -> Run:
         Image.new("RGB", (24, 24)).save(path)
     steps.look(teaching.read_run(tmp_path / "runs", "mine"))
     return teaching.read_run(tmp_path / "runs", "mine")
+
+
+JOB_THAT_ENDED = {
+    "kind": LEARN,
+    "words": [],
+    "submitted": 1.0,
+    "token": "x",
+    "pid": 1,
+    "born": "then",
+    "began": 1.0,
+    "exit_code": 0,
+}
 
 
 def again(run: Run) -> Run:
@@ -160,6 +173,30 @@ def test_starting_anew_forgets_what_was_learned(
     assert not any((run.folder / name).exists() for name in (OUTCOME, CARD, STATE, teaching.EVENTS))
     with pytest.raises(MtlError, match="nothing to go on from"):
         steps.resume(again(run))
+
+
+def test_going_on_takes_the_settings_of_that_learning(
+    steps: Steps, run: Run, submitted: list[tuple[str, str, list[str]]]
+) -> None:
+    steps.choose(run, {"how": "all", "tasks": ["hat"], "advanced": {"epochs": "7"}})
+    steps.start(again(run))
+    (run.folder / STATE).write_text("{}")
+    (run.folder / "job.json").write_text(json.dumps(JOB_THAT_ENDED))
+    steps.choose(again(run), {"how": "branch", "tasks": ["smile"], "from": "default", "advanced": {"epochs": "9"}})
+    steps.resume(again(run))
+    begun, resumed = (words for _, _, words in submitted)
+    assert resumed == [*begun, "--resume"]
+    steps.start(again(run))
+    assert "default" in submitted[-1][2] and "9" in submitted[-1][2]
+
+
+def test_what_is_read_anew_is_to_be_checked_anew(steps: Steps, run: Run) -> None:
+    for name in (OUTCOME, CARD, STATE, teaching.REPORT):
+        (run.folder / name).write_text("{}")
+    (run.folder / "job.json").write_text(json.dumps(JOB_THAT_ENDED))
+    assert again(run).state == "done"
+    steps.choose(again(run), {"kind": "folders"})
+    assert (again(run).state, again(run).step) == ("uploaded", 1)
 
 
 def test_corrections_become_the_pictures_of_a_run(steps: Steps, tmp_path: Path) -> None:

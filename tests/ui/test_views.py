@@ -39,6 +39,13 @@ def test_boxes_lie_on_the_picture(two_faces: Photo) -> None:
     assert 'alt="two.png: 2 faces found"' in text
 
 
+def test_the_number_of_a_face_at_the_top_lies_inside_its_box() -> None:
+    """Above it, it would lie outside of the picture, and be cut away."""
+    photo = Photo("top.png", None, (reading((10, 2, 60, 60)), reading((80, 90, 140, 160))), 300, 200)
+    text = views.stage(np.zeros((200, 300, 3), np.uint8), photo)
+    assert re.findall(r'class="(box[^"]*)"', text) == ["box high", "box"]
+
+
 def test_names_never_become_markup() -> None:
     task = class_task("mood", ("<i>glad</i>", "sad"))
     face = Reading(reading((0, 0, 9, 9)).face, {"mood": estimate_class(task.classes, "<i>glad</i>", 0.9)})

@@ -35,5 +35,8 @@ mtl.about = async (host) => {
     document.dispatchEvent(new CustomEvent("mtl:models"));
   });
   document.addEventListener("mtl:checkpoint", show);
+  document.addEventListener("click", (event) => { // after a silence, or what another window did
+    if (event.target.closest("button[role=tab]")?.textContent.trim() === "About") show();
+  });
   await show();
 };

@@ -56,10 +56,11 @@ mtl.camera = {
 mtl.snapshot = (panel, onFile, say) => {
   const video = panel.querySelector("video");
   const select = panel.querySelector("select");
-  let stream = null;
+  let stream = null, opener = null;
   let asked = 0;
 
   async function start(camera = "") {
+    if (!panel.contains(document.activeElement)) opener = document.activeElement;
     stop();
     const mine = ++asked;
     say("");
@@ -91,17 +92,21 @@ mtl.snapshot = (panel, onFile, say) => {
     video.srcObject = null;
     panel.hidden = true;
   }
+  function leave() {
+    stop();
+    opener?.focus();
+  }
 
   panel.addEventListener("click", async (event) => {
     const what = event.target.closest("[data-do]")?.dataset.do;
-    if (what === "cancel") stop();
+    if (what === "cancel") leave();
     if (what === "take" && stream && video.videoWidth) {
       const file = await mtl.camera.take(video);
       stop();
       onFile(file);
     }
   });
-  panel.addEventListener("keydown", (event) => { if (event.key === "Escape") stop(); });
+  panel.addEventListener("keydown", (event) => { if (event.key === "Escape") leave(); });
   select.addEventListener("change", () => start(select.value));
   // No camera runs that nobody sees: the page is hidden, or another tab was opened, whether the panel was in view or not.
   document.addEventListener("visibilitychange", () => { if (document.hidden) stop(); });

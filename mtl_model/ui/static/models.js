@@ -3,7 +3,7 @@ mtl.models = (host) => {
   const root = host.querySelector(".models"), list = root.querySelector(".shelf"), bring = root.querySelector(".bring");
   const found = bring.querySelector(".brought"), status = bring.querySelector("[role=status]");
   const SILENT = "The server did not answer. Check that it is still running, then try again.";
-  let run = 0, file = null;
+  let run = 0, file = null, renamed = "";
 
   async function ask(path, query = {}, more = {}) {
     try {
@@ -32,6 +32,8 @@ mtl.models = (host) => {
     say(answer.error || "");
     if (answer.html !== undefined && answer.html !== list.shown) list.innerHTML = list.shown = answer.html;
     mark();
+    list.querySelector(`[data-name="${renamed}"] [data-do=rename]`)?.focus();
+    renamed = "";
   }
 
   // Which of them answers here is known to this window alone.
@@ -54,8 +56,9 @@ mtl.models = (host) => {
     }
   }
 
-  const changed = (text) => {
+  const changed = (text, focus = "") => {
     mtl.announce(text);
+    renamed = focus;
     document.dispatchEvent(new CustomEvent("mtl:models"));
   };
 
@@ -73,7 +76,7 @@ mtl.models = (host) => {
       const answer = await ask("/mtl/models/rename", { name, to }, { method: "POST" });
       if (answer.error) return say(answer.error, card);
       mtl.renamed(name, to);
-      changed(`${name} is called ${to} now`);
+      changed(`${name} is called ${to} now`, to);
     },
     delete: async ({ name, children }, card) => {
       const made = children ? ` ${children.split(" ").join(" and ")} came from it and will stay, but cannot go back to it.` : "";

@@ -157,7 +157,7 @@ mtl.photo = (host) => {
     "camera": () => taking.start(),
     "sample": chooseSample,
     "again": read,
-    "automatic": () => { state.smallest = null; read(); },
+    "automatic": () => { state.smallest = null; find("#smallest-face").focus(); read(); },
     "save-picture": savePicture,
     "save-csv": () => saveText("csv"),
     "save-json": () => saveText("json"),

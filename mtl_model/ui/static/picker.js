@@ -1,5 +1,5 @@
 // Which checkpoint answers, and which one it is compared with: mtl.checkpoint, and mtl.compare ("" is none).
-// A change of either is the event "mtl:checkpoint" of the document. Whatever adds, renames or deletes a checkpoint sends
+// A change of either, if only of its name, is the event "mtl:checkpoint" of the document. Whatever adds, renames or deletes a checkpoint sends
 // the event "mtl:models"; the pickers then ask the server again, here and in the other windows of this browser.
 (() => {
   const KEYS = { checkpoint: "mtl.checkpoint", compare: "mtl.compare" };
@@ -25,8 +25,9 @@
   mtl.choose = (name) => { if (name) { tell(""); set(name, name === mtl.compare ? mtl.checkpoint : mtl.compare); } };
   mtl.chooseComparison = (name) => { tell(""); set(mtl.checkpoint, name); };
   mtl.renamed = (from, to) => {
-    for (const key in KEYS) if (mtl[key] === from) mtl[key] = to;
-    remember();
+    const now = (name) => (name === from ? to : name);
+    document.dispatchEvent(new CustomEvent("mtl:renamed", { detail: { from, to } }));
+    set(now(mtl.checkpoint), now(mtl.compare));
   };
 
   mtl.refreshModels = async () => {

@@ -4,7 +4,7 @@ mtl.teach = (host) => {
   const root = host.querySelector(".teach"), find = (selector) => root.querySelector(selector);
   const SILENT = "The server did not answer. Check that it is still running; this page goes on by itself then.";
   const KEY = "mtl.teach";
-  const state = { run: recall(), fresh: false, version: "", step: 0, mode: "", said: null, browse: null, edits: "", answer: null };
+  const state = { run: recall(), fresh: false, version: "", stamp: undefined, step: 0, said: null, browse: null, edits: "", place: null, answer: null };
   let asking = false, silent = false, photo = "";
 
   function recall() { try { return sessionStorage.getItem(KEY) || ""; } catch { return ""; } }
@@ -59,16 +59,19 @@ mtl.teach = (host) => {
   function paint(answer) {
     const other = answer.run !== root.dataset.run, held = root.contains(document.activeElement) ? document.activeElement : null;
     if (state.run && !answer.run) {
-      Object.assign(state, { said: null, fresh: true }); // no other one slides under the pointer
-      say(`${state.run} is no longer here: it was discarded or deleted in another window.`);
+      state.said = null;
+      say(`${state.run} is no longer here: it was renamed, discarded or deleted in another window.`);
     }
-    Object.assign(state, { run: answer.run, version: answer.version, answer });
+    if (!answer.run) state.fresh = true; // what others begin is listed, and never slides under the pointer
+    if (answer.stamp !== state.stamp) for (const image of root.querySelectorAll("img[data-src]")) image.removeAttribute("src");
+    Object.assign(state, { run: answer.run, version: answer.version, stamp: answer.stamp, answer });
     root.dataset.run = answer.run;
     root.dataset.state = answer.state;
     remember();
     if (other) { close(); photo = ""; find("[data-try]").replaceChildren(); find(".told-try").textContent = ""; }
     for (const place of root.querySelectorAll("[data-part]")) mtl.morph(place, answer.parts[place.dataset.part] || "");
-    if (other || state.step !== answer.step) {
+    const moved = other || state.step !== answer.step;
+    if (moved) {
       for (const step of root.querySelectorAll(".step")) step.open = Number(step.dataset.step) === answer.step;
       state.step = answer.step;
       find(".layouts").open = !answer.run;
@@ -95,15 +98,23 @@ mtl.teach = (host) => {
     pictures();
     if (state.said !== null && answer.said !== state.said && answer.said) mtl.announce(answer.said);
     state.said = answer.said;
-    // What was pressed may be gone or folded away: whoever works with keys goes on in the step where things are now.
-    if (held && !held.checkVisibility()) to(answer.step);
+    // What was pressed may be gone or folded away: whoever works with keys goes on beside it, or in the step where things are.
+    if (held && !held.checkVisibility() && !beside()) to(answer.step, moved);
     if (answer.edits !== state.edits) { state.edits = answer.edits; if (state.browse) browse(state.browse); }
   }
 
-  function to(number) {
+  function to(number, scroll = true) {
     const summary = find(`[data-step="${number}"] > summary`);
     summary.focus({ preventScroll: true });
-    mtl.scrollTo(summary);
+    if (scroll) mtl.scrollTo(summary);
+  }
+  // The picture that took the place of the one that was changed, if it went from its list. Returns whether there is one.
+  function beside() {
+    const { list, index, action } = state.place || {};
+    const next = list?.isConnected && list.children[Math.min(index, list.children.length - 1)];
+    const control = next && (next.querySelector(`[data-do=${action}]`) || next.querySelector("button, input, select"));
+    control?.focus();
+    return Boolean(control);
   }
 
   // Thumbnails are asked for when they come near the window.
@@ -111,7 +122,7 @@ mtl.teach = (host) => {
     for (const { target, isIntersecting } of seen) {
       if (!isIntersecting) continue;
       near.unobserve(target);
-      target.src = mtl.address("/mtl/teach/picture", { run: state.run, file: target.dataset.src });
+      target.src = mtl.address("/mtl/teach/picture", { run: state.run, file: target.dataset.src, stamp: state.stamp });
     }
   }, { rootMargin: "300px" });
   function pictures() {
@@ -126,8 +137,10 @@ mtl.teach = (host) => {
     const run = state.run, answer = await call("/mtl/teach/pictures", { run, ...asked });
     if (run !== state.run || state.browse !== asked) return;
     if (answer.error) return say(answer.error, find('[data-step="2"]'));
+    const held = find("[data-browse]").contains(document.activeElement);
     mtl.morph(find("[data-browse]"), answer.html);
     pictures();
+    if (held && document.activeElement === document.body) beside();
     if (focus) {
       mtl.scrollTo(find(".browse"));
       mtl.announce(find(".browse .head").textContent);
@@ -186,7 +199,6 @@ mtl.teach = (host) => {
     mtl.announce(`${run} is discarded`);
     if (state.run !== run) return;
     show("");
-    state.fresh = false;
   }
   async function startAgain(button, step) {
     const text = "What it has learned so far and its figures are lost. The pictures stay, with what you changed of them.";
@@ -254,12 +266,20 @@ mtl.teach = (host) => {
     "back": (button, step) => change({ file: fileOf(button), out: false }, step),
     "relabel": (button, step) => change({ file: fileOf(button), task: button.dataset.task, word: button.dataset.word }, step),
     "undo": (button, step) => change({ undo: true }, step),
-    "use": (button) => mtl.choose(button.dataset.name),
+    "use": (button) => {
+      mtl.choose(button.dataset.name);
+      button.textContent = "In use";
+      mtl.announce(`${button.dataset.name} is in use`);
+    },
     "again": startAgain,
     discard, accept, download,
   };
   const fileOf = (element) => element.closest("[data-file]").dataset.file;
-  const change = (body, step) => act("change", body, step);
+  function change(body, step) {
+    const picture = document.activeElement?.closest?.("li[data-file]"), list = picture?.parentElement;
+    state.place = { list, index: list ? [...list.children].indexOf(picture) : 0, action: document.activeElement?.dataset?.do || "out" };
+    return act("change", body, step);
+  }
 
   root.addEventListener("click", (event) => {
     const summary = event.target.closest(".step > summary");
@@ -274,7 +294,10 @@ mtl.teach = (host) => {
   root.addEventListener("change", (event) => {
     const field = event.target, step = field.closest(".step") || root;
     if (field.dataset.set) set(field, step);
-    else if (field.dataset.advanced) act("settings", { advanced: { [field.dataset.advanced]: field.value } }, step);
+    else if (field.dataset.advanced) {
+      const asked = { advanced: { [field.dataset.advanced]: field.value } };
+      act("settings", asked, step).then((well) => { if (!well) field.value = field.getAttribute("value") || ""; }); // as it holds
+    }
     else if (field.dataset.relabel) change({ file: fileOf(field), task: field.dataset.relabel, word: field.value }, step);
     else if (field.dataset.pick === "photo") { tryOut(field.files[0]); field.value = ""; }
     else if (field.type === "checkbox" && field.dataset.task) {
@@ -282,9 +305,18 @@ mtl.teach = (host) => {
       act("settings", { tasks }, step).then((well) => { if (!well) field.checked = true; });
     }
   });
-  root.addEventListener("teach:photo", (event) => tryOut(event.detail));
+  root.addEventListener("teach:photo", (event) => { // dropped where no pictures are taken
+    if (root.dataset.state === "done") tryOut(event.detail);
+    else say("Nothing is taken here now. Teach something else, or wait until this is done; photos go to the Photo tab.");
+  });
   root.addEventListener("keydown", (event) => { if (event.key === "Escape" && state.browse) close(); });
   document.addEventListener("mtl:models", poll);
+  document.addEventListener("mtl:renamed", ({ detail: { from, to } }) => {
+    if (state.run !== from) return;
+    Object.assign(state, { run: to, version: "" });
+    root.dataset.run = to;
+    remember();
+  });
   find("[data-template]").href = mtl.address("/mtl/teach/template");
   setInterval(() => { if (!document.hidden && mtl.isOpen(root)) poll(); }, 1000);
   poll();

@@ -134,7 +134,7 @@ mtl.teachUpload = (root, { run, open, done, failed, say }) => {
     drop.classList.remove("over");
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
-    if (event.target.closest(".try")) return root.dispatchEvent(new CustomEvent("teach:photo", { detail: event.dataTransfer.files[0] }));
+    if (root.querySelector(".upload").hidden || event.target.closest(".try")) return root.dispatchEvent(new CustomEvent("teach:photo", { detail: event.dataTransfer.files[0] }));
     const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean); // before any await
     const out = [];
     try {

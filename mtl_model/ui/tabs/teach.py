@@ -143,12 +143,11 @@ class _Teach:
 
     def _compare(self, run: Run, asked: Asked) -> dict[str, Any]:
         rgb = read_picture(asked.body)
-        before, after = self._shared.models.get(run.record.parent), self._waiting(run)
+        parent = run.record.as_learned().parent
+        before, after = self._shared.models.get(parent), self._waiting(run)
         photo = after.photo(rgb, asked.name)
         sides = (
-            comparison.Side(
-                run.record.parent, before.card, tuple(before.read(rgb, [one.face for one in photo.readings]))
-            ),
+            comparison.Side(parent, before.card, tuple(before.read(rgb, [one.face for one in photo.readings]))),
             comparison.Side(run.name, after.card, photo.readings),
         )
         settings = CropSettings(size_px=CROP_PX, grey=False, margin=after.card.crop.margin)
@@ -203,7 +202,10 @@ class _Teach:
         return {"run": self._steps.create(name, user, parent).name}
 
     def look(self, given: dict[str, Any], user: str) -> None:
-        self._steps.look(self._run(given.get("run")))
+        run = self._run(given.get("run"))
+        if run.state == "done":
+            raise UsageError(f"'{run.name}' waits for your decision. Accept or discard it, then begin a new one.")
+        self._steps.look(run)
 
     def settings(self, given: dict[str, Any], user: str) -> None:
         self._steps.choose(self._run(given.get("run")), given)

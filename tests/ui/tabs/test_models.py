@@ -263,6 +263,10 @@ def test_renaming_the_one_in_use(visitor: Any) -> None:
     visitor.keyboard.press("Enter")
     wait_for_names(visitor, "default", "bknet", "child", "yours")
     assert visitor.evaluate("mtl.checkpoint") == "yours" and visitor.locator(".told").inner_text() == ""
+    visitor.wait_for_function("document.activeElement.closest('.model')?.dataset.name === 'yours'")
+    open_tab(visitor, "About")
+    visitor.locator(".about h2", has_text="Checkpoint yours").wait_for()
+    open_tab(visitor, "Models")
     press(visitor, "yours", "Rename")
     visitor.get_by_label("New name").fill("child")
     visitor.keyboard.press("Enter")

@@ -85,6 +85,13 @@ def test_from_a_folder_to_what_is_in_it(
     opened.get_by_role("button", name="1 left out").wait_for(state="detached")
     opened.locator(".count", has_text="off").click()
     opened.locator(".browse img[src]").first.wait_for()
+    before = opened.locator(".browse li").count()
+    opened.locator(".browse [data-do=relabel]").first.focus()
+    opened.keyboard.press("Enter")  # it goes from this class, and the next one is at hand
+    opened.wait_for_function(f"document.querySelectorAll('.browse li').length === {before - 1}")
+    opened.wait_for_function("document.activeElement.matches('.browse li [data-do=relabel]')")
+    opened.get_by_role("button", name="Undo the last change").click()
+    opened.wait_for_function(f"document.querySelectorAll('.browse li').length === {before}")
 
     run = opened.locator(".teach").get_attribute("data-run")
     opened.reload()
@@ -144,12 +151,17 @@ def test_what_is_too_little_is_said_and_leads_nowhere(
 
 def drop(page: Any, path: Path) -> None:
     """Drag a file or folder from outside the browser to the drop area, and let it go there."""
-    area = page.locator(".teach .drop").bounding_box()
-    where = {"x": area["x"] + area["width"] / 2, "y": area["y"] + 20}
+    dropped(page, path, page.locator(".teach .drop"))
+
+
+def dropped(page: Any, path: Path, place: Any) -> None:
+    place.scroll_into_view_if_needed()
+    area = place.bounding_box()
+    where = {"x": area["x"] + area["width"] / 2, "y": area["y"] + min(20, area["height"] / 2)}
     session = page.context.new_cdp_session(page)
     for kind in ("dragEnter", "dragOver", "drop"):
         if kind == "drop":  # what the page has not yet agreed to take, the browser does not give
-            page.locator(".teach .drop.over").wait_for()
+            page.locator(".teach .drop.over").wait_for(state="attached")
         data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
         session.send("Input.dispatchDragEvent", {"type": kind, **where, "data": data})
 
@@ -227,7 +239,9 @@ def held(folder: Path) -> Iterator[None]:
 
 
 @pytest.mark.data
-def test_stopped_it_keeps_the_best_and_goes_on(opened: Any, tmp_path: Path, data: Path, served: Served) -> None:
+def test_stopped_it_keeps_the_best_and_goes_on(
+    opened: Any, tmp_path: Path, data: Path, root: Path, served: Served
+) -> None:
     taught, _ = glasses(data, 16, 0)
     for word, files in taught.items():
         (tmp_path / "glasses" / word).mkdir(parents=True)
@@ -254,7 +268,13 @@ def test_stopped_it_keeps_the_best_and_goes_on(opened: Any, tmp_path: Path, data
     more = brought.get_by_role("button", name="Go on learning")
     more.wait_for(timeout=2 * PATIENCE_MS)
     assert "held-out pictures" in brought.locator(".sentence").inner_text()
-    more.click()
+    dropped(opened, root / "samples" / "astronaut.jpg", brought.locator(".sentence"))  # beside the area for it
+    brought.locator(".told-try", has_text="1 face").wait_for()
+    learn.locator("summary").first.click()
+    with opened.expect_response("**/mtl/teach/settings"):
+        opened.locator("#teach-how-branch").check()
+    assert "everything, from bknet" in learn.locator(".line").inner_text(), "what it was learned by"
+    more.click()  # with the settings that it began with
     opened.locator(".teach[data-state=running]").wait_for()
     assert "Pass" not in learn.locator("[data-part=progress] > p").first.inner_text(), "an earlier learning's place"
     opened.locator(".teach[data-state=done]").wait_for(timeout=5 * PATIENCE_MS)
