@@ -24,7 +24,7 @@ def main() -> None:
     arguments = parser.parse_args()
     network, card = checkpoint.load(arguments.sources[0])
     training = {name: value for name, value in card.training.items() if name != "val_errors"}  # those of one place
-    places, names = [], [arguments.new.name]
+    places, names = [], [str(arguments.new)]
     for source in arguments.sources:
         if source.is_dir():
             places.append(checkpoint.load(source)[0].state_dict())
@@ -32,7 +32,7 @@ def main() -> None:
             state = torch.load(source, map_location="cpu", weights_only=True)
             places.append({name.removeprefix("module."): value for name, value in state["average"].items()})
             training |= {"step": state["step"], "seconds": round(state["seconds"]), "epoch": training["epochs"]}
-        names.append(source.name if source.is_dir() else f"{source.parent.name}/{source.name}")
+        names.append(str(source))
     for name, value in network.state_dict().items():  # the network's own tensors
         if value.is_floating_point():
             value.copy_(torch.stack([place[name].float() for place in places]).mean(0))

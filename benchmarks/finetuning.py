@@ -119,7 +119,7 @@ def glasses(arguments: argparse.Namespace) -> list[dict]:
         chances, data, loaded = chances_of(child, rest)
         task = loaded.task("glasses")
         truth = np.array([task.classes.index(str(one.labels["eyeglasses"])) for one in data.samples])
-        row = {"pictures": len(truth), **accuracies(class_rows(task, chances["glasses"], truth)["right"], truth)}
+        row = {"pictures": len(truth), **accuracies(class_rows(chances["glasses"], truth)["right"], truth)}
         rows.append(
             row | {"seconds": seconds} | (others_on_val(arguments, arguments.parent, child) if seed == 0 else {})
         )
@@ -183,10 +183,8 @@ def smile(arguments: argparse.Namespace) -> list[dict]:
         child, seconds = finetune(arguments, folder, f"smile{seed}")
         row: dict = {"pictures": len(rest)}
         for word, one in (("before", arguments.parent), ("after", child)):
-            chances, data, loaded = chances_of(one, rest)
-            row[word] = float(
-                class_rows(loaded.task("smile"), chances["smile"], data.targets["smile"].numpy())["right"].mean()
-            )
+            chances, data, _ = chances_of(one, rest)
+            row[word] = float(class_rows(chances["smile"], data.targets["smile"].numpy())["right"].mean())
         rows.append(row | {"seconds": seconds})
     return rows
 

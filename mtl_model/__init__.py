@@ -4,14 +4,14 @@ The floors, lowest first; a file imports only from a lower floor, or from its ow
 
     0 errors, registry
     1 tasks, records, config, events
-    2 pictures, layouts/, duplicates, card, corrections, drawing
+    2 pictures, layouts/, duplicates, changes, archives, card, corrections, processes, jobs, drawing
     - the torch line: nothing above it loads torch -
     3 losses, outputs, networks/, detectors/
     4 crops, checkpoint
     5 cache, predictor, parcels
     6 augmentation, batches
-    7 calibration, evaluation, check, preparation, optimisation, selection
-    8 training, charts
+    7 calibration, evaluation, recalibration, check, preparation, optimisation, selection
+    8 training, material, outcome, finetuning, charts
     9 ui/
    10 cli, __main__
 

@@ -14,7 +14,7 @@ import json
 import os
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
@@ -28,6 +28,8 @@ from mtl_model import registry
 from mtl_model.card import CropSettings, DetectionSettings
 from mtl_model.crops import centre_box, cut, find_all, main_face
 from mtl_model.detectors import Detector
+from mtl_model.duplicates import Progress as Progress
+from mtl_model.duplicates import silent as silent
 from mtl_model.errors import DataError, PictureError
 from mtl_model.pictures import read_picture
 from mtl_model.processes import cores
@@ -38,9 +40,6 @@ BATCH = 16  # pictures of one size a detector pass: 11 ms each instead of 17
 CHUNK = 256  # pictures between two saves
 HELD_BYTES = 2**28  # of decoded pictures that wait for others of their size; a photo of 12 megapixels takes 36 MB
 UNREADABLE = -1
-
-Progress = Callable[[str, int, int], None]
-"""what is being done, how many are done, how many there are"""
 
 
 def default_root() -> Path:
@@ -66,10 +65,6 @@ class Crops:
             "several": int((self.faces > 1).sum()),
             "unreadable": int((self.faces == UNREADABLE).sum()),
         }
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """The progress of someone who does not listen."""
 
 
 def digest_of(path: str | Path) -> str:

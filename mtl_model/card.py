@@ -6,6 +6,7 @@ checkpoint is whole. Names are looked up in weights/ (shipped) first, then in ru
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -227,8 +228,11 @@ def accept(folder: Path) -> None:
         raise CheckpointError(f"'{folder.name}' is no checkpoint: {WEIGHTS} is missing. Teach it again, or discard it.")
     for name in ("data", "cache"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("state.pt", "stop"):
+    for name in ("state.pt", "stop", "report.json", "changes.json", "log.txt"):
         (folder / name).unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):  # the curves stay; notes may name pictures
+        lines = (folder / "events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+        write_text(folder / "events.jsonl", "".join(one for one in lines if '"event": "noted"' not in one))
     if told := read_plain(folder / OUTCOME):  # its figures stay, the names of the visitor's pictures go
         told |= {"pictures": {}, "left_out": [], "relabelled": {}}
         write_text(folder / OUTCOME, json.dumps(told, indent=1, ensure_ascii=False) + "\n")

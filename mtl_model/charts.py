@@ -1,4 +1,4 @@
-"""Records of metrics and events -> PNG files, with matplotlib, which is an extra."""
+"""Records of metrics -> PNG files, with matplotlib, which is an extra."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ def _pyplot() -> Any:
     try:
         import matplotlib
     except ImportError:
-        raise UsageError(
-            "Charts need matplotlib, which is not installed. Run: pip install 'mtl_model[plots]'"
-        ) from None
+        raise UsageError("Charts need matplotlib, which is not installed. Run: pip install matplotlib") from None
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

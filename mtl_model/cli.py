@@ -2,7 +2,7 @@
 
 Answers go to stdout, progress and errors to stderr. Exit codes: 0 done or stopped on request; 1 failed while working
 (predict: some pictures have no answer; check: usable with warnings); 2 wrong usage, a taken name,
-or something that cannot be loaded.
+something that cannot be loaded, or (check) a data set that is not usable.
 torch is imported by the commands that need it, so that --help answers at once.
 """
 
@@ -12,6 +12,7 @@ import argparse
 import dataclasses
 import io
 import json
+import shlex
 import shutil
 import sys
 import time
@@ -212,7 +213,7 @@ class Board:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise UsageError(
-                "TensorBoard is not installed. Run: pip install 'mtl_model[logs]', or leave --tensorboard out."
+                "TensorBoard is not installed. Run: pip install tensorboard, or leave --tensorboard out."
             ) from None
         self._writer = SummaryWriter(str(folder))
 
@@ -464,19 +465,19 @@ def calibrate(arguments: argparse.Namespace) -> int:
     use_threads(arguments)
     device = predictor.choose_device(arguments.device)
     network, before = checkpoint.load(folder, device)
-    asked = before
-    if arguments.flip_averaging:
-        asked = dataclasses.replace(before, flip_averaging=arguments.flip_averaging == "on")
+    flip = {"on": True, "off": False}.get(arguments.flip_averaging)
     fitted = recalibration.recalibrate(
-        network, asked, arguments.source, options=layout_options(arguments), device=device, progress=Progress()
+        *(network, before, arguments.source),
+        options=layout_options(arguments),
+        flip_averaging=flip,
+        device=device,
+        progress=Progress(),
     )
-    same = (fitted.calibration, fitted.flip_averaging) == (before.calibration, before.flip_averaging)
-    if before.metrics and not same:
+    if before.metrics and not fitted.metrics:
         print(
             "The card's figures were measured before and are taken out; evaluate --keep writes new ones.",
             file=sys.stderr,
         )
-        fitted = dataclasses.replace(fitted, metrics=())
     card.write_card(folder, dataclasses.replace(fitted, **said))
     for name, one in fitted.calibration.items():
         print(f"{name}: temperature {one.temperature}, unsure beyond {one.threshold}, margin {one.margin}")
@@ -519,7 +520,7 @@ def keep_record(folder: Path, record: dict[str, Any], spec: str, options: Mappin
     words = [
         f"python -m mtl_model evaluate {folder.name} --source {kind}:DATA/{data.resolve().name} --split {record['split']}"
     ]
-    command = " ".join(words + [f"--{name} {value}" for name, value in options.items() if value])
+    command = " ".join(words + [f"--{name} {shlex.quote(value)}" for name, value in options.items() if value])
     now = card.read_card(folder)
     others = [one for one in now.metrics if one.get("command") != command]
     card.write_card(folder, dataclasses.replace(now, metrics=(*others, {**record, "command": command})))

@@ -1,9 +1,10 @@
-"""The settings of a training, one record. Command-line options and the page's fields are made from it."""
+"""The settings of a training and of a fine-tuning, a record each. The command-line options are made from them."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_type_hints
@@ -105,6 +106,10 @@ class TrainConfig:
                 raise UsageError(f"--{name} is {seen}. Expected {expected}; give another value.")
 
 
+HOWS = ("branch", "last", "all")
+"""How far a fine-tuning goes: see finetuning.py."""
+
+
 @dataclass(frozen=True)
 class FinetuneConfig:
     """Everything that decides a fine-tuning's result, but the parent and the pictures themselves."""
@@ -114,7 +119,7 @@ class FinetuneConfig:
     how: str = _option(
         "branch",
         "what learns: the branch alone (the other tasks stay exactly as they are), also the last block, or all",
-        ("branch", "last", "all"),
+        HOWS,
     )
     task: str = _option("", "name of the task whose classes bare folders are")
     layout: str = _option("", "how the pictures are laid out, by name; recognised if not given")
@@ -130,8 +135,8 @@ class FinetuneConfig:
     labels: str = ""
 
     def __post_init__(self) -> None:
-        if self.how not in RANGES_OF_LEARNING:
-            raise UsageError(unknown("how", self.how, RANGES_OF_LEARNING))
+        if self.how not in HOWS:
+            raise UsageError(unknown("how", self.how, HOWS))
         if self.seed < 0:
             raise UsageError(f"--seed is {self.seed}. Expected 0 or more; give another value.")
         if self.epochs < 0 or not 0 <= self.learning_rate < 1:
@@ -139,9 +144,6 @@ class FinetuneConfig:
                 f"--epochs is {self.epochs} and --learning-rate {self.learning_rate}. Expected 0 or more, and a number from 0 to "
                 "below 1; give others."
             )
-
-
-RANGES_OF_LEARNING = ("branch", "last", "all")
 
 
 def shares(text: str, what: str, known: Sequence[str]) -> dict[str, float]:
@@ -193,6 +195,19 @@ def add_options(parser: argparse.ArgumentParser, record: type) -> None:
                 help=text,
                 metavar=None if choices else one.name.upper(),
             )
+
+
+def options_of(config: Any) -> str:
+    """The command-line options that make a config dataclass, as a shell takes them; what is as usual is left out."""
+    words = []
+    for one in dataclasses.fields(config):
+        value = getattr(config, one.name)
+        if "help" not in one.metadata or value == one.default:
+            continue
+        flag = "--" + (one.metadata.get("flag") or one.name.replace("_", "-"))
+        parts = value if isinstance(value, tuple) else (value,)
+        words += [flag if value is True else f"{flag} {shlex.quote(str(part))}" for part in parts]
+    return " ".join(words)
 
 
 def from_options(record: type, options: Mapping[str, Any]) -> Any:

@@ -51,7 +51,7 @@ ACROSS = Rule(16, 0.985)
 
 @dataclass(frozen=True)
 class Thumbnails:
-    """What is kept of N pictures to compare them by; may be stored and put together again with `join`.
+    """What is kept of N pictures to compare them by.
 
     grey32: uint8 (N, 32, 32). grey16: uint8 (N, 16, 16). digests: uint8 (N, 16), of the decoded RGB pixels and their
     shape, the same for two files that show the same pixels. readable: bool (N,); the rows of an unreadable picture are
@@ -80,11 +80,6 @@ class Pairs:
     first: np.ndarray
     second: np.ndarray
     correlation: np.ndarray
-
-
-def join(parts: Sequence[Thumbnails]) -> Thumbnails:
-    """The thumbnails of several lists of pictures, one after the other."""
-    return Thumbnails(*(np.concatenate([getattr(one, part.name) for one in parts]) for part in fields(Thumbnails)))
 
 
 def thumbnails(paths: Sequence[str], progress: Progress = silent) -> Thumbnails:

@@ -76,7 +76,7 @@ OTHERS: dict[str, dict[str, Metric]] = {
 AGE_PARTS = {"mae_0_12": (0, 12), "mae_21_60": (21, 60), "mae_over_60": (61, 1000)}
 
 
-def class_rows(task: Task, chances: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
+def class_rows(chances: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
     """chances: float (N, width), targets: int (N,)."""
     top = chances.argmax(1)
     right = (top == targets).astype(float)
@@ -156,7 +156,7 @@ def measure(
             ranges = np.unique(every[every[:, 0] != every[:, 1]], axis=0)
             result[task.name] = _measure_years(task, some, targets, ranges, margin, whole)
         else:
-            of_rows = class_rows(task, some, targets)
+            of_rows = class_rows(some, targets)
             found = {name: interval_of(of_rows, row) for name, row in MEANS["classes"].items()}
             if whole:
                 others = {name: interval_of(of_rows, metric) for name, metric in OTHERS["classes"].items()}
@@ -319,7 +319,7 @@ def evaluate(
 
 
 def record(card: Card, outputs: Mapping[str, Tensor], data: Labelled) -> dict[str, Any]:
-    """The "tasks" and "groups" of a record, from logits in the order of data."""
+    """The "tasks", "groups" and "curves" of a record, from logits in the order of data."""
     chances = distributions(outputs, card)
     groups = {}
     for attribute, levels in groups_of(data).items():
@@ -344,7 +344,7 @@ def curves_of(task: Task, chances: np.ndarray, data: Labelled) -> dict[str, Any]
     if not mask.any():
         return {}
     if task.kind != "years":
-        rows = class_rows(task, some, targets)
+        rows = class_rows(some, targets)
         answers = some.argmax(1)
         confusion = np.zeros((len(task.classes),) * 2, int)
         np.add.at(confusion, (targets, answers), 1)

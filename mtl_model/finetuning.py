@@ -23,7 +23,7 @@ from mtl_model import cache, changes, checkpoint, registry
 from mtl_model.augmentation import augment, uniform
 from mtl_model.batches import Labelled
 from mtl_model.card import CARD, OUTCOME, Card, CropSettings, write_card, write_text
-from mtl_model.config import FinetuneConfig, TrainConfig
+from mtl_model.config import FinetuneConfig, TrainConfig, options_of
 from mtl_model.crops import to_tensor
 from mtl_model.evaluation import network_outputs
 from mtl_model.events import Event, Failed, Finished, Noted, Stopped
@@ -125,7 +125,9 @@ def finetune(
         if new:
             _standardise(child, new, watch(train, 1)[0])
 
-    command = f"python -m mtl_model finetune DATA --name {config.name} --from {parent.name} --how {config.how}"
+    command = (
+        f"python -m mtl_model finetune DATA {options_of(dataclasses.replace(config, start=parent.name, changes=''))}"
+    )
     data = Data(train, val, _card_of_child(card_of_both, names, risks), [], command)
     run = Run(
         _settings(config, recipe, card_of_both, names, len(train)),
@@ -268,7 +270,7 @@ def _whole(
 
 
 def _keep(folder: Path, card: Card, outcome: dict[str, Any]) -> None:
-    """The figures go into the card too; pictures are named by outcome.json alone, which goes with them."""
+    """The figures go into the card too; pictures are named by outcome.json alone, until it is accepted."""
     told = {name: one for name, one in outcome.items() if name not in ("pictures", "checkpoint", "parent", "sentence")}
     told |= {"left_out": len(outcome["left_out"]), "relabelled": len(outcome["relabelled"])}
     summary = f"Fine-tuned from {outcome['parent']}. {outcome['sentence']}"

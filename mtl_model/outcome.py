@@ -85,7 +85,7 @@ def _text(label: object) -> str:
 def _errors(task: Task, chances: np.ndarray, targets: np.ndarray) -> tuple[str, np.ndarray]:
     """The metric that counts, and each row's error: wrong or not, or years. Ages known as ranges count by the range."""
     if task.kind != "years":
-        return "accuracy", 1 - class_rows(task, chances, targets)["right"]
+        return "accuracy", 1 - class_rows(chances, targets)["right"]
     exact = targets[:, 0] == targets[:, 1]
     if exact.all():
         return "mae", year_rows(task, chances, targets, 0.0)["error"]

@@ -21,9 +21,6 @@ INTERVAL = (0.1, 0.9)  # the percentiles between which four faces of five should
 
 
 class Output(Protocol):
-    metrics: str
-    """Name of the set of metrics in evaluation.MEANS and OTHERS."""
-
     def width(self, task: Task) -> int:
         """Numbers that the branch gives a sample."""
         ...
@@ -39,8 +36,6 @@ class Output(Protocol):
 
 class ClassOutput:
     """One probability a class."""
-
-    metrics = "classes"
 
     def width(self, task: Task) -> int:
         return len(task.classes)
@@ -66,8 +61,6 @@ class ClassOutput:
 
 class YearOutput:
     """One probability a year of age."""
-
-    metrics = "years"
 
     def width(self, task: Task) -> int:
         return len(task.classes)

@@ -28,13 +28,18 @@ def recalibrate(
     specs: Sequence[str],
     *,
     options: Mapping[str, str] | None = None,
+    flip_averaging: bool | None = None,
     device: str = "cpu",
     progress: cache.Progress = cache.silent,
 ) -> Card:
     """The card with its calibration and errors measured on the val splits of all sources together. A task of which val has
-    fewer than LEAST labels keeps what it had; figures that were measured with another calibration go.
+    fewer than LEAST labels keeps what it had; figures that were measured with another calibration go. flip_averaging: None leaves
+    it as it is.
 
     Raises DataError for a source without labelled pictures in val, and where no task has enough of them."""
+    before = card
+    if flip_averaging is not None:
+        card = dataclasses.replace(card, flip_averaging=flip_averaging)
     parts = []
     for spec in specs:
         source = layouts.read(spec, layouts.options_for(spec, options or {}))
@@ -55,7 +60,8 @@ def recalibrate(
     fitted = fit(enough, outputs, data.targets, data.known)
     card = dataclasses.replace(card, calibration={**card.calibration, **fitted})
     errors = {task: rows for task, rows in errors_like(card, distributions(outputs, card), data) if task in fitted}
-    return dataclasses.replace(card, errors={**card.errors, **errors})
+    same = (card.calibration, card.flip_averaging) == (before.calibration, before.flip_averaging)
+    return dataclasses.replace(card, errors={**card.errors, **errors}, metrics=card.metrics if same else ())
 
 
 def errors_like(
@@ -78,7 +84,7 @@ def errors_like(
             known &= targets[:, 0] == targets[:, 1]
             errors[known] = year_rows(task, chances[task.name][known], targets[known], 0.0)["error"]
         else:
-            errors[known] = 1 - class_rows(task, chances[task.name][known], targets[known])["right"]
+            errors[known] = 1 - class_rows(chances[task.name][known], targets[known])["right"]
         rows = [*_rows(levels, list(levels), known, errors), *_rows(levels, bands, known, errors)]
         if rows:
             yield task.name, tuple(rows)

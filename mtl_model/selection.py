@@ -24,7 +24,7 @@ def errors_on(tasks: Sequence[Task], chances: Mapping[str, np.ndarray], data: La
             continue
         targets, some = data.targets[task.name].numpy()[mask], chances[task.name][mask]
         if task.kind != "years":
-            accuracy = float(class_rows(task, some, targets)["right"].mean())
+            accuracy = float(class_rows(some, targets)["right"].mean())
             log_loss = float(-np.log(some[np.arange(len(some)), targets].clip(1e-9)).mean())
             error = log_loss if len(targets) < FEW else 1 - accuracy
             result[task.name] = {"accuracy": accuracy, "error": error}

@@ -26,7 +26,7 @@ from torch.optim.swa_utils import AveragedModel
 from mtl_model import __version__, cache, checkpoint, layouts
 from mtl_model.batches import Batch, Batches
 from mtl_model.calibration import fit
-from mtl_model.config import TrainConfig, shares
+from mtl_model.config import TrainConfig, options_of, shares
 from mtl_model.errors import CheckpointError, DataError, RunError, UsageError, unknown
 from mtl_model.evaluation import network_outputs
 from mtl_model.events import Evaluated, Event, Failed, Finished, Noted, Saved, Started, Step, Stopped
@@ -410,15 +410,6 @@ def mix_of(text: str, sources: Sequence[str]) -> dict[str, float]:
 
 def command_of(config: TrainConfig) -> str:
     """The command that repeats the run; data sets by their folder's name, since paths differ between machines."""
-    words = ["python -m mtl_model train"]
-    for one in dataclasses.fields(config):
-        value, flag = getattr(config, one.name), "--" + one.name.replace("_", "-")
-        if one.name == "source":
-            for spec in value:
-                kind, path = layouts.parse_spec(spec)
-                words.append(f"{flag} {kind}:DATA/{path.resolve().name}")
-        elif value is True:
-            words.append(flag)
-        elif value != one.default:
-            words.append(f"{flag} {value}")
-    return " ".join(words)
+    specs = map(layouts.parse_spec, config.source)
+    source = tuple(f"{kind}:DATA/{path.resolve().name}" for kind, path in specs)
+    return f"python -m mtl_model train {options_of(dataclasses.replace(config, source=source))}"

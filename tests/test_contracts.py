@@ -104,8 +104,7 @@ def test_an_estimate_says_what_its_distribution_says(task: Task, shape: str):
 def test_a_kind_of_task_is_used_and_measured(kind: str):
     assert kind in EXAMPLES, f"give EXAMPLES some labels of the kind {kind}"
     assert kind in {task.kind for task in EVERY_TASK}
-    assert OUTPUTS[kind].metrics in evaluation.MEANS
-    assert OUTPUTS[kind].metrics in evaluation.OTHERS
+    assert kind in evaluation.MEANS and kind in evaluation.OTHERS
 
 
 def with_loss(name: str) -> Task:

@@ -100,13 +100,6 @@ def test_the_bound_loses_no_pair(rule, block, monkeypatch):
     assert across == {(i, j) for i, j in wanted if i < 300 <= j}
 
 
-def test_parts_can_be_kept_and_joined():
-    seen = random_thumbnails(50)
-    joined = duplicates.join([seen.take(range(20)), seen.take(np.arange(50) >= 20)])
-    assert np.array_equal(joined.grey32, seen.grey32) and np.array_equal(joined.grey16, seen.grey16)
-    assert len(joined) == 50
-
-
 @pytest.mark.parametrize("rows", [[], [0]])
 def test_nothing_has_no_copies(rows):
     seen = random_thumbnails(1).take(rows)

@@ -1,9 +1,8 @@
 """Class folders: the folder a picture lies in is its label.
 
-    smile/yes/*  smile/no/*  gender/female/*  age/25/*  age/20-29/*     several tasks at once:
-    task/class/picture rose/*  daisy/*                                                     one task, named by
-    the option `task` train/rose/*  val/rose/*                                            the same with the
-    splits above
+- `smile/yes/*  smile/no/*  gender/female/*  age/25/*  age/20-29/*`: several tasks at once, as task/class/picture;
+- `rose/*  daisy/*`: one task, named by the option `task`;
+- `train/rose/*  val/rose/*`: the same, with the splits above.
 
 Folders called train, val, test, files or img_* are never a class.
 """

@@ -16,11 +16,11 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mtl_model.ui.environment import LOOPBACK
 from mtl_model.ui.login import LOGIN, Login, route_path
 from mtl_model.ui.options import SPACE_VARIABLE, UiOptions
 from mtl_model.ui.passwords import read_users
 
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 ANY_ADDRESS = ("0.0.0.0", "::", "[::]", "")
 STARTED = "/gradio_api/startup-events"  # gradio asks its own server for it, once, before it counts as started
 CLOSED = 4403  # WebSocket close code: refused
@@ -48,7 +48,7 @@ class Access:
         self._bound_wider = options.host in ANY_ADDRESS
         self._trust_forwarded = bool(options.root_path or self._spaces)
         named: Iterable[str] = (*options.allow_host, *(() if self._bound_wider else (options.host,)))
-        self._hosts = {*LOCAL_HOSTS, *self._spaces, *(one.strip("[]").lower() for one in named)}
+        self._hosts = {*LOOPBACK, *self._spaces, *(one.strip("[]").lower() for one in named)}
         # A browser sends cookies to all ports of a host: two servers on one machine need two names.
         cookie, path = f"mtl-session-{options.port}", options.root_path or "/"
         self.login = Login(read_users(options.auth), cookie, path, bool(self._spaces)) if options.auth else None

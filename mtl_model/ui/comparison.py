@@ -91,12 +91,13 @@ def _why(sides: Sides, number: int, task: Task) -> str:
     return difference(first, second)
 
 
-def cards(photo: Photo, crops: np.ndarray, sides: Sides, correctable: bool = False) -> str:
-    """A card a face as `views.cards` makes them, with a column a checkpoint."""
+def cards(photo: Photo, crops: np.ndarray, sides: Sides, correctable: bool = False, place: str = "") -> str:
+    """A card a face as `views.cards` makes them, with a column a checkpoint. place: begins the ids, for a second set of cards on
+    one page."""
     if not photo.readings:
         return views.cards(photo, crops, sides[0].card)
     return "".join(
-        views.face(number, crop, _verdict(sides, number), _columns(sides, number), correctable)
+        views.face(number, crop, _verdict(sides, number), _columns(sides, number, f"{place}{number}"), correctable)
         for number, crop in enumerate(crops, start=1)
     )
 
@@ -108,21 +109,21 @@ def _verdict(sides: Sides, number: int) -> str:
     return f'<p class="verdict{" differing" if differing else ""}">{escape(said)}</p>'
 
 
-def _columns(sides: Sides, number: int) -> str:
+def _columns(sides: Sides, number: int, key: str) -> str:
     heads = "".join(f'<th scope="col">{escape(side.name)}</th>' for side in sides)
     blocks = [
-        views.estimates(f"{number}-{column}", side.readings[number - 1], side.card)
+        views.estimates(f"{key}-{column}", side.readings[number - 1], side.card)
         for column, side in enumerate(sides, start=1)
     ]
     return (
         f'<table class="sides"><caption class="unseen">Face {number} by two checkpoints</caption>'
-        f"<thead><tr>{heads}</tr></thead>{''.join(_task(task, sides, number, blocks) for task in tasks(sides))}</table>"
+        f"<thead><tr>{heads}</tr></thead>{''.join(_task(task, sides, number, key, blocks) for task in tasks(sides))}</table>"
     )
 
 
-def _task(task: Task, sides: Sides, number: int, blocks: Sequence[dict[str, str]]) -> str:
+def _task(task: Task, sides: Sides, number: int, key: str, blocks: Sequence[dict[str, str]]) -> str:
     why = _why(sides, number, task)
-    mark = f" {views.with_tip(f'differs-{task.name}-{number}', 'differs', '≠ different', why)}" if why else ""
+    mark = f" {views.with_tip(f'differs-{task.name}-{key}', 'differs', '≠ different', why)}" if why else ""
     each = zip(sides, blocks, strict=True)
     answers = "".join(
         f"<td>{block.get(task.name, '') if side.knows(task) else _NOT_TAUGHT}</td>" for side, block in each

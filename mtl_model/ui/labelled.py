@@ -83,7 +83,7 @@ def _no_labels(source: Source) -> str:
 
 def layouts_name(name: str) -> str:
     """The name of a task made from that of a checkpoint."""
-    return "_".join(name.casefold().replace("-", " ").replace(".", " ").split()) or "label"
+    return layouts.column_name(name.replace("-", " ")) or "label"
 
 
 def _options(kind: str, task: str) -> dict[str, str]:

@@ -36,7 +36,7 @@ class UiOptions:
     checkpoint: str | None = field(
         default=None, metadata=_option("checkpoint to begin with (else default, else bknet)", metavar="NAME")
     )
-    device: str = field(default="auto", metadata=_option("auto, cpu, cuda, cuda:1 or mps (default: auto)"))
+    device: str = field(default="auto", metadata=_option("auto, cpu, cuda or cuda:1 (default: auto)"))
     root_path: str = field(
         default="", metadata=_option("path under which a proxy serves the page, such as /faces", metavar="PATH")
     )

@@ -88,6 +88,7 @@ class Shelf:
             raise UsageError(f"There is a checkpoint '{to}' already, or a run of that name. Choose another name.")
         with said(f"'{name}' could not be renamed"):
             os.rename(folder, self.options.runs / to)
+            _say_name(self.options.runs / to, name, to)
             for other in list_checkpoints(self.options.runs, self.options.runs).values():
                 _say_parent(other, name, to)
 
@@ -179,6 +180,13 @@ def _difference(edges: Any, unit: str) -> str:
     word = " years" if unit == YEARS else " points"
     chance = ", which could be chance" if low <= 0 <= high else ""
     return f", difference {low:+.1f} to {high:+.1f}{word}{chance}".replace("-", "−")
+
+
+def _say_name(folder: Path, old: str, new: str) -> None:
+    """The commands that print its figures go by the new name; what else the card holds stays as it is."""
+    with contextlib.suppress(ValueError, TypeError, FileNotFoundError):
+        text = (folder / CARD).read_text(encoding="utf-8")
+        write_text(folder / CARD, text.replace(f"mtl_model evaluate {old} ", f"mtl_model evaluate {new} "))
 
 
 def _say_parent(folder: Path, old: str, new: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import html
 import json
 import logging
 import signal
@@ -24,7 +23,8 @@ from starlette.routing import BaseRoute, Route
 
 from mtl_model import registry
 from mtl_model.errors import MtlError
-from mtl_model.ui.access import ANY_ADDRESS, LOCAL_HOSTS, Access, Gate
+from mtl_model.ui.access import ANY_ADDRESS, Access, Gate
+from mtl_model.ui.environment import LOOPBACK
 from mtl_model.ui.models import Models
 from mtl_model.ui.options import UiOptions
 from mtl_model.ui.theme import THEME
@@ -89,21 +89,6 @@ def sentence_for(error: Exception) -> str:
         return str(error)
     log.error("unexpected error", exc_info=error)
     return UNEXPECTED
-
-
-def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """A Gradio handler whose errors reach the person as one sentence."""
-
-    @functools.wraps(handler)
-    def wrapped(*arguments: Any) -> Any:
-        try:
-            return handler(*arguments)
-        except gr.Error:
-            raise
-        except Exception as error:
-            raise gr.Error(html.escape(sentence_for(error)), print_exception=False) from None
-
-    return wrapped
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -226,7 +211,7 @@ def _bracketed(host: str) -> str:
 
 def warnings(options: UiOptions) -> list[str]:
     """What it means that others than the person at this machine reach the page."""
-    if options.host in LOCAL_HOSTS or options.host.startswith("127."):
+    if options.host in LOOPBACK or options.host.startswith("127."):
         return []
     if options.auth is None and not options.read_only:
         return [

@@ -12,9 +12,10 @@ from typing import Any
 
 from mtl_model import card, corrections, jobs, layouts
 from mtl_model.card import OUTCOME
+from mtl_model.config import HOWS
 from mtl_model.errors import MtlError, RunError, UsageError, unknown
 from mtl_model.ui import labelled, teaching, uploads
-from mtl_model.ui.teaching import CHANGES, CHECK, HOWS, LEARN, REPORT, Record, Run
+from mtl_model.ui.teaching import CHANGES, CHECK, LEARN, REPORT, Record, Run
 
 # name -> (smallest, largest, what it is for people)
 ADVANCED: Mapping[str, tuple[float, float, str]] = {

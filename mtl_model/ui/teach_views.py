@@ -17,7 +17,6 @@ KINDS: Mapping[str, str] = {
     "genki4k": "labels.txt as in GENKI-4K",
     "fairface": "tables as in FairFace",
     "celeba": "tables as in CelebA",
-    "imdbwiki": "file names as in IMDB-WIKI",
     "list": "lists of files with codes",
 }
 HOW_FAR: Mapping[str, tuple[str, str]] = {

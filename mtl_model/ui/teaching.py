@@ -38,7 +38,6 @@ WATCHED = (
 )
 """What a page shows depends on these files alone."""
 CHECK, LEARN = "check", "finetune"
-HOWS = ("branch", "last", "all")
 LEARNED = ("parent", "how", "tasks", "advanced")  # settings that decide what a learning does
 
 _writing = threading.Lock()

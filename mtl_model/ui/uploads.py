@@ -35,8 +35,9 @@ from mtl_model.card import CARD, NAME, OUTCOME, PENDING, write_text
 from mtl_model.errors import DataError, MtlError, RunError, UsageError
 from mtl_model.ui import template
 from mtl_model.ui.shell import Shared, guarded_route
+from mtl_model.ui.teaching import CACHE, DATA, RECORD
 
-RECORD, DATA, CACHE, COUNT, LOCK = "teach.json", "data", "cache", "uploaded.json", ".uploads.lock"
+COUNT, LOCK = "uploaded.json", ".uploads.lock"
 LIMITS = Limits()
 """Of one run, over all its batches and zips."""
 BATCH_FILES = 50

@@ -115,7 +115,11 @@ def test_renaming_takes_the_children_along(shelf: Shelf) -> None:
     runs = shelf.options.runs
     path = runs / "child" / "card.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "of a newer program": 1}))
+    mine = runs / "mine" / "card.json"
+    record = {"source": "csv", "command": "python -m mtl_model evaluate mine --source csv:DATA/x --split test"}
+    mine.write_text(json.dumps({**json.loads(mine.read_text()), "metrics": [record]}))
     shelf.rename("mine", "yours")
+    assert " evaluate yours --source" in read_card(runs / "yours").metrics[0]["command"]
     assert sorted(os.listdir(runs)) == ["child", "yours"] and read_card(runs / "child").parent == "yours"
     assert json.loads(path.read_text())["of a newer program"] == 1
     assert json.loads((runs / "child" / "outcome.json").read_text())["parent"] == "yours"

@@ -10,6 +10,7 @@ from PIL import Image
 from mtl_model import cli, jobs
 from mtl_model.card import CARD, PENDING, WEIGHTS, shipped_weights
 from mtl_model.errors import MtlError, UsageError
+from mtl_model.events import Finished, Noted, to_line
 from mtl_model.jobs import Job
 from mtl_model.ui import teaching
 from mtl_model.ui.steps import Steps
@@ -139,8 +140,17 @@ def test_accept_leaves_the_checkpoint_and_takes_the_pictures(steps: Steps, run: 
     for name in (CARD, WEIGHTS):
         (run.folder / name).write_bytes((shipped_weights() / "bknet" / name).read_bytes())
     (run.folder / STATE).touch()
-    (run.folder / OUTCOME).write_text("{}")
+    (run.folder / OUTCOME).write_text('{"pictures": {"better": [{"file": "anna.jpg"}]}, "left_out": ["anna.jpg"]}')
+    (run.folder / teaching.REPORT).write_text('{"warnings": ["anna.jpg"]}')
+    (run.folder / teaching.CHANGES).write_text('{"left_out": ["anna.jpg"]}')
+    (run.folder / "log.txt").write_text("anna.jpg")
+    events = [Noted("Left out 1, for example anna.jpg."), Finished(3, 1.0, 0)]
+    (run.folder / teaching.EVENTS).write_text("".join(f"{to_line(one)}\n" for one in events))
     steps.accept(again(run))
+    assert not [path for path in run.folder.rglob("*") if path.is_file() and b"anna" in path.read_bytes()], (
+        "no name stays"
+    )
+    assert teaching.read_events(run.folder) == events[1:]
     assert not run.data.exists() and not (run.folder / STATE).exists() and not (run.folder / PENDING).exists()
     assert again(run).state == "accepted"
     for action in (

@@ -2,10 +2,8 @@
 // `element` holds both; whatever carries data-face="1" stands for face 1.
 mtl.faces = (element) => {
   const all = (number) => element.querySelectorAll(`[data-face="${number}"]`);
-  let marked = 0;
 
   function mark(number) {
-    marked = number;
     for (const one of element.querySelectorAll("[data-face]")) {
       const chosen = Number(one.dataset.face) === number;
       if (one.tagName === "BUTTON") one.setAttribute("aria-pressed", String(chosen));
@@ -54,7 +52,6 @@ mtl.faces = (element) => {
     next.focus();
     show(Number(next.dataset.face), next);
   });
-  return { mark, show, get marked() { return marked; } };
 };
 
 // A table whose heads are buttons: a click sorts by that column, a second one turns the order round.

@@ -4,7 +4,7 @@ mtl.teach = (host) => {
   const root = host.querySelector(".teach"), find = (selector) => root.querySelector(selector);
   const SILENT = "The server did not answer. Check that it is still running; this page goes on by itself then.";
   const KEY = "mtl.teach";
-  const state = { run: recall(), fresh: false, version: "", stamp: undefined, step: 0, said: null, browse: null, edits: "", place: null, answer: null };
+  const state = { run: recall(), fresh: false, version: "", stamp: undefined, step: 0, said: null, browse: null, edits: "", place: null };
   let asking = false, silent = false, photo = "";
 
   function recall() { try { return sessionStorage.getItem(KEY) || ""; } catch { return ""; } }
@@ -64,7 +64,7 @@ mtl.teach = (host) => {
     }
     if (!answer.run) state.fresh = true; // what others begin is listed, and never slides under the pointer
     if (answer.stamp !== state.stamp) for (const image of root.querySelectorAll("img[data-src]")) image.removeAttribute("src");
-    Object.assign(state, { run: answer.run, version: answer.version, stamp: answer.stamp, answer });
+    Object.assign(state, { run: answer.run, version: answer.version, stamp: answer.stamp });
     root.dataset.run = answer.run;
     root.dataset.state = answer.state;
     remember();
@@ -317,6 +317,7 @@ mtl.teach = (host) => {
     root.dataset.run = to;
     remember();
   });
+  mtl.faces(find("[data-try]"));
   find("[data-template]").href = mtl.address("/mtl/teach/template");
   setInterval(() => { if (!document.hidden && mtl.isOpen(root)) poll(); }, 1000);
   poll();

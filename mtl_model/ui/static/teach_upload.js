@@ -144,5 +144,5 @@ mtl.teachUpload = (root, { run, open, done, failed, say }) => {
     }
     choose(out);
   });
-  return { cancel: (run = into) => { if (run === into) controller?.abort(); }, get busy() { return controller !== null; } };
+  return { cancel: (run = into) => { if (run === into) controller?.abort(); } };
 };

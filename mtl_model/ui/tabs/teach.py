@@ -153,7 +153,10 @@ class _Teach:
         settings = CropSettings(size_px=CROP_PX, grey=False, margin=after.card.crop.margin)
         cut = crops.cut(rgb, [one.face.box for one in photo.readings], settings)
         faces = views.faces_text(len(photo.readings))
-        return {"html": comparison.cards(photo, cut, sides), "said": f"{faces}. {comparison.note(sides)}".strip()}
+        return {
+            "html": comparison.cards(photo, cut, sides, place="try-"),
+            "said": f"{faces}. {comparison.note(sides)}".strip(),
+        }
 
     def _waiting(self, run: Run) -> Predictor:
         """The checkpoint of a run that is not accepted yet; it is listed nowhere and loaded by its folder."""
