@@ -79,7 +79,7 @@ def go_on(run: Run, shown: Labelled | None) -> str:
 def line(shown: Labelled) -> str:
     """The step in a line, once it is done."""
     kept, moved = [one for one in shown.pictures if not one.out], len(shown.chosen("", CHANGED))
-    told = [f"{plural(len(kept), 'picture')} to learn from"]
+    told = [f"{plural(len(kept), 'picture')} kept"]
     told += [f"{len(shown.pictures) - len(kept):,} left out"] if len(kept) < len(shown.pictures) else []
     return ", ".join(told + ([f"{moved:,} relabelled"] if moved else []))
 
