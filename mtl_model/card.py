@@ -155,6 +155,11 @@ def read_plain(path: Path) -> dict[str, Any]:
         return {}
 
 
+def write_plain(path: Path, plain: object) -> None:
+    """Records, numbers and words as JSON, whole. Raises ValueError for a number that JSON does not have."""
+    write_text(path, json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
 def to_text(card: Card) -> str:
     return json.dumps(to_json(card), indent=1, ensure_ascii=False) + "\n"
 
@@ -235,7 +240,7 @@ def accept(folder: Path) -> None:
         write_text(folder / "events.jsonl", "".join(one for one in lines if '"event": "noted"' not in one))
     if told := read_plain(folder / OUTCOME):  # its figures stay, the names of the visitor's pictures go
         told |= {"pictures": {}, "left_out": [], "relabelled": {}}
-        write_text(folder / OUTCOME, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+        write_plain(folder / OUTCOME, told)
     (folder / PENDING).unlink(missing_ok=True)  # last: from now on it is listed
 
 

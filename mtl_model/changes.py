@@ -10,7 +10,8 @@ from pathlib import Path
 
 from mtl_model.errors import DataError
 from mtl_model.layouts import Source
-from mtl_model.tasks import parse_label
+from mtl_model.records import Sample
+from mtl_model.tasks import Label, parse_label
 
 
 @dataclass(frozen=True)
@@ -42,21 +43,21 @@ def apply(source: Source, changes: Changes) -> Source:
         if file in gone:
             continue
         given = changes.labels.get(file, {})
-        labels = dict(sample.labels)
-        for name, word in given.items():
+        for name in given:
             if name not in source.tasks:
                 raise DataError(
                     f"'{file}' was given a label of {name}, which these pictures have no labels of. Undo it."
                 )
-            label = parse_label(source.tasks[name], word)
-            labels = (
-                {**labels, name: label}
-                if label is not None
-                else {one: kept for one, kept in labels.items() if one != name}
-            )
-        if labels:
+        if labels := relabelled(source, sample, given):
             samples.append(dataclasses.replace(sample, labels=labels))
     return dataclasses.replace(source, samples=tuple(samples))
+
+
+def relabelled(source: Source, sample: Sample, given: Mapping[str, str]) -> dict[str, Label]:
+    """The labels of a sample with those given put in their place; "" takes one away. Tasks that the source does not have are
+    passed over. Raises DataError for a label that its task does not know."""
+    put = {name: parse_label(source.tasks[name], word) for name, word in given.items() if name in source.tasks}
+    return {name: label for name, label in {**sample.labels, **put}.items() if label is not None}
 
 
 def name_of(source: Source, path: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from mtl_model import cache, duplicates
 from mtl_model.card import DetectionSettings
 from mtl_model.layouts import Source
+from mtl_model.outputs import band_of
 from mtl_model.records import Face, Sample
 from mtl_model.tasks import Label, Task
 
@@ -178,9 +179,7 @@ def class_of(task: Task, label: Label) -> str:
         return f"{label[0]:g}-{label[1]:g}"
     if isinstance(label, str):
         return label
-    year = int(label + 0.5)
-    oldest = max(last for _, _, last in task.bands)
-    return next((name for name, first, last in task.bands if first <= min(year, oldest) <= last), task.bands[0][0])
+    return band_of(task, label)
 
 
 def differ(first: Label, second: Label) -> bool:

@@ -140,9 +140,7 @@ def _annotate(folder: Path, file: Path, roots: Sequence[Path], photo: Photo, dra
 
 def _write_answers(arguments: argparse.Namespace, photos: list[Photo], columns: dict[str, bool]) -> None:
     if arguments.json:
-        card.write_text(
-            arguments.json, json.dumps(to_json(photos), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        )
+        card.write_plain(arguments.json, to_json(photos))
     if arguments.csv:
         card.write_text(arguments.csv, to_csv(photos, columns))
     for photo in photos:
@@ -322,7 +320,7 @@ def finetune(arguments: argparse.Namespace) -> int:
             kept = ("metric", "before", "after", "difference")
             tasks = {task: {one: figures[one] for one in kept} for task, figures in found["tasks"].items()}
             plain = {"checkpoint": name, "seconds": found["seconds"], "tasks": tasks, "changed": found["changed"]}
-            card.write_text(arguments.json, json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+            card.write_plain(arguments.json, plain)
         if not arguments.pending:
             card.accept(folder)
     return code
@@ -415,7 +413,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         progress=Progress(),
     )
     if arguments.json:
-        card.write_text(arguments.json, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        card.write_plain(arguments.json, record)
     if arguments.charts:
         from mtl_model import charts
 
@@ -549,9 +547,7 @@ def check(arguments: argparse.Namespace) -> int:
         source = changes.apply(source, changes.read_changes(arguments.changes))
     report = look_at(source, Progress(), look=None if arguments.no_faces else cache.faces_of, root=arguments.cache)
     if arguments.json:
-        card.write_text(
-            arguments.json, json.dumps(report.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        )
+        card.write_plain(arguments.json, report.to_json())
     if arguments.charts:
         from mtl_model import charts
 
@@ -592,7 +588,7 @@ def models(arguments: argparse.Namespace) -> int:
             + (f", from {one.parent}" if one.parent else "")
         )
     if arguments.json:
-        card.write_text(arguments.json, json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        card.write_plain(arguments.json, rows)
     return 0
 
 

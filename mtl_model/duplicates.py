@@ -137,22 +137,14 @@ def leak(train: Thumbnails, held: Thumbnails, rule: Rule = ACROSS, progress: Pro
 
 def group(pairs: Iterator[tuple[int, int]] | Sequence[tuple[int, int]]) -> list[list[int]]:
     """Join pairs into groups: sorted lists of two and more rows, in the order of their first row."""
-    parent: dict[int, int] = {}
+    from scipy.cluster.hierarchy import DisjointSet
 
-    def root(row: int) -> int:
-        parent.setdefault(row, row)
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = parent[row]
-        return row
-
+    joined = DisjointSet()
     for first, second in pairs:
-        a, b = root(first), root(second)
-        parent[max(a, b)] = min(a, b)
-    groups: dict[int, list[int]] = {}
-    for row in sorted(parent):
-        groups.setdefault(root(row), []).append(row)
-    return list(groups.values())
+        joined.add(first)
+        joined.add(second)
+        joined.merge(first, second)
+    return sorted(sorted(rows) for rows in joined.subsets())
 
 
 def near_pairs(

@@ -335,6 +335,13 @@ def record(card: Card, outputs: Mapping[str, Tensor], data: Labelled) -> dict[st
     }
 
 
+def confusion(task: Task, chances: np.ndarray, targets: np.ndarray) -> list[list[int]]:
+    """Counts of faces: a row a true class, a column an answer."""
+    counts = np.zeros((len(task.classes),) * 2, int)
+    np.add.at(counts, (targets, chances.argmax(1)), 1)
+    return counts.tolist()
+
+
 def curves_of(task: Task, chances: np.ndarray, data: Labelled) -> dict[str, Any]:
     """What the charts show. Classes: "confusion", counts by truth and answer, and "calibration", for each bin the mean
     confidence, the share of right answers, and the faces. Years: "errors", for each ten years of true age its name, the
@@ -345,14 +352,11 @@ def curves_of(task: Task, chances: np.ndarray, data: Labelled) -> dict[str, Any]
         return {}
     if task.kind != "years":
         rows = class_rows(some, targets)
-        answers = some.argmax(1)
-        confusion = np.zeros((len(task.classes),) * 2, int)
-        np.add.at(confusion, (targets, answers), 1)
         bins = equal_mass(rows["confidence"])
         calibration = [
             [_short(rows[name][one].mean()) for name in ("confidence", "right")] + [len(one)] for one in bins
         ]
-        return {"classes": list(task.classes), "confusion": confusion.tolist(), "calibration": calibration}
+        return {"classes": list(task.classes), "confusion": confusion(task, some, targets), "calibration": calibration}
     exact = targets[:, 0] == targets[:, 1]
     truth, errors = targets[exact, 0], median_years(some[exact]) - targets[exact, 0]
     found = []

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 from mtl_model import cache, changes, checkpoint, registry
 from mtl_model.augmentation import augment, uniform
 from mtl_model.batches import Labelled
-from mtl_model.card import CARD, OUTCOME, Card, CropSettings, write_card, write_text
+from mtl_model.card import CARD, OUTCOME, Card, CropSettings, write_card, write_plain
 from mtl_model.config import FinetuneConfig, TrainConfig, options_of
 from mtl_model.crops import to_tensor
 from mtl_model.evaluation import network_outputs
@@ -275,7 +274,7 @@ def _keep(folder: Path, card: Card, outcome: dict[str, Any]) -> None:
     told |= {"left_out": len(outcome["left_out"]), "relabelled": len(outcome["relabelled"])}
     summary = f"Fine-tuned from {outcome['parent']}. {outcome['sentence']}"
     write_card(folder, dataclasses.replace(card, summary=summary, training={**card.training, "outcome": told}))
-    write_text(folder / OUTCOME, json.dumps(outcome, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_plain(folder / OUTCOME, outcome)
 
 
 @torch.inference_mode()

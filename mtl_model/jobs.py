@@ -27,7 +27,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from mtl_model import processes
-from mtl_model.card import NAME, check_name, write_text
+from mtl_model.card import NAME, check_name, write_plain, write_text
 from mtl_model.errors import RunError, UsageError
 
 JOB, EXIT, LOG, STOP, LOCK = "job.json", "exit", "log.txt", "stop", ".lock"
@@ -283,7 +283,7 @@ def _read(folder: Path) -> _Record | None:
 
 
 def _write(folder: Path, record: _Record) -> None:
-    write_text(folder / JOB, json.dumps(dataclasses.asdict(record), indent=1, ensure_ascii=False) + "\n")
+    write_plain(folder / JOB, dataclasses.asdict(record))
 
 
 def _state(folder: Path, record: _Record) -> tuple[str, int | None]:

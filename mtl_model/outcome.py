@@ -10,7 +10,7 @@ from torch import nn
 
 from mtl_model.batches import Labelled
 from mtl_model.card import Card
-from mtl_model.evaluation import class_rows, network_outputs, range_rows, year_rows
+from mtl_model.evaluation import class_rows, confusion, network_outputs, range_rows, year_rows
 from mtl_model.outputs import OUTPUTS, distributions
 from mtl_model.tasks import Task
 
@@ -123,7 +123,7 @@ def _compare(
     if task.kind != "years":
         result["classes"] = list(task.classes)
         for name, chances in (("confusion_before", before), ("confusion_after", after)):
-            result[name] = None if chances is None else _confusion(task, chances[known], targets)
+            result[name] = None if chances is None else confusion(task, chances[known], targets)
     return result
 
 
@@ -144,12 +144,6 @@ def _paired(differences: np.ndarray) -> list[float]:
     return [round(float(one), 4) for one in np.quantile(means, (0.025, 0.975))]
 
 
-def _confusion(task: Task, chances: np.ndarray, targets: np.ndarray) -> list[list[int]]:
-    counts = np.zeros((len(task.classes),) * 2, int)
-    np.add.at(counts, (targets, chances.argmax(1)), 1)
-    return counts.tolist()
-
-
 def sentence_of(tasks: Mapping[str, Mapping[str, Any]], changed: Mapping[str, float], titles: Mapping[str, str]) -> str:
     """What it brought, as people say it."""
     parts = [_told(one) for one in tasks.values()]
@@ -163,6 +157,21 @@ def sentence_of(tasks: Mapping[str, Mapping[str, Any]], changed: Mapping[str, fl
     return " ".join(parts) or "No held-out picture could be measured."
 
 
+def verdict_of(one: Mapping[str, Any]) -> str:
+    """What a task's difference is worth in words: chance, where the interval contains 0 and more."""
+    if one.get("new"):
+        return "new"
+    interval = one.get("difference")
+    if not interval:
+        return "not compared"
+    low, high = interval
+    if low == high == 0:
+        return "the same"
+    if low <= 0 <= high:
+        return "could be chance"
+    return "better" if (high < 0) == (one.get("unit") == "years") else "worse"
+
+
 def _told(one: Mapping[str, Any]) -> str:
     years = one["unit"] == "years"
 
@@ -173,9 +182,7 @@ def _told(one: Mapping[str, Any]) -> str:
     pictures = f"{one['n']} held-out picture{'' if one['n'] == 1 else 's'}"
     if one["before"] is None:
         return f"{one['title']}: {shown(one['after'])} {what} {pictures}, newly learned."
-    low, high = one["difference"]
-    better, worse = (high < 0, low > 0) if years else (low > 0, high < 0)
-    if low == high == 0:
+    verdict = verdict_of(one)
+    if verdict == "the same":
         return f"{one['title']}: {shown(one['after'])} {what} {pictures}, as before."
-    verdict = "better" if better else "worse" if worse else "could be chance"
     return f"{one['title']}: {shown(one['before'])} → {shown(one['after'])} {what} {pictures} ({verdict})."

@@ -6,6 +6,7 @@ program knows a task by its name; code that needs ages asks for the task of kind
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -124,16 +125,7 @@ def _parse_years(task: Task, seen: str) -> Label:
 
 def to_json(task: Task) -> dict[str, object]:
     """The task as a card holds it."""
-    plain: dict[str, object] = {
-        "title": task.title,
-        "kind": task.kind,
-        "loss": task.loss,
-        "classes": list(task.classes),
-        "spellings": dict(task.spellings),
-        "bands": [list(band) for band in task.bands],
-        "groups": task.groups,
-    }
-    return plain
+    return {name: value for name, value in dataclasses.asdict(task).items() if name != "name"}
 
 
 def from_json(name: str, plain: Mapping) -> Task:

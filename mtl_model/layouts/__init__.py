@@ -104,6 +104,4 @@ def read(spec: str, options: Mapping[str, str] | None = None) -> Source:
     kind, folder = parse_spec(spec)
     chosen = layout(kind)
     check_options(kind, options or {}, chosen.OPTIONS)
-    if not folder.is_dir():
-        raise DataError(f"'{folder}' is not a folder. Expected the folder of a data set ({kind}); check the path.")
     return chosen.read(folder, options or {})

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from mtl_model.errors import DataError, UsageError
+from mtl_model.errors import DataError
 from mtl_model.layouts._parts import Collector, Source
 from mtl_model.tasks import TASKS, Label
 
@@ -46,8 +46,7 @@ def matches(folder: Path) -> bool:
 def read(folder: Path, options: Mapping[str, str]) -> Source:
     """Read age and gender. Entries without a face, with a second face, of unknown gender or odd age are counted.
 
-    Raises: UsageError where SciPy, which reads the .mat, is missing; DataError for a file that is no such
-    .mat.
+    Raises: DataError for a file that is no such .mat.
     """
     collector = Collector("imdbwiki", folder)
     found = _label_files(folder)
@@ -96,13 +95,8 @@ def _find_fault(values: Mapping[str, float], age: int) -> str:
 
 
 def _load(path: Path, name: str) -> dict[str, Any]:
-    try:
-        from scipy.io import loadmat  # the one reader that needs it
-    except ImportError:
-        raise UsageError(
-            "SciPy is not installed, and only it reads .mat files. Expected it for the layout imdbwiki; "
-            "install it with: pip install scipy"
-        ) from None
+    from scipy.io import loadmat  # the one reader that needs it
+
     try:
         record = loadmat(path, variable_names=[name], simplify_cells=True)[name]
         entries = {field: np.atleast_1d(record[field]) for field in (*FIELDS, "name") if field in record}

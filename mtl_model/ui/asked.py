@@ -7,7 +7,12 @@ import os
 from starlette.requests import Request
 
 from mtl_model.errors import PictureError, UsageError
+from mtl_model.ui import bodies
 from mtl_model.ui.shell import LARGEST_UPLOAD
+
+TOO_LARGE = (
+    f"The file is larger than {LARGEST_UPLOAD // 2**20} MB. Expected a photo as cameras make them; save it smaller."
+)
 
 
 class Asked:
@@ -24,23 +29,8 @@ class Asked:
         query = request.query_params
         name = os.path.basename(query.get("name", "").replace("\\", "/"))[:200] or "picture"
         smallest = _smallest(query.get("smallest", ""))
-        return cls(await _body(request), name, query.get("checkpoint", ""), query.get("compare", ""), smallest)
-
-
-async def _body(request: Request) -> bytes:
-    """The body, refused as soon as it is too large."""
-    too_large = PictureError(
-        f"The file is larger than {LARGEST_UPLOAD // 2**20} MB. Expected a photo as cameras make them; save it smaller."
-    )
-    if int(request.headers.get("content-length") or 0) > LARGEST_UPLOAD:
-        raise too_large
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > LARGEST_UPLOAD:
-            raise too_large
-        parts.append(part)
-    return b"".join(parts)
+        body = await bodies.whole(request, LARGEST_UPLOAD, PictureError(TOO_LARGE))
+        return cls(body, name, query.get("checkpoint", ""), query.get("compare", ""), smallest)
 
 
 def _smallest(text: str) -> float | None:

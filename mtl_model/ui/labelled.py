@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 import threading
 from collections import OrderedDict
@@ -142,12 +140,7 @@ class Labelled:
 
     def _picture(self, sample: Sample, gone: set[str]) -> Picture:
         file = changes.name_of(self.source, sample.path)
-        labels = dict(sample.labels)
-        for name, word in self.edits.labels.get(file, {}).items():
-            if name in self.tasks:
-                label = parse_label(self.tasks[name], word)
-                labels = {key: one for key, one in labels.items() if key != name}
-                labels |= {} if label is None else {name: label}
+        labels = changes.relabelled(self.source, sample, self.edits.labels.get(file, {}))
         return Picture(file, labels, sample.labels, file in gone)
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -220,29 +213,24 @@ def change(run: Run, file: str, task: str, word: str | None, out: bool | None) -
         raise UsageError(f"There is no picture '{file[:100]}' in this upload. Reload the page, then choose again.")
     with _changing:
         edits = read_edits(run.folder)
-        before = _entry(edits, file)
+        before = {"file": file, "out": file in edits.left_out, "labels": dict(edits.labels.get(file, {}))}
         if out is not None:
-            rest = tuple(one for one in edits.left_out if one != file)
-            edits = dataclasses.replace(edits, left_out=(*rest, file) if out else rest)
+            after = {**before, "out": out}
             said = f"{file} is {'left out' if out else 'back'}."
         else:
-            edits = dataclasses.replace(edits, labels=_relabelled(labelled, edits, file, task, word or ""))
+            after = {**before, "labels": _relabelled(labelled, before["labels"], file, task, word or "")}
             said = f"{file} is now labelled {word}." if word else f"{file} has no label of {task} any more."
-        _write(run.folder, edits, [*_undo(run.folder), before][-MOST_UNDO:])
+        _write(run.folder, _with(edits, after), [*_undo(run.folder), before][-MOST_UNDO:])
     return said
 
 
-def _relabelled(
-    labelled: Labelled, edits: changes.Changes, file: str, task: str, word: str
-) -> Mapping[str, Mapping[str, str]]:
+def _relabelled(labelled: Labelled, labels: Mapping[str, str], file: str, task: str, word: str) -> dict[str, str]:
+    """The changed labels of a picture with one more: what differs from its first labels alone."""
     if task not in labelled.tasks:
         raise UsageError(f"These pictures have no labels of '{task[:64]}'. Reload the page, then choose again.")
     label = parse_label(labelled.tasks[task], word)  # DataError says what it knows
-    mine = {name: one for name, one in edits.labels.get(file, {}).items() if name != task}
-    if label != labelled.by_file[file].first.get(task):
-        mine[task] = label_text(label)
-    others = {name: one for name, one in edits.labels.items() if name != file}
-    return {**others, file: mine} if mine else others
+    mine = {name: one for name, one in labels.items() if name != task}
+    return mine if label == labelled.by_file[file].first.get(task) else {**mine, task: label_text(label)}
 
 
 def undo(run: Run) -> str:
@@ -251,25 +239,21 @@ def undo(run: Run) -> str:
         edits, steps = read_edits(run.folder), _undo(run.folder)
         if not steps:
             raise UsageError("Nothing has been changed, so there is nothing to undo.")
-        last = steps[-1]
-        file = str(last["file"])
-        rest = tuple(one for one in edits.left_out if one != file)
-        others = {name: one for name, one in edits.labels.items() if name != file}
-        labels = {**others, file: last["labels"]} if last["labels"] else others
-        edits = changes.Changes((*rest, file) if last["out"] else rest, labels)
-        _write(run.folder, edits, steps[:-1])
-    return f"The last change is undone: {file} is as before."
+        _write(run.folder, _with(edits, steps[-1]), steps[:-1])
+    return f"The last change is undone: {steps[-1]['file']} is as before."
 
 
-def _entry(edits: changes.Changes, file: str) -> dict[str, Any]:
-    return {"file": file, "out": file in edits.left_out, "labels": dict(edits.labels.get(file, {}))}
+def _with(edits: changes.Changes, entry: Mapping[str, Any]) -> changes.Changes:
+    """The changes with what is said of one picture: {"file", "out", "labels"}."""
+    file = str(entry["file"])
+    rest = tuple(one for one in edits.left_out if one != file)
+    others = {name: one for name, one in edits.labels.items() if name != file}
+    labels = {**others, file: entry["labels"]} if entry["labels"] else others
+    return changes.Changes((*rest, file) if entry["out"] else rest, labels)
 
 
 def _undo(folder: Path) -> list[dict[str, Any]]:
-    try:
-        return list(json.loads((folder / CHANGES).read_text(encoding="utf-8")).get("undo", ()))
-    except (OSError, ValueError, AttributeError):
-        return []
+    return list(card.read_plain(folder / CHANGES).get("undo", ()))
 
 
 def can_undo(folder: Path) -> bool:
@@ -278,7 +262,7 @@ def can_undo(folder: Path) -> bool:
 
 def _write(folder: Path, edits: changes.Changes, steps: Sequence[Mapping[str, Any]]) -> None:
     plain = {"left_out": list(edits.left_out), "labels": edits.labels, "undo": list(steps)}
-    card.write_text(folder / CHANGES, json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
+    card.write_plain(folder / CHANGES, plain)
 
 
 def picture_path(run: Run, file: str) -> Path:

@@ -2,7 +2,7 @@
 
 What is said on it, in this order:
 
-    browser -> text   {"checkpoint": NAME, "smallest_face_px": NUMBER | null}     both may be left out
+    browser -> text   {"checkpoint": NAME}     the default one if it is left out
     server  -> text   {"settings": {...}, "tasks": [{"name", "title", "kind"}], "error": null | sentence}
     browser -> bytes  one frame, a picture file of at most MAX_FRAME_BYTES and MAX_FRAME_PIXELS
     server  -> text   the contract's object for one photo and {"width", "height", "seconds"}
@@ -17,11 +17,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from typing import Protocol
 
 from starlette.routing import WebSocketRoute
@@ -35,7 +33,6 @@ from mtl_model.records import Photo, Reading, to_json
 PATH = "/live"
 MAX_FRAME_BYTES = 2_000_000
 MAX_FRAME_PIXELS = 2_100_000  # 1920 x 1080 and a little
-MAX_SMALLEST_FACE_PX = 2000
 MAX_VIEWERS = 8
 IDLE_SECONDS = 60.0  # a viewer who sends nothing for so long gives the place back
 
@@ -53,39 +50,25 @@ class Model(Protocol):
     @property
     def card(self) -> Card: ...
 
-    def predict(self, picture, *, smallest_face_px: float | None = None) -> list[Reading]: ...
+    def predict(self, picture) -> list[Reading]: ...
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What one viewer has chosen. checkpoint None is the default one; smallest_face_px None is the card's own."""
+def parse_settings(text: str, before: str | None) -> str | None:
+    """The checkpoint that a message chooses (None: the default one); where it names none, the one before.
 
-    checkpoint: str | None = None
-    smallest_face_px: float | None = None
-
-
-def parse_settings(text: str, before: Settings) -> Settings:
-    """Settings from a message; what it leaves out stays as before.
-
-    Raises: UsageError with a sentence for anything else than the two known fields with sensible values.
+    Raises: UsageError with a sentence for anything else.
     """
-    expected = 'Expected {"checkpoint": NAME, "smallest_face_px": NUMBER}; reload the page.'
+    expected = 'Expected {"checkpoint": NAME}; reload the page.'
     try:
         plain = json.loads(text)
     except ValueError:
         raise UsageError(f"The settings are not JSON. {expected}") from None
-    if not isinstance(plain, dict) or set(plain) - {"checkpoint", "smallest_face_px"}:
+    if not isinstance(plain, dict) or set(plain) - {"checkpoint"}:
         raise UsageError(f"The settings are not known here. {expected}")
-    checkpoint = plain.get("checkpoint", before.checkpoint)
-    smallest = plain.get("smallest_face_px", before.smallest_face_px)
+    checkpoint = plain.get("checkpoint", before)
     if not (checkpoint is None or isinstance(checkpoint, str)):
         raise UsageError(f"The checkpoint is not a name. {expected}")
-    number = isinstance(smallest, int | float) and not isinstance(smallest, bool) and math.isfinite(smallest)
-    if smallest is not None and not (number and 1 <= smallest <= MAX_SMALLEST_FACE_PX):
-        raise UsageError(
-            f"The smallest face is {smallest!r}. Expected pixels from 1 to {MAX_SMALLEST_FACE_PX}; choose another."
-        )
-    return Settings(checkpoint, None if smallest is None else float(smallest))
+    return checkpoint
 
 
 class LiveServer:
@@ -127,7 +110,7 @@ class LiveServer:
             self._viewers -= 1
 
     async def _talk(self, socket: WebSocket) -> None:
-        settings = Settings()
+        checkpoint: str | None = None
         while socket.application_state is WebSocketState.CONNECTED:
             try:
                 message = await asyncio.wait_for(socket.receive(), IDLE_SECONDS)
@@ -137,34 +120,33 @@ class LiveServer:
                 return
             frame = message.get("bytes")
             if frame is None:
-                settings, answer = await self._in_pool(self._settle, message.get("text") or "", settings)
+                checkpoint, answer = await self._in_pool(self._settle, message.get("text") or "", checkpoint)
             elif len(frame) > MAX_FRAME_BYTES:
                 return await socket.close(TOO_BIG)
             else:
-                answer = await self._in_pool(self._answer, frame, settings)
+                answer = await self._in_pool(self._answer, frame, checkpoint)
             await socket.send_json(answer)
 
     async def _in_pool(self, work: Callable, *arguments):
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
-    def _settle(self, text: str, before: Settings) -> tuple[Settings, dict]:
+    def _settle(self, text: str, before: str | None) -> tuple[str | None, dict]:
         """Take settings over and load their checkpoint, so that the first frame need not wait for it."""
         try:
-            settings = parse_settings(text, before)
-            tasks = self._load(settings.checkpoint).card.tasks
+            checkpoint = parse_settings(text, before)
+            tasks = self._load(checkpoint).card.tasks
         except Exception as error:
-            return before, {"settings": asdict(before), "tasks": [], "error": _sentence(error)}
+            return before, {"settings": {"checkpoint": before}, "tasks": [], "error": _sentence(error)}
         named = [{"name": task.name, "title": task.title, "kind": task.kind} for task in tasks]
-        return settings, {"settings": asdict(settings), "tasks": named, "error": None}
+        return checkpoint, {"settings": {"checkpoint": checkpoint}, "tasks": named, "error": None}
 
-    def _answer(self, frame: bytes, settings: Settings) -> dict:
+    def _answer(self, frame: bytes, checkpoint: str | None) -> dict:
         """The contract's object for one frame; boxes are in its pixels, seconds from decoding to the last estimate."""
         started = time.perf_counter()
         try:
             picture = read_picture(frame, max_pixels=MAX_FRAME_PIXELS)
             height, width = picture.shape[:2]
-            model = self._load(settings.checkpoint)
-            readings = model.predict(picture, smallest_face_px=settings.smallest_face_px)
+            readings = self._load(checkpoint).predict(picture)
             photo = Photo("frame", None, tuple(readings), width, height)
         except Exception as error:
             photo = Photo("frame", _sentence(error))

@@ -20,6 +20,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Scope
 
+from mtl_model.errors import UsageError
+from mtl_model.ui import bodies
 from mtl_model.ui.passwords import LONGEST, NOBODY, matches
 
 LOGIN, LOGOUT = "/login", "/logout"  # gradio_client logs in at the first one too
@@ -110,11 +112,10 @@ def route_path(scope: Scope) -> str:
 
 async def _form(request: Request) -> dict[str, str]:
     """The fields of a form sent as application/x-www-form-urlencoded; of one that is too large, none."""
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > LARGEST_FORM:
-            return {}
+    try:
+        body = await bodies.whole(request, LARGEST_FORM, UsageError("The form is too large."))
+    except UsageError:
+        return {}
     fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20)
     return {name: values[0] for name, values in fields.items()}
 

@@ -6,18 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtl_model.card import Card
+from mtl_model.outcome import verdict_of
+from mtl_model.ui.figures import METRICS, PLAIN
 from mtl_model.ui.progress_views import broken_off
 from mtl_model.ui.teach_views import HOW_FAR, button, duration, plural
 from mtl_model.ui.teaching import Run
 from mtl_model.ui.views import escape
 
-METRICS: Mapping[str, str] = {
-    "accuracy": "right answers",
-    "balanced_accuracy": "right answers, each class counting the same",
-    "accuracy_ranges": "right age range",
-    "mae": "mean error",
-}
-SMALLER_IS_BETTER = ("mae",)
 FEW_HELD = 30  # pictures: with fewer the figures can hardly tell anything
 
 
@@ -51,21 +46,6 @@ def details(outcome: Mapping[str, Any]) -> str:
     return "".join(map(confusion, tasks.values())) + pictures(outcome.get("pictures", {}), tasks)
 
 
-def word_for(one: Mapping[str, Any]) -> str:
-    """What a difference is worth in words: chance, where the interval contains 0 and more."""
-    if one.get("new"):
-        return "new"
-    interval = one.get("difference")
-    if not interval:
-        return "not compared"
-    low, high = interval
-    if low == high == 0:
-        return "the same"
-    if low <= 0 <= high:
-        return "could be chance"
-    return "better" if (high < 0) == (one.get("metric") in SMALLER_IS_BETTER) else "worse"
-
-
 def figure(value: float | None, unit: str) -> str:
     if value is None:
         return "–"
@@ -91,9 +71,10 @@ def range_text(interval: Sequence[float] | None, unit: str) -> str:
 def table(tasks: Mapping[str, Any]) -> str:
     rows = ""
     for one in tasks.values():
-        unit, word = str(one.get("unit", "share")), word_for(one)
+        unit, word = str(one.get("unit", "share")), verdict_of(one)
         interval = interval_text(one.get("difference"), unit)
-        measured = f"{METRICS.get(one.get('metric'), one.get('metric', ''))}, {plural(int(one.get('n', 0)), 'picture')}"
+        metric = str(one.get("metric", ""))
+        measured = f"{METRICS.get(metric, (metric, PLAIN))[0].lower()}, {plural(int(one.get('n', 0)), 'picture')}"
         rows += (
             f'<tr><th scope="row">{escape(one.get("title", ""))} <span class="small">{escape(measured)}</span></th>'
             f'<td data-head="Before">{figure(one.get("before"), unit)}</td>'

@@ -98,7 +98,7 @@ def write_record(folder: Path, record: Record) -> None:
         before = path.stat().st_mtime_ns
     except FileNotFoundError:
         before = None
-    card.write_text(path, json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
+    card.write_plain(path, plain)
     if before is not None:
         os.utime(path, ns=(before, before))
 

@@ -31,9 +31,10 @@ from starlette.routing import Route
 
 from mtl_model import archives, jobs
 from mtl_model.archives import COMING, LARGE, Limits, Skipped, size_text
-from mtl_model.card import CARD, NAME, OUTCOME, PENDING, write_text
+from mtl_model.card import CARD, OUTCOME, PENDING, write_text
 from mtl_model.errors import DataError, MtlError, RunError, UsageError
-from mtl_model.ui import template
+from mtl_model.ui import teaching, template
+from mtl_model.ui.bodies import parts_of
 from mtl_model.ui.shell import Shared, guarded_route
 from mtl_model.ui.teaching import CACHE, DATA, RECORD
 
@@ -76,7 +77,7 @@ class _Desk:
         most = f"Expected at most {BATCH_FILES} files and {size_text(BATCH_BYTES)} at once; reload the page, then try again."
         too_large = DataError(f"These files are larger than {size_text(BATCH_BYTES)} together. {most}")
         try:
-            stream = _limited(request, BATCH_BYTES, too_large)
+            stream = parts_of(request, BATCH_BYTES, too_large)
             form = await MultiPartParser(request.headers, stream, max_files=BATCH_FILES, max_fields=0).parse()
         except (MultiPartException, KeyError) as error:
             what = getattr(error, "message", "it names no kind of content")
@@ -101,7 +102,7 @@ class _Desk:
         archive = folder / f"{COMING}{uuid.uuid4().hex}.zip"
         try:
             with archive.open("wb") as target:
-                async for part in _large_parts(_limited(request, ZIP_BYTES, too_large)):
+                async for part in _large_parts(parts_of(request, ZIP_BYTES, too_large)):
                     await asyncio.to_thread(target.write, part)
             return JSONResponse(await asyncio.to_thread(add_archive, folder, archive))
         except ClientDisconnect:
@@ -110,19 +111,6 @@ class _Desk:
             raise _no_room(error) from None
         finally:
             archive.unlink(missing_ok=True)
-
-
-async def _limited(request: Request, most: int, too_large: DataError) -> AsyncGenerator[bytes, None]:
-    """The body, refused as soon as it is too large: what it says of its length is only the first look."""
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > most:
-        raise too_large
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > most:
-            raise too_large
-        yield part
 
 
 async def _large_parts(stream: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
@@ -148,15 +136,11 @@ def _no_room(error: OSError) -> DataError:
 
 def _ready(runs: Path, name: str) -> Path:
     """The folder of a run that may be added to; its seven days begin anew. Raises UsageError."""
-    folder = runs / name
+    folder = teaching.folder_of(runs, name)
     try:
-        if not NAME.fullmatch(name):
-            raise FileNotFoundError
         os.utime(folder / RECORD)
     except FileNotFoundError:
-        raise UsageError(
-            f"There is nothing to teach called '{name[:64]}'. It may have been discarded in another window; begin a new one."
-        ) from None
+        raise teaching.gone(name) from None
     if (folder / CARD).exists() and not (folder / PENDING).exists():
         raise UsageError(f"'{name}' has been accepted already. Begin a new one to teach it further.")
     if (folder / CARD).exists() and (folder / OUTCOME).exists():

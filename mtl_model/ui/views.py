@@ -47,13 +47,18 @@ def faces_text(count: int) -> str:
     return "1 face found" if count == 1 else f"{count} faces found" if count else "No face found"
 
 
-def data_url(rgb: np.ndarray, longest_px: int, quality: int = 88) -> str:
-    """A JPEG inside the page itself: nothing is stored on the server, nothing has to be deleted."""
+def jpeg(rgb: np.ndarray, longest_px: int, quality: int) -> bytes:
+    """A picture as a file, scaled down (never up) until its longer side has longest_px."""
     image = Image.fromarray(rgb)
     image.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=quality)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+    return stream.getvalue()
+
+
+def data_url(rgb: np.ndarray, longest_px: int, quality: int = 88) -> str:
+    """A JPEG inside the page itself: nothing is stored on the server, nothing has to be deleted."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg(rgb, longest_px, quality)).decode("ascii")
 
 
 def stage(rgb: np.ndarray, photo: Photo) -> str:

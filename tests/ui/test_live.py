@@ -22,7 +22,7 @@ from mtl_model.records import Estimate, Face, Reading
 from mtl_model.tasks import TASKS, class_task
 from mtl_model.ui import live
 from mtl_model.ui.access import Access, Gate
-from mtl_model.ui.live import LiveServer, Settings, parse_settings
+from mtl_model.ui.live import LiveServer, parse_settings
 from mtl_model.ui.options import UiOptions
 
 CARD = Card(network="fake", network_options={}, tasks=(TASKS["gender"], TASKS["smile"]))
@@ -34,10 +34,10 @@ class FakeModel:
     card = CARD
 
     def __init__(self) -> None:
-        self.seen: list[tuple[tuple[int, ...], float | None]] = []
+        self.seen: list[tuple[int, ...]] = []
 
-    def predict(self, picture, *, smallest_face_px: float | None = None) -> list[Reading]:
-        self.seen.append((picture.shape, smallest_face_px))
+    def predict(self, picture) -> list[Reading]:
+        self.seen.append(picture.shape)
         height, width = picture.shape[:2]
         gender = Estimate("female", "female", True, {"female": 0.9, "male": 0.1}, confidence=0.9)
         return [Reading(Face((-4.0, 0.0, width / 2, float(height)), 0.99), {"gender": gender})]
@@ -78,19 +78,16 @@ def test_a_frame_is_answered_in_the_contract(served, model) -> None:
     assert answer["faces"][0]["box"] == [0, 0, 32, 48]  # clipped, as everywhere
     assert answer["faces"][0]["estimates"]["gender"]["value"] == "female"
     assert answer["seconds"] >= 0
-    assert model.seen == [((48, 64, 3), None)]
+    assert model.seen == [(48, 64, 3)]
 
 
-def test_settings_are_confirmed_and_reach_the_model(served, model) -> None:
+def test_settings_are_confirmed(served) -> None:
     with served.websocket_connect("/live") as socket:
-        socket.send_json({"checkpoint": "known", "smallest_face_px": 33})
+        socket.send_json({"checkpoint": "known"})
         confirmed = socket.receive_json()
-        socket.send_bytes(jpeg())
-        socket.receive_json()
-    assert confirmed["settings"] == {"checkpoint": "known", "smallest_face_px": 33.0}
+    assert confirmed["settings"] == {"checkpoint": "known"}
     assert confirmed["error"] is None
     assert confirmed["tasks"][0] == {"name": "gender", "title": "Gender", "kind": "classes"}
-    assert model.seen[0][1] == 33.0
 
 
 def test_a_task_that_nobody_has_heard_of_is_named_to_the_page(model) -> None:
@@ -125,7 +122,7 @@ def test_a_bad_frame_gets_a_sentence_and_the_next_works(served, bad: bytes) -> N
 
 def test_a_fault_of_our_own_shows_nothing_of_it(caplog) -> None:
     class Broken(FakeModel):
-        def predict(self, picture, *, smallest_face_px=None):
+        def predict(self, picture):
             raise ZeroDivisionError("inner detail")
 
     with client(Broken()) as served, served.websocket_connect("/live") as socket:
@@ -192,7 +189,7 @@ def test_viewers_take_turns() -> None:
     entered, go_on = threading.Semaphore(0), threading.Semaphore(0)
 
     class Slow(FakeModel):
-        def predict(self, picture, *, smallest_face_px=None):
+        def predict(self, picture):
             order.append(picture.shape[1])
             entered.release()
             assert go_on.acquire(timeout=20)
@@ -247,20 +244,13 @@ def test_nothing_is_written_to_disk(served) -> None:
         "[]",
         '{"other": 1}',
         '{"checkpoint": 3}',
-        '{"smallest_face_px": 0}',
-        '{"smallest_face_px": true}',
-        '{"smallest_face_px": "20"}',
-        '{"smallest_face_px": NaN}',
-        '{"smallest_face_px": 1e9}',
     ],
 )
 def test_wrong_settings_are_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(UsageError, match="Expected"):
-        parse_settings(text, Settings())
+        parse_settings(text, None)
 
 
 def test_settings_left_out_stay() -> None:
-    before = Settings("known", 20.0)
-    assert parse_settings("{}", before) == before
-    assert parse_settings('{"checkpoint": null}', before) == replace(before, checkpoint=None)
-    assert parse_settings('{"smallest_face_px": 40}', before) == replace(before, smallest_face_px=40.0)
+    assert parse_settings("{}", "known") == "known"
+    assert parse_settings('{"checkpoint": null}', "known") is None

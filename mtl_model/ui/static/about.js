@@ -3,30 +3,20 @@ mtl.about = async (host) => {
   let run = 0;
   async function show() {
     const mine = ++run;
-    try {
-      const reply = await fetch(mtl.address("/mtl/about", { checkpoint: mtl.checkpoint }));
-      const answer = await reply.json();
-      if (mine !== run) return; // another checkpoint was chosen meanwhile
-      const part = host.querySelector(".about");
-      if (answer.error) {
-        part.textContent = answer.error;
-        mtl.refreshModels();
-      } else part.innerHTML = answer.html;
-    } catch {
-      if (mine === run) host.querySelector(".about").textContent = "The server did not answer. Check that it is still running.";
-    }
+    const answer = await mtl.call("/mtl/about", { checkpoint: mtl.checkpoint });
+    if (mine !== run) return; // another checkpoint was chosen meanwhile
+    const part = host.querySelector(".about");
+    if (answer.error) {
+      part.textContent = answer.error;
+      mtl.refreshModels();
+    } else part.innerHTML = answer.html;
   }
   host.addEventListener("click", async (event) => {
     if (!event.target.closest("[data-do=delete-everything]")) return;
     const text = "Pictures given to Teach, corrections, what is being learned, and every checkpoint made here. It cannot be "
       + "brought back. Checkpoints that came with the program stay.";
     if (!(await mtl.ask({ title: "Delete everything?", text, yes: "Delete everything", danger: true }))) return;
-    let answer;
-    try {
-      answer = await (await fetch(mtl.address("/mtl/everything/delete"), { method: "POST" })).json();
-    } catch {
-      answer = { error: "The server did not answer. Check that it is still running, then try again." };
-    }
+    const answer = await mtl.call("/mtl/everything/delete", {}, { method: "POST" });
     const said = host.querySelector("[role=alert]");
     said.hidden = !answer.error;
     said.textContent = answer.error || "";

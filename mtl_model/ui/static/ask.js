@@ -1,17 +1,13 @@
 // A question that has to be answered first. Resolves to true or false; with a field {label, value}, to its text or null.
 mtl.ask = ({ title, text = "", yes, danger = false, field = null }) => new Promise((done) => {
-  const make = (kind, more = {}) => Object.assign(document.createElement(kind), more);
-  const dialog = make("dialog", { className: "ask" }), form = make("form", { method: "dialog" });
-  const heading = make("h2", { textContent: title, id: "ask-title" });
-  const input = make("input", { type: "text", value: field?.value || "", required: true, autofocus: true, spellcheck: false });
-  const no = make("button", { type: "button", className: "button", textContent: "Cancel", autofocus: !field });
-  const go = make("button", { className: `button ${danger ? "danger" : "primary"}`, textContent: yes, value: "yes" });
-  const actions = make("div", { className: "actions" }), label = make("label", { textContent: field?.label || "" });
-  dialog.setAttribute("aria-labelledby", "ask-title");
-  label.append(input);
-  actions.append(go, no);
-  form.append(heading, ...(text ? [make("p", { textContent: text })] : []), ...(field ? [label] : []), actions);
-  dialog.append(form);
+  const { make } = mtl;
+  const input = make("input", { type: "text", value: field?.value || "", required: true, autofocus: true, spellcheck: "false" });
+  const no = make("button", { type: "button", class: "button", autofocus: !field }, "Cancel");
+  const go = make("button", { class: `button ${danger ? "danger" : "primary"}`, value: "yes" }, yes);
+  const asked = [...(text ? [make("p", {}, text)] : []), ...(field ? [make("label", {}, field.label, input)] : [])];
+  const form = make("form", { method: "dialog" }, make("h2", { id: "ask-title" }, title), ...asked,
+    make("div", { class: "actions" }, go, no));
+  const dialog = make("dialog", { class: "ask", "aria-labelledby": "ask-title" }, form);
   no.addEventListener("click", () => dialog.close(""));
   dialog.addEventListener("close", () => {
     const agreed = dialog.returnValue === "yes";

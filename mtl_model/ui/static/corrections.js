@@ -22,14 +22,8 @@ mtl.corrections = (root, openPhoto) => {
 
   // The answer of a route, or an Error with the sentence for the person.
   async function post(path, query, body) {
-    let reply;
-    try {
-      reply = await fetch(mtl.address(path, query), { method: "POST", body });
-    } catch {
-      throw new Error("The server did not answer. Check that it is still running, then try again.");
-    }
-    const answer = await reply.json().catch(() => ({ error: "The server refused it. Load the page anew, then try again." }));
-    if (!reply.ok) throw new Error(answer.error);
+    const answer = await mtl.call(path, query, { method: "POST", body });
+    if (answer.error) throw new Error(answer.error);
     return answer;
   }
 
@@ -65,13 +59,10 @@ mtl.corrections = (root, openPhoto) => {
 
   function tellSaved(card, saved, said) {
     opener(card).hidden = true;
-    const line = document.createElement("div");
-    line.className = "saved";
-    line.innerHTML = `<p>${said}</p><div class="actions">
-      <button type="button" class="link" data-do="undo">Undo</button>
-      <button type="button" class="link" data-do="teach">Open Teach</button></div>`;
-    line.querySelector("[data-do=undo]").dataset.saved = saved;
-    card.querySelector(".wrong").append(line);
+    const button = (words, more) => mtl.make("button", { type: "button", class: "link", ...more }, words);
+    const actions = [button("Undo", { "data-do": "undo", "data-saved": saved }), button("Open Teach", { "data-do": "teach" })];
+    card.querySelector(".wrong").append(mtl.make("div", { class: "saved" },
+      mtl.make("p", {}, said), mtl.make("div", { class: "actions" }, ...actions)));
   }
 
   async function undo(card, button) {
@@ -82,14 +73,12 @@ mtl.corrections = (root, openPhoto) => {
       opener(card).hidden = false;
       opener(card).setAttribute("aria-expanded", "false");
       const text = `Taken back. ${kept(count)}.`;
-      line.replaceWith(Object.assign(document.createElement("p"), { className: "taken-back", textContent: text }));
+      line.replaceWith(mtl.make("p", { class: "taken-back" }, text));
       opener(card).focus({ preventScroll: true });
       mtl.announce(text);
     } catch (error) {
       line.querySelector("[role=alert]")?.remove();
-      const alert = Object.assign(document.createElement("p"), { className: "alert", textContent: error.message });
-      alert.setAttribute("role", "alert");
-      line.append(alert);
+      line.append(mtl.make("p", { class: "alert", role: "alert" }, error.message));
     }
   }
 

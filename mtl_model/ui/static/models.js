@@ -2,32 +2,17 @@
 mtl.models = (host) => {
   const root = host.querySelector(".models"), list = root.querySelector(".shelf"), bring = root.querySelector(".bring");
   const found = bring.querySelector(".brought"), status = bring.querySelector("[role=status]");
-  const SILENT = "The server did not answer. Check that it is still running, then try again.";
   let run = 0, file = null, renamed = "";
-
-  async function ask(path, query = {}, more = {}) {
-    try {
-      const reply = await fetch(mtl.address(path, query), more);
-      const type = reply.headers.get("content-type") || "";
-      return type.includes("json") ? await reply.json() : { error: (await reply.text()).slice(0, 300) };
-    } catch {
-      return { error: SILENT };
-    }
-  }
 
   function say(text, place = root) {
     let alert = place.querySelector(":scope > .alert[role=alert]");
-    if (!alert) {
-      alert = Object.assign(document.createElement("p"), { className: "alert" });
-      alert.setAttribute("role", "alert");
-      place.append(alert);
-    }
+    if (!alert) place.append(alert = mtl.make("p", { class: "alert", role: "alert" }));
     alert.textContent = text;
     alert.hidden = !text;
   }
 
   async function show() {
-    const mine = ++run, answer = await ask("/mtl/models");
+    const mine = ++run, answer = await mtl.call("/mtl/models");
     if (mine !== run) return;
     say(answer.error || "");
     if (answer.html !== undefined && answer.html !== list.shown) list.innerHTML = list.shown = answer.html;
@@ -66,14 +51,11 @@ mtl.models = (host) => {
     use: ({ name }) => { mtl.choose(name); mtl.announce(`${name} is in use`); },
     compare: ({ name }) => { mtl.chooseComparison(name); mtl.openTab("Photo"); },
     parent: ({ parent }) => { mtl.choose(parent); mtl.announce(`${parent} is in use`); },
-    download: ({ name }) => {
-      const link = Object.assign(document.createElement("a"), { href: mtl.address("/mtl/models/download", { name }), download: "" });
-      link.click();
-    },
+    download: ({ name }) => mtl.make("a", { href: mtl.address("/mtl/models/download", { name }), download: true }).click(),
     rename: async ({ name }, card) => {
       const to = await mtl.ask({ title: `Rename ${name}`, yes: "Rename", field: { label: "New name", value: name } });
       if (!to || to === name) return;
-      const answer = await ask("/mtl/models/rename", { name, to }, { method: "POST" });
+      const answer = await mtl.call("/mtl/models/rename", { name, to }, { method: "POST" });
       if (answer.error) return say(answer.error, card);
       mtl.renamed(name, to);
       changed(`${name} is called ${to} now`, to);
@@ -82,7 +64,7 @@ mtl.models = (host) => {
       const made = children ? ` ${children.split(" ").join(" and ")} came from it and will stay, but cannot go back to it.` : "";
       const text = `It cannot be brought back, unless you have downloaded it.${made}`;
       if (!(await mtl.ask({ title: `Delete ${name}?`, text, yes: "Delete", danger: true }))) return;
-      const answer = await ask("/mtl/models/delete", { name }, { method: "POST" });
+      const answer = await mtl.call("/mtl/models/delete", { name }, { method: "POST" });
       if (answer.error) return say(answer.error, card);
       root.querySelector("h2").focus();
       changed(`${name} is deleted`);
@@ -94,7 +76,7 @@ mtl.models = (host) => {
   });
 
   // Bringing one in ---------------------------------------------------------------------------------------------------
-  const post = (path, name) => ask(path, { name }, { method: "POST", body: file });
+  const post = (path, name) => mtl.call(path, { name }, { method: "POST", body: file });
   const busy = (text) => {
     status.textContent = text;
     for (const button of bring.querySelectorAll("button")) button.disabled = Boolean(text);

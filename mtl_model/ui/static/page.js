@@ -7,15 +7,38 @@ window.mtl = {
     return root + path + (text ? "?" + text : "");
   },
 
+  SILENT: "The server did not answer. Check that it is still running, then try again.",
+
+  // What a reply says, as an object; a refusal in plain words is its `error`.
+  async answerOf(reply) {
+    const type = reply.headers.get("content-type") || "";
+    return type.includes("json") ? await reply.json() : { error: (await reply.text()).slice(0, 300) };
+  },
+
+  // What an own route says. It never throws: where no server was there to answer, `silent` stands beside the `error`.
+  async call(path, query = {}, more = {}) {
+    try {
+      return await mtl.answerOf(await fetch(mtl.address(path, query), more));
+    } catch {
+      return { error: mtl.SILENT, silent: true };
+    }
+  },
+
+  // An element. A text in its content stays text; an attribute that is false is left away.
+  make(tag, attributes = {}, ...content) {
+    const node = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (value !== false) node.setAttribute(name, value === true ? "" : value);
+    }
+    node.append(...content);
+    return node;
+  },
+
   // Said by a screen reader, without moving the focus.
   announce(text) {
     let region = document.getElementById("announcer");
     if (!region) {
-      region = document.createElement("div");
-      region.id = "announcer";
-      region.className = "unseen";
-      region.setAttribute("role", "status");
-      region.setAttribute("aria-live", "polite");
+      region = mtl.make("div", { id: "announcer", class: "unseen", role: "status", "aria-live": "polite" });
       document.body.append(region);
     }
     region.textContent = "";
@@ -39,9 +62,7 @@ window.mtl = {
   },
 
   download(blob, name) {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = name;
+    const link = mtl.make("a", { href: URL.createObjectURL(blob), download: name });
     document.body.append(link);
     link.click();
     link.remove();

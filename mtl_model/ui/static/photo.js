@@ -102,19 +102,11 @@ mtl.photo = (host) => {
     if (photo.file.size > limit * 2 ** 20) {
       return { error: `The file is larger than ${limit} MB. Expected a photo as cameras make them; save it smaller.` };
     }
-    const asked = query(photo);
-    try {
-      const body = await photo.file.arrayBuffer();
-      const reply = await fetch(mtl.address("/mtl/photo", asked), { method: "POST", body, signal });
-      if (!reply.ok) mtl.refreshModels(); // the checkpoint may be gone: the picker says so and falls back
-      return reply.headers.get("content-type")?.includes("json")
-        ? { ...(await reply.json()), asked }
-        : { error: "The server refused the photo: " + (await reply.text()).slice(0, 200) };
-    } catch (error) {
-      return { error: error.name === "NotReadableError" || error.name === "NotFoundError"
-        ? "The file can no longer be read. Choose it again."
-        : "The server did not answer. Check that it is still running, then try again." };
-    }
+    const asked = query(photo), body = await photo.file.arrayBuffer().catch(() => null);
+    if (!body) return { error: "The file can no longer be read. Choose it again." };
+    const answer = await mtl.call("/mtl/photo", asked, { method: "POST", body, signal });
+    if (!answer.json && !answer.silent) mtl.refreshModels(); // the checkpoint may be gone: the picker says so and falls back
+    return { ...answer, asked };
   }
 
   function tell(photo) {

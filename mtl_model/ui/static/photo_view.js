@@ -48,32 +48,19 @@ mtl.photoView = (root, state) => {
     if (view.shown === key) return;
     view.shown = key;
     if (photo.error && photo.status === "done") {
-      const message = document.createElement("div");
-      message.className = "problem";
-      message.setAttribute("role", "alert");
-      const name = document.createElement("b");
-      name.textContent = photo.name;
-      const sentence = document.createElement("p");
-      sentence.textContent = photo.error;
-      const again = document.createElement("button");
-      again.type = "button";
-      again.className = "button";
-      again.dataset.do = "again";
-      again.textContent = "Try again";
-      message.append(name, sentence, ...(photo.plain ? [] : [again]));
-      return view.replaceChildren(message);
+      const again = mtl.make("button", { type: "button", class: "button", "data-do": "again" }, "Try again");
+      const content = [mtl.make("b", {}, photo.name), mtl.make("p", {}, photo.error), ...(photo.plain ? [] : [again])];
+      return view.replaceChildren(mtl.make("div", { class: "problem", role: "alert" }, ...content));
     }
     const image = new Image();
     image.alt = photo.name;
-    image.onerror = () => image.replaceWith(Object.assign(document.createElement("div"), { className: "blank" }));
+    image.onerror = () => image.replaceWith(mtl.make("div", { class: "blank" }));
     image.src = photo.preview;
-    const frame = document.createElement("div");
-    frame.className = "frame";
+    const frame = mtl.make("div", { class: "frame" }, image);
     image.onload = () => {
       frame.style.setProperty("--wide", image.naturalWidth);
       frame.style.setProperty("--high", image.naturalHeight);
     };
-    frame.append(image);
     view.replaceChildren(frame);
   }
 
@@ -94,17 +81,9 @@ mtl.photoView = (root, state) => {
     if (strip.children.length !== state.photos.length || strip.run !== state.photos) {
       strip.run = state.photos;
       strip.replaceChildren(...state.photos.map((photo, index) => {
-        const button = document.createElement("button");
-        button.type = "button";
-        button.dataset.photo = index;
-        const image = new Image();
-        image.alt = "";
-        image.loading = "lazy";
+        const image = mtl.make("img", { alt: "", loading: "lazy", src: photo.preview });
         image.onerror = () => image.remove();
-        image.src = photo.preview;
-        const mark = document.createElement("span");
-        button.append(image, mark);
-        return button;
+        return mtl.make("button", { type: "button", "data-photo": index }, image, mtl.make("span"));
       }));
     }
     state.photos.forEach((photo, index) => {
@@ -116,10 +95,7 @@ mtl.photoView = (root, state) => {
       button.title = photo.name;
       button.dataset.status = photo.status === "done" && photo.error ? "failed" : photo.status;
       if (photo.answer && button.children.length < 2) { // a format that the browser itself cannot show, such as HEIC
-        const image = new Image();
-        image.alt = "";
-        image.src = photo.answer.stage.match(/src="(data:[^"]+)"/)[1];
-        button.prepend(image);
+        button.prepend(mtl.make("img", { alt: "", src: photo.answer.stage.match(/src="(data:[^"]+)"/)[1] }));
       }
       button.lastChild.textContent = photo.status !== "done" ? "" : photo.error ? "!" : photo.answer?.faces ?? 0;
     });

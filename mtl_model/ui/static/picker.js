@@ -32,9 +32,8 @@
 
   mtl.refreshModels = async () => {
     const mine = ++asked;
-    let answer;
-    try { answer = await (await fetch(mtl.address("/mtl/models/names"))).json(); } catch { return; }
-    if (mine !== asked) return;
+    const answer = await mtl.call("/mtl/models/names");
+    if (mine !== asked || answer.silent) return;
     if (!answer.names) return tell(answer.error || "");
     names = answer.names;
     mtl.user = answer.user;

@@ -11,13 +11,8 @@ mtl.teach = (host) => {
   function remember() { try { sessionStorage.setItem(KEY, state.run); } catch { /* a browser that keeps nothing */ } }
 
   async function call(path, query = {}, more = {}) {
-    try {
-      const reply = await fetch(mtl.address(path, query), more);
-      const type = reply.headers.get("content-type") || "";
-      return type.includes("json") ? await reply.json() : { error: (await reply.text()).slice(0, 300) };
-    } catch {
-      return { error: SILENT, silent: true };
-    }
+    const answer = await mtl.call(path, query, more);
+    return answer.silent ? { error: SILENT } : answer;
   }
   const post = (action, body) => call(`/mtl/teach/${action}`, {}, {
     method: "POST", body: JSON.stringify({ run: state.run, ...body }), headers: { "content-type": "application/json" },
@@ -29,11 +24,7 @@ mtl.teach = (host) => {
     if (!text) return;
     const body = place.querySelector(":scope > .body") || place;
     let alert = body.querySelector(":scope > .alert[role=alert]");
-    if (!alert) {
-      alert = Object.assign(document.createElement("p"), { className: "alert" });
-      alert.setAttribute("role", "alert");
-      body.prepend(alert);
-    }
+    if (!alert) body.prepend(alert = mtl.make("p", { class: "alert", role: "alert" }));
     alert.hidden = false;
     alert.textContent = text;
     mtl.scrollTo(alert);

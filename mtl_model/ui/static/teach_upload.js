@@ -30,8 +30,7 @@ mtl.teachUpload = (root, { run, open, done, failed, say }) => {
   }
 
   async function answered(reply) {
-    const type = reply.headers.get("content-type") || "";
-    const answer = type.includes("json") ? await reply.json() : { error: (await reply.text()).slice(0, 300) };
+    const answer = await mtl.answerOf(reply);
     if (!reply.ok || answer.error) throw new Error(answer.error || "The server refused the upload. Try again.");
     return answer;
   }

@@ -6,12 +6,7 @@ const CARDS_STAY_MS = 1000; // a face that is lost for a moment does not make it
 const COUNT_SETTLES_MS = 1200; // how long a number of faces must stay before it is announced
 const NOBODY = "No face is seen. Come closer, or turn towards the light.";
 
-function make(tag, className, ...content) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  node.append(...content);
-  return node;
-}
+const make = (tag, className, ...content) => mtl.make(tag, { class: className || false }, ...content);
 
 const wholeYears = (years) => String(Math.floor(years + 0.5));
 const percent = (share) => `${Math.round(100 * share)}\u00a0%`;

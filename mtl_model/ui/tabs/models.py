@@ -20,6 +20,7 @@ from starlette.routing import Route
 from mtl_model import parcels
 from mtl_model.card import NAME, is_taken
 from mtl_model.errors import CheckpointError, UsageError
+from mtl_model.ui.bodies import parts_of
 from mtl_model.ui.environment import TEMPORARY_VARIABLE
 from mtl_model.ui.shelf import Shelf, body, said
 from mtl_model.ui.shell import Shared, asset, guarded_route
@@ -27,6 +28,7 @@ from mtl_model.ui.shell import Shared, asset, guarded_route
 TITLE = "Models"
 ORDER = 40
 PUBLIC = False
+TOO_LARGE = f"The file is larger than {parcels.LARGEST_ZIP // 2**20} MB. {parcels.EXPECTED}."
 
 
 def build(shared: Shared) -> None:
@@ -82,7 +84,9 @@ class _Routes:
         name = request.query_params.get("name", "")
         with said("The file could not be taken"):
             with tempfile.TemporaryFile() as file:
-                await _receive(request, file)
+                async for part in parts_of(request, parcels.LARGEST_ZIP, UsageError(TOO_LARGE)):
+                    file.write(part)
+                file.seek(0)
                 async with self._one_at_a_time:
                     return JSONResponse(await asyncio.to_thread(work, file, name))
 
@@ -108,21 +112,6 @@ class _Routes:
         with parcels.opened(file, options.runs) as (folder, _):
             parcels.keep(folder, name, options.weights, options.runs)
         return {"name": name}
-
-
-async def _receive(request: Request, file: IO[bytes]) -> None:
-    """The body into a file, refused as soon as it is too large."""
-    size = int(request.headers.get("content-length") or 0)
-    if size <= parcels.LARGEST_ZIP:
-        size = 0
-        async for part in request.stream():
-            size += len(part)
-            if size > parcels.LARGEST_ZIP:
-                break
-            file.write(part)
-    if size > parcels.LARGEST_ZIP:
-        raise UsageError(f"The file is larger than {parcels.LARGEST_ZIP // 2**20} MB. {parcels.EXPECTED}.")
-    file.seek(0)
 
 
 def _packed(folder: Path) -> Path:

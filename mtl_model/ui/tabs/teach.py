@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -30,7 +29,7 @@ from mtl_model.card import CropSettings
 from mtl_model.errors import UsageError
 from mtl_model.pictures import read_picture
 from mtl_model.predictor import Predictor, choose_device
-from mtl_model.ui import comparison, labelled, picture_views, teaching, uploads, views
+from mtl_model.ui import bodies, comparison, labelled, picture_views, teaching, uploads, views
 from mtl_model.ui.asked import Asked
 from mtl_model.ui.shell import Shared, asset, guarded_route
 from mtl_model.ui.steps import Steps
@@ -46,6 +45,7 @@ CROP_PX = 192
 TEND_SECONDS, EXPIRE_EVERY = 3, 200
 ACTIONS = ("check", "start", "stop", "resume", "discard", "accept", "corrections")
 LARGEST_REQUEST = 100_000  # bytes of a request that says what to do
+TOO_LONG = "The request is longer than any that this page sends. Reload the page, then try again."
 
 log = logging.getLogger("mtl_model.ui")
 
@@ -131,7 +131,7 @@ class _Teach:
         async with self._free:
             if await request.is_disconnected():
                 return Response(status_code=499)
-            body = await asyncio.to_thread(_thumbnail, path)
+            body = await asyncio.to_thread(lambda: views.jpeg(read_picture(path), THUMBNAIL_PX, 85))
         return Response(body, media_type="image/jpeg", headers={"cache-control": "private, max-age=600"})
 
     async def try_out(self, request: Request) -> Response:
@@ -184,7 +184,7 @@ class _Teach:
         """A route that takes a small JSON object and answers with what the action returns."""
 
         async def endpoint(request: Request) -> Response:
-            body = await _body(request)
+            body = await bodies.whole(request, LARGEST_REQUEST, UsageError(TOO_LONG))
             try:
                 given = json.loads(body or b"{}")
             except ValueError:
@@ -229,21 +229,3 @@ class _Teach:
         getattr(self._steps, name)(self._run(given.get("run")))
         if name == "accept":
             self._shared.models.refresh()
-
-
-def _thumbnail(path: Path) -> bytes:
-    image = Image.fromarray(read_picture(path))
-    image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=85)
-    return stream.getvalue()
-
-
-async def _body(request: Request) -> bytes:
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > LARGEST_REQUEST:
-            raise UsageError("The request is longer than any that this page sends. Reload the page, then try again.")
-        parts.append(part)
-    return b"".join(parts)
