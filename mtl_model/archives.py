@@ -147,9 +147,9 @@ def unpack(archive: Path | BinaryIO, folder: Path, limits: Limits = Limits()) ->
                     skipped.add(reason, str(path))
                 else:
                     files.append(path)
-            if not files:
+            if not any(path.suffix.lower() in SUFFIXES for path in files):
                 raise DataError(
-                    f"The archive holds nothing to learn from ({skipped.sentence() or 'it is empty'}). Expected pictures in "
+                    f"The archive holds no picture ({skipped.sentence() or 'it is empty'}). Expected pictures in "
                     "folders named after their class, or with a labels.csv; pack it again."
                 )
             if folder.exists():

@@ -30,6 +30,9 @@ SOURCES = {
     "fairface": "FairFace",
     "celeba": "CelebA",
     "imdbwiki": "IMDB-WIKI",
+    "folders": "Pictures in folders",
+    "csv": "Pictures with a table of labels",
+    "list": "Pictures with a list of labels",
 }
 
 Figure = Mapping[str, float]

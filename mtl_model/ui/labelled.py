@@ -24,6 +24,11 @@ FOLDERS = "folders"
 LEFT_OUT, CHANGED = "left out", "changed"
 """What can be browsed besides the classes."""
 
+NOTHING_KNOWN = (
+    "No picture with a label was found. Expected pictures in folders named after their class, or a labels.csv beside "
+    "them; look at the layouts, then upload again."
+)
+
 _sources: OrderedDict[tuple[str, str], Source] = OrderedDict()
 _lock = threading.Lock()
 
@@ -38,18 +43,23 @@ def describe(folder: Path, record: Record, stamp: str) -> dict[str, Any]:
     data = folder / DATA
     unwrap(data)
     base: dict[str, Any] = {"stamp": stamp, "kind": "", "pictures": 0, "tasks": {}, "skipped": {}, "notes": []}
-    base |= {"bare": False, "task": "", "error": ""}
+    base |= {"kind": record.kind, "bare": bool(record.task), "task": record.task, "error": ""}
     try:
         kind = record.kind or layouts.recognise(data)
+    except MtlError:  # it names every layout, and the page shows them below
+        return base | {"error": NOTHING_KNOWN}
+    try:
         source = layouts.read(f"{kind}:{data}", _options(kind, record.task))
-        bare = kind == FOLDERS and len(source.tasks) == 1 and not set(source.tasks) & set(TASKS)
+        # A name that the visitor gave can be given anew, whatever came of it.
+        named = bool(record.task) or (len(source.tasks) == 1 and not set(source.tasks) & set(TASKS))
+        bare = kind == FOLDERS and named
         task = record.task or next(iter(source.tasks), "") if bare else ""
         if bare and task == DATA:  # named after the folder, which is ours and tells nothing
             task = layouts_name(record.name)
             source = layouts.read(f"{kind}:{data}", _options(kind, task))
     except MtlError as error:
-        plain = str(error).replace(f"'{data}'", "What was uploaded").replace("check the path", "upload it again")
-        return base | {"kind": record.kind, "error": plain}
+        plain = str(error).replace(f"'{data}'", "what was uploaded").replace("check the path", "upload it again")
+        return base | {"error": plain[:1].upper() + plain[1:]}
     tasks = {
         name: {"title": one.title, "kind": one.kind, "classes": [] if one.kind == "years" else list(one.classes)}
         for name, one in source.tasks.items()
@@ -60,7 +70,7 @@ def describe(folder: Path, record: Record, stamp: str) -> dict[str, Any]:
         "pictures": len(source.samples),
         "tasks": tasks,
         "skipped": dict(source.skipped),
-        "notes": list(source.notes) if not bare else [],
+        "notes": list(source.notes) if not (bare or error) else [],
         "bare": bare,
         "task": task,
         "error": error,
@@ -73,10 +83,8 @@ def _no_labels(source: Source) -> str:
             "All pictures lie in one class, so there is nothing to tell apart. Expected at least two classes, such as "
             "glasses/with and glasses/without; add pictures of the other class."
         )
-    return (
-        "No picture with a label was found. Expected pictures in folders named after their class, or a labels.csv beside "
-        "them; look at the layouts, then upload again."
-    )
+    unknown = next((some[0] for reason, some in source.examples.items() if "that is not known" in reason), "")
+    return f"No picture has a label that is known here. {unknown}" if unknown else NOTHING_KNOWN
 
 
 def layouts_name(name: str) -> str:

@@ -21,7 +21,7 @@ NEEDED = 3  # of a class: one to learn from, one to stop by, one to measure with
 AT_ONCE = 20  # things to look at, and pictures of one; the others are folded away
 MOST_GROUPS = 200  # of copies, of either kind
 HERE: Mapping[str, str] = {
-    "the centre square is used": "nothing is learned from them",
+    "the centre square is used": "nothing is learned from what shows none",
     "cannot be read as a picture.": "cannot be read as a picture; nothing is learned from it.",
 }
 """What a check says of any data set -> what is done here."""
@@ -172,7 +172,7 @@ def _listed(report: Mapping[str, Any], shown: Labelled) -> list[str]:
     groups = (report.get("near") or {}).get("groups") or (report.get("exact") or {}).get("groups") or ()
     named = [[shown.file_of[file] for file in group if file in shown.file_of] for group in groups]
     torn = [group for group in named if _disagree(group, shown)]
-    rest = [group for group in named if group not in torn and len(group) > 1]
+    rest = [group for group in named if group not in torn and sum(not shown.by_file[one].out for one in group) > 1]
     text = "These show the same and carry different labels."
     return [
         *(_block(text, group, shown, mark="Same picture in two classes.") for group in torn[:MOST_GROUPS]),

@@ -22,7 +22,6 @@ from mtl_model.card import (
     is_taken,
     list_checkpoints,
     read_card,
-    read_plain,
     write_text,
 )
 from mtl_model.errors import CheckpointError, RunError, UsageError
@@ -115,7 +114,6 @@ class Shelf:
 
 def body(card: Card, folder: Path) -> str:
     """What a checkpoint is, as HTML: tasks, parent, date, size, the few figures that count."""
-    outcome = read_plain(folder / OUTCOME)
     tasks = _listed(task.title if number == 0 else task.title.lower() for number, task in enumerate(card.tasks))
     pairs = [
         ("Made from", card.parent),
@@ -124,13 +122,23 @@ def body(card: Card, folder: Path) -> str:
         ("Size", f"{_bytes(folder) / 1e6:.1f} MB"),
     ]
     rows = "".join(f"<div><dt>{what}</dt><dd>{escape(text)}</dd></div>" for what, text in pairs if text)
-    figures = "".join(_row(task, card, outcome) for task in card.tasks)
-    sentence = f"<p>{escape(outcome['sentence'])}</p>" if outcome.get("sentence") else ""
-    return f'<p class="lead">{escape(tasks)}</p>{sentence}<dl>{rows}</dl><table class="plain"><tbody>{figures}</tbody></table>'
+    sentence = f"<p>{escape(card.summary)}</p>" if outcome_of(card) else ""
+    return f'<p class="lead">{escape(tasks)}</p>{sentence}<dl>{rows}</dl>{figures(card)}'
+
+
+def outcome_of(card: Card) -> Mapping[str, Any]:
+    """What teaching it brought on the pictures held apart; {} for a checkpoint that nobody taught further."""
+    return dict(card.training.get("outcome") or {})
+
+
+def figures(card: Card) -> str:
+    """A row for each task with the one figure that stands for it."""
+    rows = "".join(_row(task, card, outcome_of(card)) for task in card.tasks)
+    return f'<table class="plain"><tbody>{rows}</tbody></table>'
 
 
 def _row(task: Task, card: Card, outcome: Mapping[str, Any]) -> str:
-    """The one figure that stands for a task: from teaching it here, else as it was measured, else what is known."""
+    """From teaching it here, else as it was measured, else what is known."""
     taught, changed = dict(outcome.get("tasks") or {}).get(task.name), dict(outcome.get("changed") or {})
     measured = _measured(task.name, card)
     value, said = "Not measured", ""
@@ -150,7 +158,7 @@ def _row(task: Task, card: Card, outcome: Mapping[str, Any]) -> str:
         said = f"{words.lower()}, {between}, on {int(figure.get('n', 0)):,} faces of {source}"
     elif task.name in changed:
         share = float(changed[task.name])
-        parent = outcome.get("parent") or "its parent"
+        parent = card.parent or "its parent"
         value = "Unchanged" if share == 0 else f"{100 * share:.1f} % differ"
         said = (
             f"answers the same as {parent}" if share == 0 else f"of the answers on held-out faces differ from {parent}"

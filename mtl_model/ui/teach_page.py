@@ -72,7 +72,7 @@ class Page:
         line = f"{about.get('pictures', 0):,} pictures: {teach_views.tasks_text(about.get('tasks', {}))}"
         parts |= {
             "line1": views.escape(line) if about and not about.get("error") else "",
-            "found": DELETED if gone else teach_views.found(run),
+            "found": DELETED if gone else teach_views.found(run, shown.source.examples if shown else {}),
             "check": DELETED if gone else picture_views.check(run, queue),
             **(self._contents(run, shown) if run.checked and shown else {}),
             "goon": picture_views.go_on(run, shown),

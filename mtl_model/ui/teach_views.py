@@ -95,8 +95,8 @@ def problem(text: str, advice: str = "") -> str:
 # -- 1 -------------------------------------------------------------------------------------------------------------
 
 
-def found(run: Run) -> str:
-    """What was understood of the upload, and the ways to put it right."""
+def found(run: Run, examples: Mapping[str, Sequence[str]]) -> str:
+    """What was understood of the upload, and the ways to put it right. examples: of what was left out, by the reason."""
     about = run.record.found
     if run.state == "empty":
         return ""
@@ -125,7 +125,10 @@ def found(run: Run) -> str:
         f'<p class="understood"><b>{plural(about["pictures"], "picture")} with labels</b> of '
         f"{escape(tasks_text(about['tasks']))}, read as {escape(KINDS.get(about['kind'], about['kind']))}.</p>"
     )  # fmt: skip
-    skipped = "".join(f"<li>{count:,}: {escape(reason)}</li>" for reason, count in about["skipped"].items())
+    skipped = "".join(
+        f"<li>{count:,}: {escape(reason)}{_examples(examples.get(reason, ()), count)}</li>"
+        for reason, count in about["skipped"].items()
+    )
     if skipped:
         total = sum(about["skipped"].values())
         lines += f'<details class="fold"><summary>Left out: {total:,}</summary><ul>{skipped}</ul></details>'
@@ -133,6 +136,12 @@ def found(run: Run) -> str:
     checkable = not (run.busy or run.checked or about["error"])
     ready = button("check", "Check these pictures", primary=True) if checkable else ""
     return f'<div class="found">{lines}<div class="fields">{fields}</div><p class="actions">{ready}</p></div>'
+
+
+def _examples(some: Sequence[str], count: int) -> str:
+    lines = "".join(f"<li>{escape(one[:300])}</li>" for one in some)
+    more = f"<li>and {count - len(some):,} more</li>" if count > len(some) else ""
+    return f'<ul class="small">{lines}{more}</ul>' if some else ""
 
 
 # -- 3 -------------------------------------------------------------------------------------------------------------

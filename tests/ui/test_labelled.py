@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mtl_model.errors import DataError, UsageError
-from mtl_model.ui import labelled, picture_views, teaching
+from mtl_model.ui import labelled, picture_views, teach_views, teaching
 from mtl_model.ui.teaching import Record, Run
 
 Upload = Callable[..., Run]
@@ -23,6 +23,7 @@ def upload(tmp_path: Path) -> Upload:
             path = folder / "data" / one
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (24, 24), "teal").save(path, "PNG")
+        (folder / "data").mkdir(parents=True, exist_ok=True)
         for one, text in texts.items():
             (folder / "data" / one.replace("__", ".")).write_text(text)
         record = Record(name, kind=kind, task=task)
@@ -63,12 +64,40 @@ def test_the_visitor_names_what_bare_folders_tell_apart(upload: Upload) -> None:
     assert run.record.found["bare"] and list(run.record.found["tasks"]) == ["hat"]
 
 
+def test_a_name_that_does_not_fit_the_folders_can_be_given_anew(upload: Upload) -> None:
+    found = upload("happy/1.png", "sad/2.png", task="smile").record.found
+    assert "'happy' is not a label of smile. Known: " in found["error"]
+    assert found["bare"] and found["task"] == "smile", "the field stays"
+
+
 @pytest.mark.parametrize("names", [["one/1.png", "one/2.png"], ["1.png"], []])
 def test_what_cannot_be_learned_is_one_sentence(upload: Upload, names: list[str], tmp_path: Path) -> None:
     run = upload(*names)
     assert run.record.found["error"].endswith(".") and str(tmp_path) not in run.record.found["error"]
     with pytest.raises(DataError):
         labelled.read_labelled(run)
+
+
+@pytest.mark.parametrize(
+    ("names", "kind", "begins"),
+    [
+        (["one/1.png", "one/2.png"], "", "All pictures lie in one class"),
+        (["1.png"], "csv", "There is none in what was uploaded."),
+        ([], "", labelled.NOTHING_KNOWN),
+    ],
+)
+def test_what_was_not_understood_is_said_in_words_of_the_page(
+    upload: Upload, names: list[str], kind: str, begins: str
+) -> None:
+    found = upload(*names, kind=kind, readme__txt="x").record.found
+    assert found["error"].startswith(begins) and not found["notes"]
+
+
+def test_what_was_left_out_is_named_with_the_spellings_that_are_known(upload: Upload) -> None:
+    rows = "".join(f"{number}.png,{word}\n" for number, word in enumerate(("yes", "no", "may<be", "perhaps")))
+    run = upload(*(f"{number}.png" for number in range(4)), labels__csv=f"file,smile\n{rows}")
+    html = teach_views.found(run, labelled.read_labelled(run).source.examples)
+    assert "2.png: &#x27;may&lt;be&#x27; is not a label of smile. Known: " in html and "3.png: " in html
 
 
 def test_changes_are_counted_undone_and_survive(upload: Upload) -> None:
@@ -136,6 +165,8 @@ def test_the_same_picture_in_two_classes_and_rare_classes_are_told(upload: Uploa
     assert "Smile cannot be learned yet: two classes need 3 pictures each at least, better 10." in html
     labelled.change(run, "smile/yes/1.png", "smile", "not smiling", out=None)
     assert "Same picture in two classes." not in picture_views.problems(report, labelled.read_labelled(run))
+    labelled.change(run, "smile/no/2.png", "", None, out=True)  # of either group one is left: nothing to do any more
+    assert "Copies." not in picture_views.problems(report, labelled.read_labelled(run))
 
 
 def test_every_picture_that_is_named_can_be_opened(upload: Upload) -> None:

@@ -43,7 +43,9 @@ def shelf(tmp_path: Path) -> Shelf:
     for folder in (tmp_path / "weights" / "default", tmp_path / "runs" / "mine"):
         write_card(folder, card)
         (folder / WEIGHTS).write_bytes(b"0" * 1_500_000)
-    write_card(tmp_path / "runs" / "child", dataclasses.replace(card, parent="mine", metrics=()))
+    summary = f"Fine-tuned from mine. {OUTCOME['sentence']}"
+    child = dataclasses.replace(card, parent="mine", metrics=(), summary=summary, training={"outcome": OUTCOME})
+    write_card(tmp_path / "runs" / "child", child)
     (tmp_path / "runs" / "child" / "outcome.json").write_text(json.dumps(OUTCOME))
     return Shelf(UiOptions(weights=tmp_path / "weights", runs=tmp_path / "runs"), "default")
 

@@ -171,7 +171,7 @@ def test_a_zip(client: TestClient, folder: Path) -> None:
     [
         (b"no zip at all", "cannot be read"),
         (b"", "cannot be read"),
-        (packed({"a.exe": b"x"}), "holds nothing to learn from"),
+        (packed({"a.exe": b"x"}), "holds no picture"),
         (packed({f"{number}.bmp": bytes(40 * MB) for number in range(2)}), "100 times its own size"),
     ],
     ids=["noise", "nothing", "no pictures", "bomb"],

@@ -34,6 +34,24 @@ window.mtl = {
     return node;
   },
 
+  // What the server takes as a picture, by its name; and what systems and archives leave lying beside pictures.
+  isPicture: (path) => /\.(jpe?g|png|webp|bmp|gif|tiff?|heic|heif|avif)$/i.test(path),
+  isHidden: (path) => path.split("/").some((part) => part.startsWith(".") || part === "__MACOSX"),
+
+  // The files of what was dropped, a file or a folder, as [path, File]; those of a folder by name.
+  async filesOf(entry, path = "") {
+    if (entry.isFile) return [[path + entry.name, await new Promise((found, failed) => entry.file(found, failed))]];
+    const reader = entry.createReader(), inside = [], files = [];
+    for (;;) { // at most a hundred come at once
+      const some = await new Promise((found, failed) => reader.readEntries(found, failed));
+      if (!some.length) break;
+      inside.push(...some);
+    }
+    inside.sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }));
+    for (const one of inside) files.push(...(await mtl.filesOf(one, `${path}${entry.name}/`)));
+    return files;
+  },
+
   // Said by a screen reader, without moving the focus.
   announce(text) {
     let region = document.getElementById("announcer");

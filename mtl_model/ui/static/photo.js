@@ -39,26 +39,15 @@ mtl.photo = (host) => {
     }
   }
 
+  // Single files are taken as they are, so that each is answered; of folders the pictures.
   async function filesOf(transfer) {
-    const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-    const files = [...transfer.files];
-    const folders = entries.filter((entry) => entry.isDirectory);
-    for (const folder of folders) files.push(...(await filesIn(folder)));
-    const names = new Set(folders.map((folder) => folder.name));
-    return files.filter((file) => !(names.has(file.name) && file.type === "" && file.size % 4096 === 0));
-  }
-
-  async function filesIn(folder) {
-    const reader = folder.createReader();
+    const dropped = [...transfer.items].map((item) => [item.webkitGetAsEntry?.(), item.getAsFile()]); // before any await
     const files = [];
-    for (;;) {
-      const entries = await new Promise((done) => reader.readEntries(done, () => done([])));
-      if (!entries.length) return files;
-      for (const entry of entries) {
-        if (entry.isDirectory) files.push(...(await filesIn(entry)));
-        else files.push(await new Promise((done, failed) => entry.file(done, failed)));
-      }
+    for (const [entry, file] of dropped) {
+      if (!entry?.isDirectory) files.push(...(file ? [file] : []));
+      else for (const [path, inside] of await mtl.filesOf(entry)) if (mtl.isPicture(path) && !mtl.isHidden(path)) files.push(inside);
     }
+    return files;
   }
 
   // Reading ----------------------------------------------------------------------------------------------------------
@@ -198,9 +187,13 @@ mtl.photo = (host) => {
     if (event.defaultPrevented || !event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
     mtl.openTab("Photo");
-    const files = await filesOf(event.dataTransfer);
-    if (files.length) choose(files);
-    else say("No file was dropped. Drop photos, or a folder of photos.");
+    try {
+      const files = await filesOf(event.dataTransfer);
+      if (files.length) choose(files);
+      else say("There are no pictures in what was dropped. Drop photos, or a folder of photos.");
+    } catch {
+      say("Some of these files cannot be read. Check that they are still there and may be read, then try again.");
+    }
   });
   find(".sample img").src = mtl.address("/mtl/sample");
   mtl.choosePhotos = (files) => { // another tab hands a picture over

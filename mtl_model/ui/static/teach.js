@@ -81,7 +81,7 @@ mtl.teach = (host) => {
     }
     const corrections = find("[data-do=use-corrections]");
     corrections.hidden = !answer.corrections || (Boolean(answer.run) && answer.state !== "empty");
-    corrections.textContent = `Use ${answer.corrections} corrections from the Photo tab`;
+    corrections.textContent = `Use ${answer.corrections} correction${answer.corrections === 1 ? "" : "s"} from the Photo tab`;
     find(".upload").hidden = answer.busy || ["done", "accepted"].includes(answer.state);
     find(".named").hidden = Boolean(answer.run);
     find(".drop h4").textContent = answer.run ? `Add more pictures to ${answer.run}` : "Drop a folder or a zip of labelled pictures here";
@@ -102,10 +102,10 @@ mtl.teach = (host) => {
   // The picture that took the place of the one that was changed, if it went from its list. Returns whether there is one.
   function beside() {
     const { list, index, action } = state.place || {};
-    const next = list?.isConnected && list.children[Math.min(index, list.children.length - 1)];
-    const control = next && (next.querySelector(`[data-do=${action}]`) || next.querySelector("button, input, select"));
+    const next = list?.isConnected ? list.children[Math.min(index, list.children.length - 1)] : null;
+    const control = next?.querySelector(`[data-do=${action}]`) || next?.querySelector("button, input, select");
     control?.focus();
-    return Boolean(control);
+    return Boolean(control) && document.activeElement === control; // not in a step that is folded by now
   }
 
   // Thumbnails are asked for when they come near the window.
@@ -221,6 +221,7 @@ mtl.teach = (host) => {
     await act("corrections", {}, find('[data-step="1"]'));
   }
   async function download() {
+    say("");
     try {
       const reply = await fetch(mtl.address("/mtl/teach/download", { run: state.run }));
       if (!reply.ok) throw new Error((await reply.json()).error);
@@ -233,6 +234,7 @@ mtl.teach = (host) => {
     if (!file) return;
     const told = find(".told-try"), run = state.run;
     photo = file.name;
+    say("");
     told.textContent = "Looking for faces in both.";
     const answer = await call("/mtl/teach/try", { run, name: file.name }, { method: "POST", body: file });
     if (run !== state.run || photo !== file.name) return;

@@ -1,27 +1,13 @@
 // Bringing pictures to the Teach tab: a folder or a zip, dropped or picked. Files go in batches, several at a time, with
 // the names of their folders; what the server did not take is told in the end.
 mtl.teachUpload = (root, { run, open, done, failed, say }) => {
-  const BATCH = 50, AT_ONCE = 4, PICTURES = /\.(jpe?g|png|webp|bmp|gif|tiff?|heic|heif|avif)$/i, LISTS = /\.(csv|txt)$/i;
+  const BATCH = 50, AT_ONCE = 4, LISTS = /\.(csv|txt)$/i;
   const SILENT = "The server did not answer, and the upload stands still. Check that it is running, then choose the folder again.";
   const drop = root.querySelector(".drop"), sending = root.querySelector(".sending"), name = root.querySelector("#teach-name");
   const told = sending.querySelector(".told"), bar = sending.querySelector("progress");
   let controller = null, into = ""; // the run that the pictures go to
 
-  async function walk(entry, path, out) {
-    if (entry.isFile) {
-      out.push([path + entry.name, await new Promise((found, failed) => entry.file(found, failed))]);
-      return;
-    }
-    const reader = entry.createReader();
-    for (;;) { // at most a hundred come at once
-      const some = await new Promise((found, failed) => reader.readEntries(found, failed));
-      if (!some.length) return;
-      for (const one of some) await walk(one, path + entry.name + "/", out);
-    }
-  }
-
-  const hidden = (path) => path.split("/").some((part) => part.startsWith(".") || part === "__MACOSX");
-  const useful = ([path]) => !hidden(path) && (PICTURES.test(path) || LISTS.test(path));
+  const useful = ([path]) => !mtl.isHidden(path) && (mtl.isPicture(path) || LISTS.test(path));
 
   function show(text, value, most) {
     told.textContent = text;
@@ -49,7 +35,7 @@ mtl.teachUpload = (root, { run, open, done, failed, say }) => {
         const address = mtl.address("/mtl/teach/files", { run: into });
         note((await answered(await fetch(address, { method: "POST", body: form, signal }))).skipped);
         sent += part.length;
-        show(`${sent.toLocaleString()} of ${list.length.toLocaleString()} files are sent.`, sent, list.length);
+        show(`${sent.toLocaleString()} of ${list.length.toLocaleString()} files are sent to ${into}.`, sent, list.length);
       }
     }
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
@@ -62,7 +48,7 @@ mtl.teachUpload = (root, { run, open, done, failed, say }) => {
       request.open("POST", mtl.address("/mtl/teach/zip", { run: into }));
       request.upload.onprogress = ({ loaded, total }) => {
         const share = Math.round((100 * loaded) / total);
-        show(loaded < total ? `${share} % of the zip is sent.` : "The zip is sent and is being unpacked.", loaded, total);
+        show(loaded < total ? `${share} % of the zip is sent to ${into}.` : `The zip is sent to ${into} and is being unpacked.`, loaded, total);
       };
       request.onload = () => {
         let answer = null;
@@ -105,11 +91,11 @@ mtl.teachUpload = (root, { run, open, done, failed, say }) => {
   }
 
   function choose(list) {
-    const zips = list.filter(([path]) => /\.zip$/i.test(path) && !hidden(path));
-    const pictures = list.some(([path]) => PICTURES.test(path) && !hidden(path)); // then a zip beside them is just lying there
+    const zips = list.filter(([path]) => /\.zip$/i.test(path) && !mtl.isHidden(path));
+    const pictures = list.some(([path]) => mtl.isPicture(path) && !mtl.isHidden(path)); // then a zip beside them is just lying there
     if (zips.length === 1 && !pictures) return upload([], zips[0][1], zips[0][0].split("/").pop().replace(/\.zip$/i, ""));
     const wanted = list.filter(useful);
-    if (!wanted.some(([path]) => PICTURES.test(path))) {
+    if (!wanted.some(([path]) => mtl.isPicture(path))) {
       return say("There are no pictures in it. Choose a folder with pictures, such as JPEG or PNG, or one zip.");
     }
     const tops = new Set(wanted.map(([path]) => (path.includes("/") ? path.split("/")[0] : "")));
@@ -137,7 +123,7 @@ mtl.teachUpload = (root, { run, open, done, failed, say }) => {
     const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean); // before any await
     const out = [];
     try {
-      for (const entry of entries) await walk(entry, "", out);
+      for (const entry of entries) out.push(...(await mtl.filesOf(entry)));
     } catch {
       return say("Some of these files cannot be read. Check that they are still there and may be read, then try again.");
     }

@@ -16,10 +16,11 @@ from starlette.routing import Route
 
 from mtl_model import __version__
 from mtl_model.card import Card
-from mtl_model.ui import kept
+from mtl_model.ui import kept, shelf
 from mtl_model.ui.figures import HEADLINES, METRICS, PLAIN, SOURCES, YEARS, Figure, number
 from mtl_model.ui.options import UiOptions
 from mtl_model.ui.shell import Shared, guarded_route
+from mtl_model.ui.teach_views import duration
 from mtl_model.ui.views import escape, group_text
 
 TITLE = "About"
@@ -60,7 +61,7 @@ def page(name: str, card: Card, options: UiOptions, folder: Path) -> str:
     """Everything about one checkpoint, and about the program, as HTML."""
     sections = (
         ("What it is", _what(card)),
-        ("How good it is", "".join(_record(record, card) for record in card.metrics) or "<p>Not measured yet.</p>"),
+        ("How good it is", _measured(card)),
         ("Where it fails, and what it must not be used for", _limits(card)),
         ("What it was trained on", _training(card)),
         ("Terms of use", _terms(card)),
@@ -96,6 +97,13 @@ def _what(card: Card) -> str:
         ("Made from", card.parent),
     )
     return summary + _pairs(pairs) + bands
+
+
+def _measured(card: Card) -> str:
+    if shelf.outcome_of(card):
+        lead = "On pictures of those it was taught with that were held apart:"
+        return f'<p class="small">{lead}</p>{shelf.figures(card)}' + "".join(_record(one, card) for one in card.metrics)
+    return "".join(_record(one, card) for one in card.metrics) or "<p>Not measured yet.</p>"
 
 
 # -- figures -------------------------------------------------------------------------------------------------------
@@ -180,23 +188,30 @@ def _limits(card: Card) -> str:
 
 def _training(card: Card) -> str:
     known = card.training
+    titles = {task.name: task.title.lower() for task in card.tasks}
     rows = "".join(
-        f"<tr><th scope=row>{escape(SOURCES.get(source, source))}</th><td>{escape(_counts(counts))}</td></tr>"
+        f"<tr><th scope=row>{escape(SOURCES.get(source, source))}</th><td>{escape(_counts(counts, titles))}</td></tr>"
         for source, counts in dict(known.get("data") or {}).items()
         if isinstance(counts, Mapping)
     )
     table = f'<table class="plain"><tbody>{rows}</tbody></table>' if rows else ""
     notes = "".join(f"<li>{escape(one)}</li>" for one in known.get("notes") or ())
-    seconds = float(known.get("seconds") or 0)
-    pairs = [("Passes over the data", known.get("epochs")), ("Time", f"{seconds / 60:.0f} minutes" if seconds else "")]
+    seconds = float(shelf.outcome_of(card).get("seconds") or known.get("seconds") or 0)
+    kept, most = known.get("epoch") or known.get("epochs"), known.get("epochs")
+    passes = f"{kept}, the best of at most {most}" if kept != most else kept
+    pairs = [("Passes over the data", passes), ("Time", duration(seconds) if seconds else "")]
     command = str(known.get("command") or "")
     again = f'<p class="small">Trained by <code>{escape(command)}</code></p>' if command else ""
     return table + _pairs(pairs) + (f"<ul>{notes}</ul>" if notes else "") + again or "<p>The card does not say.</p>"
 
 
-def _counts(counts: Mapping[str, Any]) -> str:
+def _counts(counts: Mapping[str, Any], titles: Mapping[str, str]) -> str:
     pictures = counts.get("pictures")
-    labels = [f"{int(count):,} with {name}" for name, count in counts.items() if name != "pictures" and count]
+    labels = [
+        f"{int(count):,} with {titles.get(name, name)}"
+        for name, count in counts.items()
+        if name != "pictures" and count
+    ]
     return ", ".join([*([f"{int(pictures):,} pictures"] if pictures is not None else []), *labels])
 
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mtl_model.card import Card
-from mtl_model.tasks import TASKS
+from mtl_model.tasks import TASKS, class_task
 from mtl_model.ui.options import UiOptions
 from mtl_model.ui.tabs import about
 
@@ -57,6 +58,31 @@ def text(tmp_path: Path) -> str:
 )  # fmt: skip
 def test_the_card_is_readable(text: str, said: str) -> None:
     assert said in text
+
+
+def test_what_was_taught_here_is_told_as_it_was(tmp_path: Path) -> None:
+    """By the title of the task, with the passes and the time that it took, and with its figures, as the Models tab has them."""
+    glasses = dataclasses.replace(class_task("brille_1", ("with", "without")), title="Brille & Co")
+    taught = {"metric": "accuracy", "before": None, "after": 0.872, "interval": [0.733, 0.944], "n": 39}
+    training = {
+        "data": {"folders": {"pictures": 123, "brille_1": 123}},
+        "epoch": 7,
+        "epochs": 60,
+        "seconds": 4.0,
+        "outcome": {"tasks": {"brille_1": taught}, "changed": {}, "seconds": 57.0},
+    }
+    card = Card("bknet", {}, (glasses,), training=training, parent="default")
+    said = about.page("mine", card, UiOptions(runs=tmp_path / "runs"), tmp_path / "mine")
+    for words in (
+        "87.2 %",
+        "73.3 to 94.4",
+        "39 held-out",
+        "123 with brille &amp; co",
+        "7, the best of at most 60",
+        "57 seconds",
+    ):
+        assert words in said, words
+    assert "brille_1" not in said and "Not measured yet" not in said
 
 
 def test_every_place_is_named(text: str, tmp_path: Path) -> None:

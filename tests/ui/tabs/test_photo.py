@@ -339,6 +339,20 @@ class TestInTheBrowser:
         card.locator(".sides").wait_for(state="detached")
         assert page.locator(".photo .note").is_hidden()
 
+    def test_of_a_folder_the_pictures_are_read_by_name(self, page: Any, tmp_path: Path, root: Path) -> None:
+        for name in ("b10.jpg", "b9.jpg", "in/a.jpg", ".hidden.jpg", "Thumbs.db", "notes.txt", "__MACOSX/x.jpg"):
+            (tmp_path / "some" / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (40, 40), "teal").save(tmp_path / "some" / name, "JPEG")
+        data = {"items": [], "files": [str(tmp_path / "some")], "dragOperationsMask": 1}
+        session = page.context.new_cdp_session(page)
+        for kind in ("dragEnter", "dragOver", "drop"):
+            if kind == "drop":
+                page.locator(".photo.dropping").wait_for(state="attached")
+            session.send("Input.dispatchDragEvent", {"type": kind, "x": 400, "y": 400, "data": data})
+        page.locator(".photo .strip button").nth(2).wait_for()
+        names = [one.get_attribute("title") for one in page.locator(".photo .strip button").all()]
+        assert names == ["b9.jpg", "b10.jpg", "a.jpg"]
+
     def test_what_is_wrong_is_kept_and_taken_back(self, page: Any, served: Served, root: Path) -> None:
         runs = served.runs
         choose(page, root / "samples" / "astronaut.jpg")

@@ -304,6 +304,7 @@ def test_the_whole_way_with_glasses(opened: Any, tmp_path: Path, data: Path, roo
         for file in files:
             shutil.copy(file, folder / word)
     shutil.move(folder / "with" / taught["with"][0].name, folder / "without")  # a wrong label to put right
+    shutil.copy(folder / "with" / taught["with"][1].name, folder / "without" / "twice.jpg")
     check(opened, folder)
     opened.locator(".count", has_text="without").click()
     opened.get_by_role("button", name=f"Glasses of {taught['with'][0].name} is with").click()
@@ -320,7 +321,12 @@ def test_the_whole_way_with_glasses(opened: Any, tmp_path: Path, data: Path, roo
     accept.wait_for(timeout=5 * PATIENCE_MS)
     opened.locator('.step[data-step="3"] > summary').click()
     assert line.get_attribute("points") != before, "the curve moves"
+    opened.locator('.step[data-step="2"] > summary').click()
+    opened.locator(".finding", has_text="two classes").get_by_role("button", name="Leave out").first.click()
+    opened.locator(".finding", has_text="two classes").wait_for(state="detached")  # with the list that was clicked in
     accept.click()
+    opened.locator("#checkpoint option", has_text="glasses").wait_for(state="attached")
+    assert opened.evaluate("document.activeElement !== document.body"), "whoever works with keys goes on from there"
     opened.get_by_role("button", name="Use glasses").click()
     predictor = Predictor.load("glasses", runs=served.runs)
     right = [
