@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,9 +22,10 @@ from PIL import Image
 
 from mtl_model.card import CORRECTIONS, write_text
 from mtl_model.errors import DataError, UsageError, unknown
-from mtl_model.tasks import Task, parse_label
+from mtl_model.tasks import Task, column_name, parse_label
 
 FILES, LABELS, FILE = "files", "labels.csv", "file"
+NAME = re.compile(r"[0-9a-f]{32}[.]jpg")  # what `add` gives out: no other file is ever copied or deleted
 LOCK = f".{CORRECTIONS}.lock"  # beside the folder, which `remove` takes away
 PATIENCE_SECONDS = 30
 
@@ -42,7 +44,8 @@ def read_labels(tasks: Iterable[Task], given: Mapping[str, str]) -> dict[str, st
 
     Raises: UsageError for an unknown task, or where no answer is left; DataError for an answer that its task cannot have.
     """
-    known = {task.name: task for task in tasks}
+    # None is called like a column of the list, least of all like the one that names the picture.
+    known = {task.name: task for task in tasks if column_name(task.name) == task.name}
     labels = {}
     for name, text in given.items():
         if name not in known:
@@ -68,7 +71,7 @@ def add(runs: Path, image: np.ndarray, labels: Mapping[str, str]) -> str:
         picture.parent.mkdir(parents=True, exist_ok=True)
         try:
             Image.fromarray(image).save(picture, "JPEG", quality=95, subsampling=0)
-            _write(runs, [*rows, {FILE: f"{FILES}/{name}", **labels}])
+            _write(runs, [*rows, {**labels, FILE: f"{FILES}/{name}"}])
         except BaseException:
             picture.unlink(missing_ok=True)
             raise
@@ -76,7 +79,9 @@ def add(runs: Path, image: np.ndarray, labels: Mapping[str, str]) -> str:
 
 
 def remove(runs: Path, name: str | None = None) -> None:
-    """Take one correction back, or all of them; one that is gone already is no mistake."""
+    """Take one correction back, or all of them; one that is gone already, or never was, is no mistake."""
+    if name is not None and not NAME.fullmatch(name):
+        return
     with _locked(runs):
         rows = [] if name is None else _read(runs)
         kept = [row for row in rows if row[FILE] != f"{FILES}/{name}"]
@@ -97,9 +102,9 @@ def copy_to(runs: Path, target: Path) -> int:
         if not rows:
             raise UsageError("No correction is kept yet. Press “This is wrong” on a card of the Photo tab first.")
         (target / FILES).mkdir(parents=True, exist_ok=True)
-        for row in rows:
+        for name in filter(NAME.fullmatch, (row[FILE].removeprefix(f"{FILES}/") for row in rows)):
             with contextlib.suppress(FileNotFoundError):  # deleted by hand: whoever reads the set counts it
-                shutil.copyfile(folder(runs) / row[FILE], target / row[FILE])
+                shutil.copyfile(folder(runs) / FILES / name, target / FILES / name)
         shutil.copyfile(folder(runs) / LABELS, target / LABELS)
     return len(rows)
 

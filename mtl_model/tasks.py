@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mtl_model.errors import DataError
+from mtl_model.errors import CheckpointError, DataError
 
 YEARS = 101  # one class a year, 0 to 100; older people train as 100 and are scored as they are
 
@@ -75,6 +75,21 @@ TASKS: dict[str, Task] = {
 }
 
 
+TAKEN = frozenset(
+    "file split person "  # columns of a list of labels that are none
+    "photo face left top right bottom confidence error "  # columns of the answers
+    "apply bfloat16 buffers children clear compile cpu cuda double eval float forward half ipu items keys modules mtia "
+    "parameters pop to train training type update values xpu".split()  # what PyTorch's ModuleDict has of its own
+)
+
+
+def column_name(text: str) -> str:
+    """How a column of labels is called as a task: "Hair Colour " is hair_colour. No dots, and no name that means something else
+    where tasks are kept: "type" is type_."""
+    name = "_".join(text.casefold().replace(".", " ").split())
+    return f"{name}_" if name in TAKEN else name
+
+
 def class_task(name: str, classes: tuple[str, ...]) -> Task:
     """A task that the program has never heard of, made from the names of its classes."""
     spellings = {spelling.casefold(): spelling for spelling in classes}
@@ -129,7 +144,13 @@ def to_json(task: Task) -> dict[str, object]:
 
 
 def from_json(name: str, plain: Mapping) -> Task:
-    """The task of a card. Raises KeyError, TypeError or ValueError for one that is not whole."""
+    """The task of a card. Raises KeyError, TypeError or ValueError for one that is not whole, CheckpointError for a name that
+    no task can have."""
+    if column_name(name) != name:
+        raise CheckpointError(
+            f"A task of the card is called {name!r}. Expected a name in small letters, without blanks or dots, that means "
+            f"nothing else where labels are kept, such as {column_name(name)!r}; choose another checkpoint."
+        )
     return Task(
         name=name,
         title=str(plain["title"]),

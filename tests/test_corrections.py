@@ -116,6 +116,24 @@ def test_the_set_is_copied_for_a_run(tmp_path: Path) -> None:
     )  # again, with the newest
 
 
+def test_no_other_file_is_ever_named_copied_or_deleted(tmp_path: Path) -> None:
+    """Not by a label that is called like the column of the picture, nor by rows that somebody has written by hand."""
+    runs, outside = tmp_path / "runs", tmp_path / "outside.txt"
+    outside.write_text("precious")
+    kept = corrections.add(runs, FACE, {"file": "files/../../../outside.txt", "age": "30"})
+    assert rows(runs) == [{"file": f"files/{kept}", "age": "30"}]
+    labels = corrections.folder(runs) / "labels.csv"
+    for path in ("files/../../../outside.txt", str(outside), f"files/../../../{kept}"):
+        labels.write_text(labels.read_text() + f"{path},40\n")
+    (tmp_path / kept).write_text("precious")
+    corrections.copy_to(runs, runs / "new" / "data")
+    assert sorted(one.name for one in (runs / "new").rglob("*.*")) == sorted([kept, "labels.csv"])
+    assert sorted(one.name for one in runs.iterdir() if one.is_dir()) == ["corrections", "new"]
+    for path in ("../../../outside.txt", f"../../../{kept}", str(outside)):
+        corrections.remove(runs, path)
+    assert outside.read_text() == "precious" == (tmp_path / kept).read_text() and corrections.count(runs) == 4
+
+
 def test_answers_are_checked() -> None:
     tasks = [*TASKS.values(), GLASSES]
     given = {"age": " 34 ", "gender": "", "smile": "Smiling", "glasses": "with"}
@@ -124,6 +142,8 @@ def test_answers_are_checked() -> None:
         corrections.read_labels(tasks, {"age": "old"})
     with pytest.raises(UsageError, match="Unknown task 'file'"):
         corrections.read_labels(tasks, {"file": "/etc/passwd"})
+    with pytest.raises(UsageError, match="Unknown task 'file'"):  # also where a checkpoint claims to have it
+        corrections.read_labels([*tasks, class_task("file", ("/etc/passwd", "x"))], {"file": "/etc/passwd"})
     with pytest.raises(UsageError, match="No right answer is given"):
         corrections.read_labels(tasks, {"age": " ", "smile": ""})
 

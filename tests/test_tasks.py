@@ -3,9 +3,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from torch import nn
 
-from mtl_model.errors import DataError
-from mtl_model.tasks import AGE_BANDS, TASKS, Task, class_task, from_json, parse_label, to_json
+from mtl_model.errors import CheckpointError, DataError
+from mtl_model.tasks import AGE_BANDS, TASKS, Task, class_task, column_name, from_json, parse_label, to_json
 
 COLOUR = class_task("hair_colour", ("Light brown", "black", "a_b"))
 
@@ -88,6 +89,34 @@ def test_a_task_that_is_not_whole_is_refused(lacking: str):
     del plain[lacking]
     with pytest.raises(KeyError):
         from_json("age", plain)
+
+
+@pytest.mark.parametrize("name", ["file", "File", "split", "person", "type", "a b", "a.b"])
+def test_a_card_whose_task_is_called_like_something_else_is_refused(name: str):
+    with pytest.raises(CheckpointError, match=f"called '{name}'. Expected a name"):
+        from_json(name, to_json(COLOUR))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Hair Colour ", "hair_colour"),
+        ("photos.v2", "photos_v2"),
+        ("Type", "type_"),
+        ("face", "face_"),
+        ("File", "file_"),
+        ("split", "split_"),
+    ],
+)
+def test_columns_become_names_of_tasks(text, name):
+    assert column_name(text) == name
+
+
+def test_a_name_of_a_task_is_never_one_that_torch_has_taken():
+    taken = [one for one in dir(nn.ModuleDict()) if "_" not in one and one.islower()]
+    assert {"type", "values", "training"} < set(taken)
+    for one in taken:
+        nn.ModuleDict({column_name(one): nn.Identity()})
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)

@@ -13,13 +13,12 @@ from typing import Protocol, cast
 
 from mtl_model import registry
 from mtl_model.errors import DataError, UsageError, unknown
-from mtl_model.layouts._parts import SPLITS, Source, check_options, column_name, read_split
+from mtl_model.layouts._parts import SPLITS, Source, check_options, read_split
 
 __all__ = [
     "SPLITS",
     "Layout",
     "Source",
-    "column_name",
     "kinds",
     "layout",
     "options_for",

@@ -20,7 +20,7 @@ from pathlib import Path
 from mtl_model.errors import DataError, UsageError, unknown
 from mtl_model.pictures import SUFFIXES
 from mtl_model.records import Sample
-from mtl_model.tasks import TASKS, Label, Task, class_task, parse_label
+from mtl_model.tasks import TASKS, Label, Task, class_task, column_name, parse_label
 
 SPLITS_FILE = "splits.csv"
 SPLITS = ("train", "val", "test", "fewshot")  # fewshot: kept aside for learning a new task from few pictures
@@ -313,20 +313,6 @@ class Collector:
             else:
                 splits[stem(_normal(entry["file"]))] = split
         return splits
-
-
-TAKEN = frozenset(
-    "photo face left top right bottom confidence error "  # columns of the answers
-    "apply bfloat16 buffers children clear compile cpu cuda double eval float forward half ipu items keys modules mtia "
-    "parameters pop to train training type update values xpu".split()  # what PyTorch's ModuleDict has of its own
-)
-
-
-def column_name(text: str) -> str:
-    """How a column of labels is called as a task: "Hair Colour " is hair_colour. No dots, and no name that means something else
-    where tasks are kept: "type" is type_."""
-    name = "_".join(text.casefold().replace(".", " ").split())
-    return f"{name}_" if name in TAKEN else name
 
 
 def declare_columns(text: str) -> dict[str, Task | None]:

@@ -17,14 +17,13 @@ from mtl_model.layouts._parts import (
     SPLITS_FILE,
     Collector,
     Source,
-    column_name,
     declare_columns,
     decode,
     read_rows,
     read_split,
     task_of_words,
 )
-from mtl_model.tasks import TASKS, Task
+from mtl_model.tasks import TASKS, Task, column_name
 
 ORDER = 60
 EXPECTS = "a CSV file whose header has a column file"
@@ -63,7 +62,7 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
     """Read the labels of one CSV file; a row with a wrong label or number of fields is counted."""
     collector = Collector("csv", folder)
     header, rows = read_rows(_choose(folder, options.get("labels", "")))
-    header = [column_name(name) for name in header]
+    header = [name if name in (FILE, SPLIT, PERSON) else column_name(name) for name in header]
     whole = [dict(zip(header, row, strict=True)) for row in rows if len(row) == len(header)]
     for row in rows:
         if len(row) != len(header):

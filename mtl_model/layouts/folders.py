@@ -18,12 +18,11 @@ from mtl_model.layouts._parts import (
     Collector,
     Pictures,
     Source,
-    column_name,
     read_split,
     stem,
     task_of_words,
 )
-from mtl_model.tasks import TASKS, Task
+from mtl_model.tasks import TASKS, Task, column_name
 
 ORDER = 80
 EXPECTS = "a folder a class (rose/, daisy/), or a folder a task with a folder a class in it (smile/yes/, smile/no/)"

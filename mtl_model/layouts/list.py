@@ -16,13 +16,12 @@ from mtl_model.errors import DataError, UsageError
 from mtl_model.layouts._parts import (
     Collector,
     Source,
-    column_name,
     declare_columns,
     read_lines,
     task_of_words,
 )
 from mtl_model.pictures import SUFFIXES
-from mtl_model.tasks import TASKS, Task
+from mtl_model.tasks import TASKS, Task, column_name
 
 ORDER = 70
 EXPECTS = "train.txt, val.txt and test.txt (or list.txt) with lines path, label, label ..."

@@ -15,7 +15,7 @@ from mtl_model.check import UNLABELLED, class_of
 from mtl_model.errors import DataError, MtlError, UsageError
 from mtl_model.layouts import Source
 from mtl_model.records import Sample
-from mtl_model.tasks import TASKS, Task, parse_label
+from mtl_model.tasks import TASKS, Task, column_name, parse_label
 from mtl_model.ui.teaching import CHANGES, DATA, Record, Run
 
 KEPT = 4  # sources in memory: reading one anew takes a tenth of a second a thousand pictures
@@ -89,7 +89,7 @@ def _no_labels(source: Source) -> str:
 
 def layouts_name(name: str) -> str:
     """The name of a task made from that of a checkpoint."""
-    return layouts.column_name(name.replace("-", " ")) or "label"
+    return column_name(name.replace("-", " ")) or "label"
 
 
 def _options(kind: str, task: str) -> dict[str, str]:

@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from torch import nn
 
 from mtl_model.errors import DataError, UsageError
 from mtl_model.layouts import _parts
@@ -193,21 +192,6 @@ def test_label_files_of_spreadsheets_are_read(tmp_path, encoding):
 def test_a_name_that_is_no_text_gets_a_split_and_others_keep_theirs():
     assert _parts.hash_split("Jos\udce9") in _parts.SPLITS
     assert [_parts.hash_split(one) for one in ("a", "é", "b17", "42")] == ["train", "train", "val", "train"]
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [("Hair Colour ", "hair_colour"), ("photos.v2", "photos_v2"), ("Type", "type_"), ("face", "face_")],
-)
-def test_columns_become_names_of_tasks(text, name):
-    assert _parts.column_name(text) == name
-
-
-def test_a_name_of_a_task_is_never_one_that_torch_has_taken():
-    taken = [one for one in dir(nn.ModuleDict()) if "_" not in one and one.islower()]
-    assert {"type", "values", "training"} < set(taken)
-    for one in taken:
-        nn.ModuleDict({_parts.column_name(one): nn.Identity()})
 
 
 def test_a_missing_label_file_is_a_sentence(tmp_path):
