@@ -196,17 +196,22 @@ def size_text(size: int) -> str:
 class _Bounded:
     """A stream of which zipfile cannot take a table of contents of any length into memory at once."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
+    def __init__(self, stream: IO[bytes], largest_table: int) -> None:
+        self._stream, self._largest_table = stream, largest_table
         self.seek, self.tell = stream.seek, stream.tell
 
     def read(self, size: int = -1) -> bytes:
-        if size > LARGEST_TABLE:
-            raise DataError("The archive lists far too many files. Expected a zip of at most 20,000; pack it again.")
+        if size > self._largest_table:
+            raise zipfile.BadZipFile("it lists far too many files")
         return self._stream.read(size)
 
     def seekable(self) -> bool:
         return True
+
+
+def bounded(stream: IO[bytes], largest_table: int) -> zipfile.ZipFile:
+    """A zip, opened to be read. largest_table: bytes of its table of contents. Raises BadZipFile, and what zipfile does."""
+    return zipfile.ZipFile(cast(IO[bytes], _Bounded(stream, largest_table)))
 
 
 @contextlib.contextmanager
@@ -216,10 +221,10 @@ def _opened(archive: Path | BinaryIO) -> Iterator[tuple[zipfile.ZipFile, int]]:
         stream = stack.enter_context(archive.open("rb")) if isinstance(archive, Path) else archive
         size = stream.seek(0, os.SEEK_END)
         try:
-            zipped = zipfile.ZipFile(cast(IO[bytes], _Bounded(stream)))
+            zipped = bounded(cast(IO[bytes], stream), LARGEST_TABLE)
         except (zipfile.BadZipFile, struct.error, NotImplementedError, ValueError, EOFError) as error:
             raise DataError(
-                f"The archive cannot be read ({error}). Expected a whole zip file; pack or copy it again."
+                f"The archive cannot be read ({error}). Expected a whole zip of at most 20,000 files; pack or copy it again."
             ) from None
         yield stack.enter_context(zipped), size
 

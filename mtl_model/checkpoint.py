@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as dump_tensors
 from torch import nn
@@ -19,18 +19,23 @@ from mtl_model.errors import CheckpointError, MtlError, unknown
 from mtl_model.losses import LOSSES
 from mtl_model.outputs import OUTPUTS, widths
 
+LARGEST_HEADER = 4 * 2**20  # bytes of the list of tensors: tens of thousands of them
 ADVICE = "Copy the whole folder again, or choose another checkpoint."
 
 
-def build_network(card: Card) -> nn.Module:
-    """An untrained network of the card's shape. Raises CheckpointError for one that cannot be built here."""
+def build_network(card: Card, device: str = "cpu") -> nn.Module:
+    """An untrained network of the card's shape; on the device "meta" one of shapes alone, which takes no memory.
+
+    Raises CheckpointError for one that cannot be built here."""
     for task in card.tasks:
         if task.kind not in OUTPUTS:
             raise CheckpointError(unknown(f"kind of task {task.name}", task.kind, OUTPUTS))
         if task.loss not in LOSSES:
             raise CheckpointError(unknown(f"loss of task {task.name}", task.loss, LOSSES))
     try:
-        return registry.load("networks", card.network).build(widths(card.tasks), **card.network_options)
+        build = registry.load("networks", card.network).build
+        with torch.device(device):
+            return build(widths(card.tasks), **card.network_options)
     except MtlError as error:
         raise CheckpointError(str(error)) from None
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, AttributeError) as error:
@@ -72,6 +77,29 @@ def save(folder: Path, network: nn.Module, card: Card) -> Card:
         for path in temporary.values():
             path.unlink(missing_ok=True)
     return card
+
+
+def check_shapes(folder: Path, card: Card) -> None:
+    """Hold what the card asks for against the list of tensors in the file of weights, before there is made room for either: the
+    options of a network can ask for any amount. Raises CheckpointError."""
+    path = folder / WEIGHTS
+    try:
+        with path.open("rb") as file:
+            if int.from_bytes(file.read(8), "little") > LARGEST_HEADER:
+                raise SafetensorError("its list of tensors is too long")
+        with safe_open(path, "pt") as tensors:
+            held = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"The {WEIGHTS} of '{folder.name}' is cut off or no such file ({error}). {ADVICE}"
+        ) from None
+    asked = {name: tuple(one.shape) for name, one in build_network(card, "meta").state_dict().items()}
+    for name in asked | held:
+        if asked.get(name) != held.get(name):
+            raise CheckpointError(
+                f"The {WEIGHTS} of '{folder.name}' do not fit its card ({name} has the shape {held.get(name)}, the card asks for "
+                f"{asked.get(name)}). {ADVICE}"
+            )
 
 
 def load(folder: Path, device: str = "cpu") -> tuple[nn.Module, Card]:

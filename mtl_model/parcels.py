@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import struct
 import tempfile
 import time
 import zipfile
@@ -19,7 +20,7 @@ from typing import IO
 
 import numpy as np
 
-from mtl_model import checkpoint
+from mtl_model import archives, checkpoint
 from mtl_model.card import CARD, WEIGHTS, Card, check_name, is_taken, read_card
 from mtl_model.errors import CheckpointError, UsageError
 from mtl_model.predictor import Predictor
@@ -27,6 +28,8 @@ from mtl_model.records import Face
 
 LARGEST = {CARD: 4 * 2**20, WEIGHTS: 512 * 2**20}  # bytes, unpacked
 LARGEST_ZIP = sum(LARGEST.values()) + 2**20
+MOST_ENTRIES, LARGEST_TABLE = 100, 2**20  # of the zip, and bytes of their list
+MOST_TASKS = 100
 MOST_CLASSES = 10_000  # over all tasks: each is a row of weights
 LARGEST_CROP_PX = 1024
 COMING = ".incoming-"  # folders in runs/ while a checkpoint is looked at
@@ -53,10 +56,18 @@ def opened(file: IO[bytes], runs: Path) -> Iterator[tuple[Path, Card]]:
         folder = Path(place) / "checkpoint"
         folder.mkdir()
         try:
-            with zipfile.ZipFile(file) as archive:
+            with archives.bounded(file, LARGEST_TABLE) as archive:
                 for member in _members(archive):
                     _copy(archive, member, folder / PurePosixPath(member.filename).name)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            struct.error,
+            EOFError,
+            NotImplementedError,
+            RuntimeError,
+            ValueError,
+        ) as error:
             raise CheckpointError(f"The file is no zip that can be read ({error}). {EXPECTED}; make it anew.") from None
         yield folder, _try(folder)
 
@@ -72,6 +83,10 @@ def keep(folder: Path, name: str, weights: Path, runs: Path) -> Path:
 def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     """The two files, beside each other at the top or in one folder."""
     found: dict[PurePosixPath, dict[str, zipfile.ZipInfo]] = {}
+    if len(archive.infolist()) > MOST_ENTRIES:
+        raise CheckpointError(
+            f"The zip lists {len(archive.infolist()):,} files. {EXPECTED}; one of at most {MOST_ENTRIES} files."
+        )
     for member in archive.infolist():
         path = PurePosixPath(member.filename.replace("\\", "/"))
         if path.name in LARGEST and not member.is_dir() and "__MACOSX" not in path.parts:
@@ -84,7 +99,12 @@ def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
 
 def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
-    """What the zip says of sizes is not believed: it is counted."""
+    """What the zip says of sizes is not believed: it is counted. Raises CheckpointError."""
+    if member.compress_type not in archives.PLAIN_METHODS:
+        raise CheckpointError(
+            f"The {target.name} in the zip is packed in a way that is not known here. {EXPECTED}; pack it again as an "
+            "ordinary zip."
+        )
     most, size = LARGEST[target.name], 0
     with archive.open(member) as source, target.open("wb") as copy:
         while part := source.read(2**20):
@@ -99,7 +119,9 @@ def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> No
 def _try(folder: Path) -> Card:
     """The card, once the whole road from a face to its estimates has been gone with it."""
     try:
-        _check_size(read_card(folder))
+        card = read_card(folder)
+        _check_size(card)
+        checkpoint.check_shapes(folder, card)
         network, card = checkpoint.load(folder)
         black = np.zeros((64, 64, 3), np.uint8)
         Predictor(folder.name, network, card).read(black, [Face((8.0, 8.0, 56.0, 56.0), 1.0)])
@@ -113,10 +135,11 @@ def _try(folder: Path) -> Card:
 def _check_size(card: Card) -> None:
     """A network as large as its card pleases would fill the memory before anything could be said about it."""
     classes = sum(len(task.classes) for task in card.tasks)
-    if classes > MOST_CLASSES or not 8 <= card.crop.size_px <= LARGEST_CROP_PX:
+    many = len(card.tasks) > MOST_TASKS or classes > MOST_CLASSES
+    if many or not 8 <= card.crop.size_px <= LARGEST_CROP_PX:
         raise CheckpointError(
-            f"Its card asks for {classes:,} classes and crops of {card.crop.size_px} px. Expected at most {MOST_CLASSES:,} and "
-            f"8 to {LARGEST_CROP_PX} px; choose another checkpoint."
+            f"Its card asks for {len(card.tasks):,} tasks with {classes:,} classes and crops of {card.crop.size_px} px. Expected "
+            f"at most {MOST_TASKS}, {MOST_CLASSES:,} and 8 to {LARGEST_CROP_PX} px; choose another checkpoint."
         )
 
 

@@ -283,6 +283,12 @@ def saved(folder: Path, name: str) -> tuple[Any, Card]:
     return network, checkpoint.save(folder, network, card)
 
 
+def test_a_network_is_held_against_its_file_by_shapes_alone(network_name: str, tmp_path: Path):
+    _, card = saved(tmp_path / "made", network_name)
+    checkpoint.check_shapes(tmp_path / "made", card)
+    assert all(one.is_meta for one in checkpoint.build_network(card, "meta").state_dict().values())
+
+
 def test_a_network_survives_its_file(network_name: str, tmp_path: Path):
     network, card = saved(tmp_path / "made", network_name)
     loaded, read = checkpoint.load(tmp_path / "made")

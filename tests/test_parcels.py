@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import shutil
+import struct
 import time
 import zipfile
 from collections.abc import Callable
@@ -99,6 +100,15 @@ def secret(folder: Path) -> io.BytesIO:
     return io.BytesIO(bytes(whole))
 
 
+def crowded(folder: Path) -> io.BytesIO:
+    return zipped({**parts(folder), **{f"{number}/": b"" for number in range(parcels.MOST_ENTRIES)}})
+
+
+def overcrowded(folder: Path) -> io.BytesIO:
+    table = b"PK\x01\x02" + bytes(parcels.LARGEST_TABLE)
+    return io.BytesIO(table + b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 9, 9, len(table), 0, 0))
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -106,6 +116,11 @@ def secret(folder: Path) -> io.BytesIO:
         (cut, "no zip"),
         (bomb, "larger than"),
         (secret, "no zip that can be read"),
+        (crowded, "lists 102 files"),
+        (overcrowded, "lists far too many files"),
+        (lambda folder: zipped(parts(folder), compression=zipfile.ZIP_BZIP2), "packed in a way that is not known"),
+        (lambda folder: zipped(parts(folder), compression=zipfile.ZIP_LZMA), "packed in a way that is not known"),
+        (lambda folder: zipped({**parts(folder), WEIGHTS: b"\xff" * 100}), "list of tensors is too long"),
         (lambda folder: zipped({}), "holds no checkpoint"),
         (lambda folder: zipped({CARD: parts(folder)[CARD]}), "holds no checkpoint"),
         (lambda folder: zipped({f"a/{CARD}": b"{}", f"b/{WEIGHTS}": b""}), "holds no checkpoint"),
@@ -158,6 +173,31 @@ def test_a_card_written_by_hand_is_tried_before_it_is_kept(folder: Path, tmp_pat
     with pytest.raises(CheckpointError):
         look(zipped({**content, CARD: json.dumps(plain).encode()}), tmp_path / "runs")
     assert os.listdir(tmp_path / "runs") == []
+
+
+def set_a_network_of_650_terabytes(plain: dict[str, Any]) -> None:
+    plain["network_options"]["size_px"] = 1_600_000
+
+
+def set_many_tasks(plain: dict[str, Any]) -> None:
+    plain["tasks"] = {f"smile_{number}": plain["tasks"]["smile"] for number in range(parcels.MOST_TASKS + 1)}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (set_a_network_of_650_terabytes, "do not fit its card .*, the card asks for .256, 2560000000000"),
+        (set_many_tasks, "asks for 101 tasks"),
+    ],
+)
+def test_a_network_of_any_size_is_refused_before_it_is_built(
+    folder: Path, tmp_path: Path, change: Change, said: str
+) -> None:
+    content = parts(folder)
+    plain = json.loads(content[CARD])
+    change(plain)
+    with pytest.raises(CheckpointError, match=said):
+        look(zipped({**content, CARD: json.dumps(plain).encode()}), tmp_path / "runs")
 
 
 @pytest.mark.parametrize("name", ["taken", "shipped", "pending", "../x", "", ".hidden", "a/b"])

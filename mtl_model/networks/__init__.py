@@ -19,5 +19,6 @@ class NetworkModule(Protocol):
     """Index in trunk.blocks from which its last block begins; what is before can be left as it is in fine-tuning."""
 
     def build(self, widths: Mapping[str, int], **options: Any) -> nn.Module:
-        """A network from images float32 (B, C, S, S) to {task: logits (B, widths[task])}, as a MultiTaskNet."""
+        """A network from images float32 (B, C, S, S) to {task: logits (B, widths[task])}, as a MultiTaskNet. It is also
+        built under torch.device("meta"), where tensors have a shape and no values."""
         ...
