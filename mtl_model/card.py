@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import re
 import shutil
@@ -114,10 +115,16 @@ def to_json(card: Card) -> dict[str, Any]:
     return {"format": FORMAT, **plain}
 
 
+_TYPES: Mapping[str, type] = {"str": str, "int": int, "bool": bool}
+
+
 def from_json(plain: Mapping[str, Any]) -> Card:
-    """Raises KeyError, TypeError or ValueError for a card that is not whole; unknown fields are left alone."""
-    known = {one.name for one in dataclasses.fields(Card)}
+    """Raises any exception for a card that is not whole; unknown fields are left alone."""
+    known = {one.name: _TYPES.get(str(one.type), (Mapping, list, tuple)) for one in dataclasses.fields(Card)}
     given = {name: value for name, value in plain.items() if name in known}
+    for name, value in given.items():
+        if not isinstance(value, known[name]):
+            raise TypeError(f"{name} is {value!r:.60}")
     given["tasks"] = tuple(tasks_module.from_json(name, one) for name, one in plain["tasks"].items())
     given["detection"] = DetectionSettings(**plain["detection"])
     crop = dict(plain["crop"])
@@ -129,9 +136,18 @@ def from_json(plain: Mapping[str, Any]) -> Card:
         name: tuple({"group": dict(one["group"]), "error": float(one["error"]), "n": int(one["n"])} for one in rows)
         for name, rows in plain.get("errors", {}).items()
     }
-    given["metrics"] = tuple(plain.get("metrics", ()))
+    given["metrics"] = tuple(map(dict, plain.get("metrics", ())))
     given["limits"] = tuple(plain.get("limits", ()))
+    if not all(isinstance(one, str) for one in given["limits"]):
+        raise TypeError("limits: only sentences can stand there")
     return Card(**given)
+
+
+def _finite(text: str) -> float:
+    """A number of JSON; Python's reader would take Infinity and 1e999 as well, which nothing here can show."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no number of JSON")
+    return number
 
 
 def write_text(path: Path, text: str) -> None:
@@ -173,10 +189,10 @@ def read_card(folder: Path) -> Card:
     path = folder / CARD
     advice = "Expected a folder written by this program; copy it again, or choose another with --checkpoint."
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = json.loads(path.read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
     except FileNotFoundError:
         raise CheckpointError(f"'{folder.name}' is no checkpoint: {CARD} is missing. {advice}") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+    except (OSError, ValueError, RecursionError):
         raise CheckpointError(f"The {CARD} of '{folder.name}' is cut off or not JSON. {advice}") from None
     version = plain.get("format") if isinstance(plain, dict) else None
     if version != FORMAT:
@@ -186,7 +202,9 @@ def read_card(folder: Path) -> Card:
         )
     try:
         return from_json(plain)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except CheckpointError:
+        raise
+    except Exception as error:  # one written by hand can hold anything
         raise CheckpointError(f"The {CARD} of '{folder.name}' is not whole ({error!r}). {advice}") from None
 
 

@@ -31,6 +31,8 @@ from mtl_model.ui.figures import HEADLINES, METRICS, PLAIN, SOURCES, YEARS, Figu
 from mtl_model.ui.options import UiOptions
 from mtl_model.ui.views import escape
 
+UNSHOWN = "Its card holds something that cannot be shown."
+
 
 @dataclass(frozen=True)
 class Shelf:
@@ -58,8 +60,8 @@ class Shelf:
     def _card(self, name: str, card: Card | CheckpointError, folder: Path, children: list[str], parent: str) -> str:
         try:
             inside = f'<p class="alert">{escape(card)}</p>' if isinstance(card, CheckpointError) else body(card, folder)
-        except (TypeError, ValueError, KeyError, AttributeError):  # written by hand: it has the fields, not their kinds
-            inside = '<p class="alert">Its card holds something that cannot be shown.</p>'
+        except Exception:  # written by hand: it has the fields, not their kinds
+            inside = f'<p class="alert">{UNSHOWN}</p>'
         shipped = folder.parent == self.options.weights
         whole = not isinstance(card, CheckpointError)
         buttons = [("use", "Use"), ("compare", "Compare"), ("parent", "Go back to parent"), ("download", "Download")]
@@ -113,7 +115,9 @@ class Shelf:
 
 
 def body(card: Card, folder: Path) -> str:
-    """What a checkpoint is, as HTML: tasks, parent, date, size, the few figures that count."""
+    """What a checkpoint is, as HTML: tasks, parent, date, size, the few figures that count.
+
+    Raises any exception for a card that was written by hand and holds what cannot be shown."""
     tasks = _listed(task.title if number == 0 else task.title.lower() for number, task in enumerate(card.tasks))
     pairs = [
         ("Made from", card.parent),
@@ -123,7 +127,9 @@ def body(card: Card, folder: Path) -> str:
     ]
     rows = "".join(f"<div><dt>{what}</dt><dd>{escape(text)}</dd></div>" for what, text in pairs if text)
     sentence = f"<p>{escape(card.summary)}</p>" if outcome_of(card) else ""
-    return f'<p class="lead">{escape(tasks)}</p>{sentence}<dl>{rows}</dl>{figures(card)}'
+    html = f'<p class="lead">{escape(tasks)}</p>{sentence}<dl>{rows}</dl>{figures(card)}'
+    html.encode()  # half a letter, as JSON can hold it, cannot be sent
+    return html
 
 
 def outcome_of(card: Card) -> Mapping[str, Any]:

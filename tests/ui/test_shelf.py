@@ -100,11 +100,29 @@ def test_a_damaged_card_does_not_hide_the_others(shelf: Shelf, text: str) -> Non
     assert "mine" in shelf.cards()
 
 
-def test_a_card_written_by_hand_does_not_break_the_list(shelf: Shelf) -> None:
+GENDER: dict[str, Any] = {"split": "test", "tasks": {"gender": {"accuracy": {**FIGURE, "n": float("inf")}}}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"metrics": [{"tasks": {"gender": {"accuracy": "good"}}}]}, "cannot be shown"),
+        ({"parameters": 10**400}, "cannot be shown"),
+        ({"created": "\ud800"}, "cannot be shown"),
+        ({"parent": []}, "is not whole"),
+        ({"metrics": [GENDER]}, "not JSON"),
+    ],
+)
+def test_a_card_written_by_hand_does_not_break_the_list(shelf: Shelf, changes: dict[str, Any], said: str) -> None:
     path = shelf.options.runs / "child" / "card.json"
-    plain = json.loads(path.read_text())
-    path.write_text(json.dumps({**plain, "metrics": ["what"], "parameters": "many"}))
-    assert "cannot be shown" in card_of(shelf, "child")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    assert said in card_of(shelf, "child") and "Age, gender and smile" in card_of(shelf, "mine")
+    shelf.cards().encode()  # as it is sent
+
+
+def test_a_card_that_cannot_even_be_parsed_does_not_break_the_list(shelf: Shelf) -> None:
+    (shelf.options.runs / "child" / "card.json").write_text("[" * 100_000)
+    assert "not JSON" in card_of(shelf, "child") and "Age, gender and smile" in card_of(shelf, "mine")
 
 
 def test_no_text_becomes_markup(tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from mtl_model import parcels
-from mtl_model.card import NAME, is_taken
+from mtl_model.card import NAME, Card, is_taken
 from mtl_model.errors import CheckpointError, UsageError
 from mtl_model.ui.bodies import parts_of
 from mtl_model.ui.environment import TEMPORARY_VARIABLE
-from mtl_model.ui.shelf import Shelf, body, said
+from mtl_model.ui.shelf import UNSHOWN, Shelf, body, said
 from mtl_model.ui.shell import Shared, asset, guarded_route
 
 TITLE = "Models"
@@ -93,10 +93,7 @@ class _Routes:
     def _look(self, file: IO[bytes], name: str) -> dict[str, str]:
         """What is in the zip, and a name for it after the file's."""
         with parcels.opened(file, self._shared.options.runs) as (folder, card):
-            try:
-                return {"html": body(card, folder), "name": self._free(Path(name).stem)}
-            except (TypeError, ValueError, KeyError, AttributeError):
-                raise CheckpointError(f"Its card holds something that cannot be shown. {parcels.EXPECTED}.") from None
+            return {"html": _shown(card, folder), "name": self._free(Path(name).stem)}
 
     def _free(self, stem: str) -> str:
         """A name that is free, like the one of the file."""
@@ -109,9 +106,18 @@ class _Routes:
 
     def _keep(self, file: IO[bytes], name: str) -> dict[str, str]:
         options = self._shared.options
-        with parcels.opened(file, options.runs) as (folder, _):
+        with parcels.opened(file, options.runs) as (folder, card):
+            _shown(card, folder)  # what cannot be shown is not kept either
             parcels.keep(folder, name, options.weights, options.runs)
         return {"name": name}
+
+
+def _shown(card: Card, folder: Path) -> str:
+    """A card that came in, as HTML. Raises CheckpointError for one that the list could not show."""
+    try:
+        return body(card, folder)
+    except Exception:  # a card written by hand can hold anything
+        raise CheckpointError(f"{UNSHOWN} {parcels.EXPECTED}; choose another checkpoint.") from None
 
 
 def _packed(folder: Path) -> Path:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import os
 import shutil
 import zipfile
@@ -77,6 +78,25 @@ def test_a_name_that_cannot_be_is_said_and_leaves_nothing(
 def test_what_is_no_checkpoint_is_said_and_leaves_nothing(client: TestClient, runs: Path, what: str) -> None:
     reply = post(client, what, b"no zip", name="x")
     assert reply.status_code == 400 and "Expected a zip" in reply.json()["error"] and os.listdir(runs) == ["mine"]
+
+
+@pytest.mark.parametrize("what", ["look", "keep"])
+def test_a_card_that_cannot_be_shown_is_not_kept(client: TestClient, root: Path, runs: Path, what: str) -> None:
+    changes: list[dict[str, Any]] = [
+        {"parent": []},
+        {"created": "\ud800"},
+        {"metrics": [{"tasks": [1]}]},
+        {"parameters": 10**400},
+    ]
+    for changed in changes:
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w") as archive:
+            plain = json.loads((root / "weights" / "bknet" / CARD).read_text())
+            archive.writestr(CARD, json.dumps({**plain, **changed}))
+            archive.write(root / "weights" / "bknet" / WEIGHTS, WEIGHTS)
+        reply = post(client, what, stream.getvalue(), name="bad")
+        assert reply.status_code == 400 and "Expected a" in reply.json()["error"] and os.listdir(runs) == ["mine"]
+    assert client.get("/mtl/models").status_code == 200
 
 
 @pytest.mark.parametrize("declared", [True, False])
