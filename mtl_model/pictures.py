@@ -17,17 +17,29 @@ from mtl_model.errors import PictureError
 SUFFIXES = frozenset(".jpg .jpeg .png .webp .bmp .gif .tif .tiff .heic .heif .avif".split())
 MAX_PIXELS = 64_000_000
 FORMATS = "JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF"
+READERS = (
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "AVIF",
+    "GIF",
+    "BMP",
+    "TIFF",
+)  # as Pillow calls them; the one for JPEG reads MPO as well
+STRIP_PIXELS = 2**20
 
 PictureSource = str | os.PathLike | bytes | Image.Image | np.ndarray
 
 
 @functools.cache
-def _register_heic() -> None:
+def _readers() -> tuple[str, ...]:
+    """What a file may be read with. Pillow has dozens of others, which no camera writes; one starts Ghostscript."""
     try:
         import pillow_heif
     except ImportError:  # then a HEIC file gets the sentence for an unknown format
-        return
+        return READERS
     pillow_heif.register_heif_opener()
+    return *READERS, "HEIF"
 
 
 def read_picture(source: PictureSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -41,7 +53,6 @@ def read_picture(source: PictureSource, max_pixels: int = MAX_PIXELS) -> np.ndar
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels)
-    _register_heic()
     stream = io.BytesIO(source) if isinstance(source, bytes) else source
     if not isinstance(stream, io.BytesIO | Image.Image):
         stream = Path(stream)
@@ -53,7 +64,7 @@ def read_picture(source: PictureSource, max_pixels: int = MAX_PIXELS) -> np.ndar
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is below Pillow's
             if isinstance(stream, Image.Image):
                 return _decode(stream, max_pixels)  # it may still lie in its file, cut off or not
-            with Image.open(stream) as image:
+            with Image.open(stream, formats=_readers()) as image:
                 return _decode(image, max_pixels)
     except PictureError:
         raise
@@ -99,19 +110,32 @@ def _decode(image: Image.Image, max_pixels: int) -> np.ndarray:
     image = ImageOps.exif_transpose(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         white = 65535.0 if image.mode.startswith("I;16") else None
-        return np.repeat(_to_eight_bits(np.asarray(image), white)[:, :, None], 3, axis=2)
+        return _to_eight_bits(image, white)
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return np.array(image.convert("RGB"))
 
 
-def _to_eight_bits(values: np.ndarray, white: float | None) -> np.ndarray:
-    """Of a mode that does not say what is white, the smallest usual one that the values fit."""
-    values = np.nan_to_num(values.astype(np.float64))
+def _to_eight_bits(image: Image.Image, white: float | None) -> np.ndarray:
+    """Grey as uint8 (H, W, 3). Of a mode that does not say what is white, the smallest usual one that the values fit.
+
+    Strip by strip: at once, the sums would take eight times the memory of the picture."""
+    rows = max(1, STRIP_PIXELS // image.width)
+    tops = range(0, image.height, rows)
+
+    def strip(top: int) -> np.ndarray:
+        part = image.crop((0, top, image.width, min(top + rows, image.height)))
+        return np.nan_to_num(np.asarray(part).astype(np.float64))
+
     if white is None:
-        white = 65535.0 if values.max() > 255 else 255.0 if values.max() > 1 else 1.0
-    return np.clip(np.rint(values * (255.0 / white)), 0, 255).astype(np.uint8)
+        largest = max(strip(top).max() for top in tops)
+        white = 65535.0 if largest > 255 else 255.0 if largest > 1 else 1.0
+    result = np.empty((image.height, image.width, 3), np.uint8)
+    for top in tops:
+        grey = np.clip(np.rint(strip(top) * (255.0 / white)), 0, 255).astype(np.uint8)
+        result[top : top + rows] = grey[:, :, None]
+    return result
 
 
 def _from_array(array: np.ndarray, max_pixels: int) -> np.ndarray:

@@ -14,6 +14,7 @@ import pillow_heif
 import pytest
 from PIL import Image
 
+from mtl_model import pictures
 from mtl_model.errors import PictureError
 from mtl_model.pictures import MAX_PIXELS, SUFFIXES, PictureSource, list_pictures, read_picture
 
@@ -68,6 +69,7 @@ UPRIGHT: list[tuple[str, Callable[[], bytes]]] = [
     ("plain.webp", lambda: encoded(halves(), "WEBP", quality=95)),
     ("plain.bmp", lambda: encoded(halves(), "BMP")),
     ("plain.tif", lambda: encoded(halves(), "TIFF")),
+    ("two.mpo", lambda: encoded(halves(), "MPO", save_all=True, append_images=[halves()], quality=95)),
     ("plain.avif", lambda: encoded(halves(), "AVIF", quality=95)),
     ("phone.heic", heic),
     ("turned.jpg", rotated),
@@ -131,6 +133,19 @@ def test_a_sixteen_bit_ramp_stays_a_ramp():
     assert np.array_equal(picture[:, :, 0].ravel(), np.arange(256))
 
 
+def test_a_large_picture_of_many_bits_is_worked_out_in_strips(monkeypatch: pytest.MonkeyPatch):
+    values = np.linspace(0, 1, 1_200 * 1_100, dtype=np.float32).reshape(1_200, 1_100)
+    content = encoded(Image.fromarray(values), "TIFF")
+    monkeypatch.setattr(pictures, "STRIP_PIXELS", 100_000)
+    tracemalloc.start()
+    try:
+        picture = read_picture(content)
+        assert tracemalloc.get_traced_memory()[1] < 8 * values.size
+    finally:
+        tracemalloc.stop()
+    assert np.array_equal(picture, np.repeat(np.rint(values.astype(float) * 255)[:, :, None], 3, 2))
+
+
 @pytest.mark.parametrize("size", [(10, 10), (1, 1), (1, 300)])
 def test_tiny_pictures_are_pictures(size: tuple[int, int]):
     assert read_picture(encoded(halves(*size), "PNG")).shape == (size[1], size[0], 3)
@@ -154,6 +169,9 @@ REFUSED = [
     ("zeros.png", bytes(5000), "not a picture"),
     ("page.html", b"<!doctype html><title>no</title>", "not a picture"),
     ("drawing.svg", b'<svg xmlns="http://www.w3.org/2000/svg"/>', "not a picture"),
+    ("drawing.eps", encoded(halves(), "EPS"), "not a picture"),  # Pillow would start Ghostscript
+    ("layers.psd", b"8BPS\0\1" + bytes(5000), "not a picture"),
+    ("plain.ppm", encoded(halves(), "PPM"), "not a picture"),
     ("bomb.png", bomb(), "100 million pixels, more than the 64 million"),
     ("large_bomb.png", bomb(60_000), "far more pixels, more than the 64 million"),
 ]
