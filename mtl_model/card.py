@@ -151,13 +151,21 @@ def _finite(text: str) -> float:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole: to a temporary name beside it, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a file whole: to a temporary name beside it, then rename. A link stays one: what it leads to is written. A pipe or
+    a device takes the text as it is. Raises UsageError for a folder."""
+    if path.is_dir():
+        raise UsageError(f"'{path}' is a folder. Expected the name of a file to write; give one in it, or another one.")
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    # A file's name may hold bytes that are no UTF-8; in JSON the escape stands for the very same name.
+    encoding, errors = "utf-8", "backslashreplace"
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding=encoding, errors=errors)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        # A file's name may hold bytes that are no UTF-8; in JSON the escape stands for the very same name.
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-        os.replace(temporary, path)
+        temporary.write_text(text, encoding=encoding, errors=errors)
+        os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
 

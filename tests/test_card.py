@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -210,6 +212,37 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     cards.write_text(path, '"\udc80"')  # of a file's name that is no UTF-8
     assert json.loads(path.read_text(encoding="utf-8")) == "\udc80"
     assert [one.name for one in path.parent.iterdir()] == ["file.json"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links and pipes are other things there")
+def test_a_link_is_followed_and_stays_one(tmp_path: Path):
+    (tmp_path / "kept").mkdir()
+    for name in ("there.json", "new.json"):
+        (tmp_path / name).symlink_to(Path("kept") / name)
+    (tmp_path / "kept" / "there.json").write_text("first")
+    for name in ("there.json", "new.json"):
+        cards.write_text(tmp_path / name, "second")
+        assert (tmp_path / name).is_symlink() and (tmp_path / "kept" / name).read_text() == "second"
+    assert sorted(one.name for one in tmp_path.rglob("*.json")) == sorted(["there.json", "new.json"] * 2)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links and pipes are other things there")
+def test_a_pipe_takes_the_text_and_stays_one(tmp_path: Path):
+    os.mkfifo(pipe := tmp_path / "pipe")
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()), daemon=True)
+    reader.start()
+    cards.write_text(pipe, "all of it")
+    reader.join(20)
+    assert read == ["all of it"] and pipe.is_fifo() and os.listdir(tmp_path) == ["pipe"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links and pipes are other things there")
+def test_a_folder_is_named_as_it_was_given(tmp_path: Path):
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(UsageError, match=f"^'{tmp_path / 'link'}' is a folder"):
+        cards.write_text(tmp_path / "link", "text")
+    assert os.listdir(tmp_path) == ["link"]
 
 
 def test_shipped_weights_are_the_checkout_s_or_the_package_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
