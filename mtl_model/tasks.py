@@ -25,7 +25,7 @@ class Task:
     """One branch of a network.
 
     classes: names of the classes in the order of the outputs; for kind "years" the years as strings.
-    spellings: accepted spelling (lower case) -> class. A spelling that is not here is refused.
+    spellings: accepted spelling (lower case) -> class, besides the names of the classes. Any other is refused.
     bands: named ranges of years (name, first year, last year), both ends included; kind "years" only.
     groups: whether its classes are worth reporting the other tasks' metrics by.
     """
@@ -109,6 +109,7 @@ def parse_label(task: Task, text: str) -> Label | None:
     if task.kind == "years":
         return _parse_years(task, seen)
     known = {spelling.casefold(): name for spelling, name in task.spellings.items()}
+    known |= {name.casefold(): name for name in task.classes}
     name = known.get(seen.casefold().replace("_", " "), known.get(seen.casefold()))
     if name is None:
         raise DataError(

@@ -78,6 +78,17 @@ def test_a_task_made_from_its_classes_reads_them(text: str, label: str):
     assert COLOUR.title == "Hair colour"
 
 
+def test_a_class_is_known_by_its_name_too():
+    glasses = Task(
+        name="glasses", title="Glasses", kind="classes", loss="cross_entropy",
+        classes=("without glasses", "glasses"), spellings={"no": "without glasses", "yes": "glasses"},
+    )  # fmt: skip
+    found = [parse_label(glasses, text) for text in ("Without_Glasses", "glasses", "no", "yes")]
+    assert found == ["without glasses", "glasses", "without glasses", "glasses"]
+    with pytest.raises(DataError, match="Known: glasses, no, without glasses, yes"):
+        parse_label(glasses, "1")
+
+
 @pytest.mark.parametrize("task", [*TASKS.values(), COLOUR], ids=lambda task: task.name)
 def test_a_task_survives_its_card(task: Task):
     assert from_json(task.name, json.loads(json.dumps(to_json(task)))) == task
