@@ -319,7 +319,7 @@ def declare_columns(text: str) -> dict[str, Task | None]:
     """Read the option `columns`: "kind=rose|daisy,age" names the columns and the classes of their codes 0, 1, ...
 
     Returns: column -> its task; None where the classes are the words that will be found in the column.
-    Raises: UsageError for classes that the column cannot have.
+    Raises: UsageError for classes that the column cannot have, or that cannot be told from their codes.
     """
     columns: dict[str, Task | None] = {}
     for part in filter(None, map(str.strip, text.split(","))):
@@ -336,9 +336,19 @@ def _declared(name: str, classes: tuple[str, ...]) -> Task:
             f"'{name}={'|'.join(classes)}' does not name the classes of {name}. Expected at least two different ones "
             "for a column that is not in years, such as colour=red|pink|white; mend the option columns."
         )
+    named = {str(code): word for code, word in enumerate(classes)}
+    others = known.classes if known else [f"{name}-{word}" for word in classes]
+    for word in classes:
+        if named.get(word, word) != word:
+            raise UsageError(
+                f"'{name}={'|'.join(classes)}' can be read in two ways: {word} is the name of a class, and the code of "
+                f"{named[word]}. Expected names that are no codes of others; write {name} alone where the column holds the names "
+                f"themselves, or other names, such as {name}={'|'.join(others)}, where it holds "
+                f"the codes 0 to {len(classes) - 1}."
+            )
     task = known or class_task(name, classes)
     codes = {str(code): str(parse_label(task, word)) for code, word in enumerate(classes)}
-    return replace(task, spellings={**codes, **task.spellings} if known is None else {**task.spellings, **codes})
+    return replace(task, spellings={**task.spellings, **codes})
 
 
 def task_of_words(name: str, words: Iterable[str]) -> Task | None:

@@ -160,6 +160,26 @@ def test_odd_classes_are_refused(text):
         _parts.declare_columns(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("stars=1|2|3", "stars=stars-1|stars-2|stars-3"),
+        ("stars=many|0", "stars=stars-many|stars-0"),
+        ("smile=1|0", "smile=not smiling|smiling"),
+    ],
+)
+def test_classes_that_are_codes_of_others_are_refused_with_what_to_write(text, instead):
+    with pytest.raises(UsageError, match="can be read in two ways: .* write (stars|smile) alone") as caught:
+        _parts.declare_columns(text)
+    assert f"such as {instead}, where" in str(caught.value) and _parts.declare_columns(instead)
+
+
+def test_classes_that_are_their_own_codes_are_read():
+    for text, word in (("stars=0|1|2", "2"), ("stars=3|4|5", "5"), ("stars=stars-1|stars-2|stars-3", "stars-3")):
+        task = _parts.declare_columns(text)["stars"]
+        assert task is not None and _parts.parse_label(task, "2") == _parts.parse_label(task, word) == word
+
+
 def test_words_become_classes_in_order():
     task = _parts.task_of_words("count", ["10", "9", "Many", "many", "", "9"])
     assert task is not None and task.classes == ("9", "10", "Many")
