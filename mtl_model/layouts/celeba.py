@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mtl_model.errors import DataError, UsageError, unknown
 from mtl_model.layouts._parts import Collector, Source, read_lines
-from mtl_model.tasks import TASKS, Label, Task, class_task
+from mtl_model.tasks import TASKS, Label, Task, class_task, column_name, parse_label
 
 ORDER = 40
 EXPECTS = "list_attr_celeba.txt and pictures in a folder img_celeba or img_align_celeba"
@@ -64,7 +64,9 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
 
 
 def _wanted(names: list[str], asked: str) -> dict[str, tuple[Task, str, str]]:
-    """Attribute -> (task, class of -1, class of 1), for the known ones and those asked for."""
+    """Attribute -> (task, class of -1, class of 1), for the known ones and those asked for.
+
+    Raises: UsageError for an unknown attribute; DataError for one that is called like a task which knows no yes and no."""
     further = names if asked.strip() == "all" else list(filter(None, map(str.strip, asked.split(","))))
     wanted: dict[str, tuple[Task, str, str]] = {}
     for name in [*(one for one in KNOWN if one in names), *further]:
@@ -75,7 +77,9 @@ def _wanted(names: list[str], asked: str) -> dict[str, tuple[Task, str, str]]:
             task, no, yes = KNOWN[exact]
             wanted[exact] = TASKS[task], no, yes
         else:
-            wanted[exact] = class_task(exact.casefold(), ("no", "yes")), "no", "yes"
+            name = column_name(exact)
+            further_task = TASKS.get(name) or class_task(name, ("no", "yes"))
+            wanted[exact] = further_task, str(parse_label(further_task, "no")), str(parse_label(further_task, "yes"))
     return wanted
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 
 import pytest
 
 from mtl_model import layouts
 from mtl_model.errors import DataError, UsageError
+from mtl_model.tasks import TASKS, class_task
 
 NAMES = "Eyeglasses Male Smiling"
 
@@ -37,6 +39,23 @@ def test_attributes_on_request(draw, asked):
     assert list(source.tasks) == ["smile", "gender", "eyeglasses"]
     assert source.tasks["eyeglasses"].classes == ("no", "yes")
     assert [sample.labels["eyeglasses"] for sample in source.samples] == ["yes", "no", "no"]
+
+
+@pytest.mark.parametrize("classes", [("without", "with"), ("no", "yes"), ("yes", "no")])
+def test_an_attribute_that_is_a_task_has_the_classes_of_the_task(draw, monkeypatch, classes):
+    task = class_task("eyeglasses", classes)
+    spelt = dataclasses.replace(task, spellings={"no": "without", "yes": "with"} if "with" in classes else {})
+    monkeypatch.setitem(TASKS, "eyeglasses", spelt)
+    source = layouts.read(str(write(draw, LINES)), {"attributes": "Eyeglasses"})
+    yes, no = ("with", "without") if "with" in classes else ("yes", "no")
+    assert source.tasks["eyeglasses"] == spelt
+    assert [sample.labels["eyeglasses"] for sample in source.samples] == [yes, no, no]
+
+
+def test_an_attribute_whose_task_knows_no_yes_and_no_is_refused(draw, monkeypatch):
+    monkeypatch.setitem(TASKS, "eyeglasses", class_task("eyeglasses", ("without", "with")))
+    with pytest.raises(DataError, match="'no' is not a label of eyeglasses. Known: with, without"):
+        layouts.read(str(write(draw, LINES)), {"attributes": "Eyeglasses"})
 
 
 def test_an_unknown_attribute_is_refused(draw):
