@@ -26,8 +26,9 @@ class Task:
 
     classes: names of the classes in the order of the outputs; for kind "years" the years as strings.
     spellings: accepted spelling (lower case) -> class, besides the names of the classes. Any other is refused.
-    bands: named ranges of years (name, first year, last year), both ends included; kind "years" only.
+    bands: named ranges of years (name, first year, last year), both ends included; kind "years" only, which needs some.
     groups: whether its classes are worth reporting the other tasks' metrics by.
+    Raises: ValueError for years without bands, whose answers could not be grouped.
     """
 
     name: str
@@ -38,6 +39,12 @@ class Task:
     spellings: Mapping[str, str] = field(default_factory=dict)
     bands: tuple[tuple[str, int, int], ...] = ()
     groups: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind == "years" and not self.bands:
+            raise ValueError(
+                f"The task {self.name} has no bands. Expected named ranges of years, such as AGE_BANDS; add them."
+            )
 
 
 TASKS: dict[str, Task] = {

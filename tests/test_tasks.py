@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -139,6 +140,13 @@ def test_every_spelling_leads_to_a_class(task: Task):
         assert name in task.classes
     if task.kind == "classes":
         assert all(parse_label(task, name) == name for name in task.classes)
+
+
+def test_years_without_bands_are_refused():
+    with pytest.raises(ValueError, match="The task age has no bands"):
+        dataclasses.replace(TASKS["age"], bands=())
+    with pytest.raises(ValueError, match="The task wear has no bands"):
+        from_json("wear", {**to_json(TASKS["age"]), "bands": []})
 
 
 def test_the_age_bands_leave_no_year_out():
