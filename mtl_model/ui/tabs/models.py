@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import gradio as gr
-from starlette.background import BackgroundTask
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from mtl_model import parcels
@@ -69,10 +69,12 @@ class _Routes:
 
     async def download(self, request: Request) -> Response:
         folder = self._shared.models.folder(request.query_params.get("name", ""))
-        path = await asyncio.to_thread(_packed, folder)
-        return FileResponse(
-            path, filename=f"{folder.name}.zip", background=BackgroundTask(path.unlink, missing_ok=True)
-        )
+        file = await asyncio.to_thread(_packed, folder)
+        headers = {
+            "content-disposition": f'attachment; filename="{folder.name}.zip"',
+            "content-length": str(file.seek(0, os.SEEK_END)),
+        }
+        return StreamingResponse(_parts(file), media_type="application/zip", headers=headers)
 
     async def look(self, request: Request) -> Response:
         return await self._with_zip(request, self._look)
@@ -120,12 +122,20 @@ def _shown(card: Card, folder: Path) -> str:
         raise CheckpointError(f"{UNSHOWN} {parcels.EXPECTED}; choose another checkpoint.") from None
 
 
-def _packed(folder: Path) -> Path:
-    handle, name = tempfile.mkstemp(suffix=".zip", dir=os.environ.get(TEMPORARY_VARIABLE))
-    with os.fdopen(handle, "wb") as file, said("The download could not be made"):
+def _packed(folder: Path) -> IO[bytes]:
+    """A checkpoint as a zip, in a file that has no name: however the download ends, it is gone with it."""
+    with said("The download could not be made"):
+        file = tempfile.TemporaryFile(dir=os.environ.get(TEMPORARY_VARIABLE))  # noqa: SIM115, closed by _parts
         try:
             parcels.pack(folder, file)
         except BaseException:
-            os.unlink(name)
+            file.close()
             raise
-    return Path(name)
+    return file
+
+
+def _parts(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        file.seek(0)
+        while part := file.read(2**20):
+            yield part

@@ -116,10 +116,14 @@ def test_the_download_is_what_can_be_brought_in(client: TestClient, runs: Path) 
     assert client.get("/mtl/models/download?name=../mine").status_code == 400
 
 
-def test_a_download_leaves_nothing_behind(client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("headers", [{}, {"range": "bytes=0-9"}, {"range": "bytes=999999999999-"}, {"range": "lines"}])
+def test_a_download_leaves_nothing_behind(
+    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
+) -> None:
     (tmp_path / "kept").mkdir()
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "kept"))
-    assert client.get("/mtl/models/download?name=mine").status_code == 200
+    reply = client.get("/mtl/models/download?name=mine", headers=headers)
+    assert zipfile.is_zipfile(io.BytesIO(reply.content)) and len(reply.content) == int(reply.headers["content-length"])
     assert os.listdir(tmp_path / "kept") == []
 
 
