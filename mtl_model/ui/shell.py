@@ -12,10 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 import gradio as gr
+from gradio import route_utils
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
@@ -35,6 +36,7 @@ NOTICE = (
     "Tell the people shown; decide nothing about anyone by it."
 )
 UNEXPECTED = "Something went wrong on the server. It has been written to its log; try again, or try another picture."
+FETCHED = "The file is an address on the web, and nothing is fetched from there. Expected an uploaded file; send one."
 LARGEST_UPLOAD = 64 * 2**20
 """Bytes of a file that may come in."""
 TABS = "ui/tabs"
@@ -162,8 +164,19 @@ def head(models: Models, root_path: str = "") -> str:
     )
 
 
+def stay_inside() -> None:
+    """Gradio would fetch whatever address a visitor gives in place of a file; every such road goes through these two."""
+
+    async def refuse(*arguments: Any, **more: Any) -> NoReturn:
+        raise gr.Error(FETCHED, print_exception=False)
+
+    for name in ("get", "async_validate_url"):
+        setattr(route_utils.safehttpx, name, refuse)
+
+
 def start(blocks: gr.Blocks, shared: Shared) -> None:
     """Serve the page in a thread of its own and come back."""
+    stay_inside()
     options = shared.options
     secure = options.ssl_certfile is not None
     blocks.queue(default_concurrency_limit=2, max_size=64)

@@ -15,6 +15,7 @@ from gradio_client import Client, handle_file
 
 from mtl_model.predictor import Predictor
 from mtl_model.records import to_json
+from mtl_model.ui import shell
 from tests.ui.conftest import Served
 
 
@@ -48,6 +49,15 @@ def test_a_file_of_the_machine_cannot_be_asked_for(served: Served) -> None:
     body = {"data": [{"path": "/etc/hostname"}]}
     answer = httpx.post(f"{served.address}/gradio_api/run/predict", json=body, timeout=60).json()
     assert answer["data"][0][0]["error"] and answer["data"][0][0]["faces"] == []
+
+
+@pytest.mark.parametrize("address", ["http://visitor.example/x.jpg", "https://huggingface.co/x.jpg"])
+def test_an_address_in_place_of_a_file_is_never_fetched(served: Served, address: str) -> None:
+    body = {"data": [{"path": address, "url": address, "meta": {"_type": "gradio.FileData"}}]}
+    answer = httpx.post(f"{served.address}/gradio_api/run/predict", json=body, timeout=60)
+    assert answer.status_code == 500 and answer.json()["error"] == shell.FETCHED
+    assert httpx.get(f"{served.address}/gradio_api/file={address}", timeout=60).status_code == 403
+    assert served.outside.read_text() == ""
 
 
 @pytest.mark.parametrize(
