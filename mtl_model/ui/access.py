@@ -71,15 +71,20 @@ class Access:
         """Why a request or WebSocket is turned away, as a sentence; None if it may pass."""
         headers = Headers(scope=scope)
         host = self._host(headers)
-        name, port = _split(f"//{host}")
-        if name not in self._hosts and not (self._bound_wider and name in (_own_address(scope), "::")):
-            return (
-                f"This server does not answer to the host name '{host[:100]}'. If it is meant to, start it with "
-                f"--allow-host {name[:100] or 'NAME'}."
-            )
+        for asked in (
+            headers.get("host", ""),
+            host,
+        ):  # a page that rebinds its name can forward any, but not hide its own
+            name, port = _split(f"//{asked}")
+            if name not in self._hosts and not (self._bound_wider and name in (_own_address(scope), "::")):
+                return (
+                    f"This server does not answer to the host name '{asked[:100]}'. If it is meant to, start it with "
+                    f"--allow-host {name[:100] or 'NAME'}."
+                )
         origin = headers.get("origin")
         if origin is None:
             return None
+        name, port = _split(f"//{host}")
         scheme = origin.partition("://")[0]
         default = DEFAULT_PORTS.get(scheme)
         origin_name, origin_port = _split(origin)

@@ -60,6 +60,21 @@ def test_forwarded_host_counts_only_behind_a_proxy() -> None:
     assert Access(behind, space_host="").refusal(lying) is not None
 
 
+@pytest.mark.parametrize(
+    ("options", "space"), [(UiOptions(root_path="/faces", allow_host=("faces.example",)), ""), (WIDE, "faces.example")]
+)
+@pytest.mark.parametrize(
+    ("host", "passes"), [("evil.example", False), ("127.0.0.1:7860", True), ("faces.example", True)]
+)
+def test_a_forwarded_host_does_not_stand_in_for_a_foreign_one(
+    options: UiOptions, space: str, host: str, passes: bool
+) -> None:
+    """A page whose own name points to this machine may send the header with any request."""
+    for kind in ("http", "websocket"):
+        seen = scope(host, kind=kind, headers={"x_forwarded_host": "faces.example"})
+        assert (Access(options, space_host=space).refusal(seen) is None) == passes
+
+
 def test_a_space_answers_to_its_own_name() -> None:
     access = Access(WIDE, space_host="me-faces.hf.space")
     assert access.refusal(scope("me-faces.hf.space", "https://me-faces.hf.space")) is None
