@@ -51,7 +51,7 @@ def opened(file: IO[bytes], runs: Path) -> Iterator[tuple[Path, Card]]:
     Raises: CheckpointError with a sentence for anything but a whole checkpoint that answers.
     """
     runs.mkdir(parents=True, exist_ok=True)
-    _sweep(runs)
+    sweep(runs)
     with tempfile.TemporaryDirectory(prefix=COMING, dir=runs, ignore_cleanup_errors=True) as place:
         folder = Path(place) / "checkpoint"
         folder.mkdir()
@@ -143,7 +143,7 @@ def _check_size(card: Card) -> None:
         )
 
 
-def _sweep(runs: Path) -> None:
+def sweep(runs: Path) -> None:
     """Delete what a killed server left behind."""
     for path in runs.glob(f"{COMING}*"):
         with contextlib.suppress(OSError):

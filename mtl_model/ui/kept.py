@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import logging
 import os
 import shutil
 import uuid
 from pathlib import Path
 
-from mtl_model import cache, corrections, jobs
+from mtl_model import archives, cache, corrections, jobs, parcels
 from mtl_model.card import CARD, CORRECTIONS, PENDING
 from mtl_model.errors import RunError
 from mtl_model.parcels import COMING
 from mtl_model.registry import PACKAGE
+from mtl_model.ui import teaching
 from mtl_model.ui.environment import TEMPORARY_VARIABLE
 from mtl_model.ui.options import UiOptions
 from mtl_model.ui.views import escape
@@ -20,6 +23,10 @@ from mtl_model.ui.views import escape
 GOING = ".deleted-"  # a folder is renamed to this first, so that nothing half-deleted is ever listed
 OURS = (CARD, PENDING, "teach.json", "job.json", "events.jsonl", "state.pt", "report.json")
 """A folder of runs/ that holds one of these was made by this program; others are never touched."""
+LEFT = (teaching.DATA, teaching.CACHE, "uploaded.json", ".uploads.lock")
+"""So was one that holds nothing but these: what is left of an upload where deleting it was cut short."""
+
+log = logging.getLogger("mtl_model.ui")
 
 
 def table(options: UiOptions, folder: Path) -> str:
@@ -84,14 +91,33 @@ def delete_everything(runs: Path) -> int:
     corrections.remove(runs)
     found = [path for path in runs.iterdir() if is_ours(path)] if runs.is_dir() else []
     for path in found:
-        delete(path)
+        with teaching.held(runs, path.name):  # what is arriving there comes to its end, and finds no run any more
+            jobs.kill(runs, path.name)
+            delete(path)
     return sum(not path.name.startswith(".") for path in found)
 
 
 def is_ours(path: Path) -> bool:
     if path.name.startswith((GOING, COMING)):
         return True
-    return path.is_dir() and any((path / name).exists() for name in OURS)
+    if not path.is_dir():
+        return False
+    inside = {one.name for one in path.iterdir()}
+    return not inside.isdisjoint(OURS) or (bool(inside) and all(_is_left(name) for name in inside))
+
+
+def _is_left(name: str) -> bool:
+    return name in LEFT or name.startswith(archives.COMING)
+
+
+def sweep(runs: Path) -> None:
+    """Delete what a server that was killed had begun to delete, or was looking at. What stays is said in the log."""
+    for path in runs.glob(f"{GOING}*"):
+        try:
+            delete(path)
+        except RunError as error:
+            log.warning("%s", error)
+    parcels.sweep(runs)
 
 
 def delete(path: Path) -> None:
@@ -99,7 +125,8 @@ def delete(path: Path) -> None:
     going = path.with_name(f"{GOING}{uuid.uuid4().hex}")
     try:
         os.replace(path, going)
-        going.unlink() if going.is_symlink() else shutil.rmtree(going)
+        with contextlib.suppress(FileNotFoundError):  # a sweep was quicker
+            going.unlink() if going.is_symlink() else shutil.rmtree(going)
     except OSError as error:
         raise RunError(
             f"'{path.name}' could not be deleted whole ({error.strerror or error}). Expected permission to write in "

@@ -20,6 +20,7 @@ from mtl_model.ui.teaching import CHANGES, DATA, Record, Run
 
 KEPT = 4  # sources in memory: reading one anew takes a tenth of a second a thousand pictures
 MOST_UNDO = 200
+ASIDE = ".unwrapped"  # beside data/ for a moment: all of it, while the folder around it goes
 FOLDERS = "folders"
 LEFT_OUT, CHANGED = "left out", "changed"
 """What can be browsed besides the classes."""
@@ -109,7 +110,7 @@ def unwrap(data: Path) -> None:
     except MtlError:
         return
     if kind != FOLDERS:
-        aside = data.with_name(".unwrapped")
+        aside = data.with_name(ASIDE)
         os.replace(inside[0], aside)
         for rest in data.iterdir():
             rest.unlink()
@@ -193,6 +194,7 @@ def read_labelled(run: Run) -> Labelled:
         raise DataError(found.get("error") if found else "The upload is not complete. Upload the pictures first.")
     key = (str(run.folder), str(found.get("stamp")))
     with _lock:
+        _there(run)
         if key not in _sources:
             kind = str(found["kind"])
             _sources[key] = layouts.read(f"{kind}:{run.data}", _options(kind, str(found["task"]) or run.record.task))
@@ -201,6 +203,21 @@ def read_labelled(run: Run) -> Labelled:
         _sources.move_to_end(key)
         source = _sources[key]
     return Labelled(source, read_edits(run.folder))
+
+
+def _there(run: Run) -> None:
+    """Raises UsageError where the pictures are deleted: then their names are not told, nor written down again."""
+    if not run.data.is_dir():
+        raise UsageError(
+            f"The pictures of '{run.name}' are deleted. Expected some; begin a new run to teach it further."
+        )
+
+
+def forget(folder: Path | None = None) -> None:
+    """Drop what is known of the pictures of a run that have just been deleted; of all runs if it is None."""
+    with _lock:  # whoever is reading them comes to the end first
+        for key in [key for key in _sources if folder is None or key[0] == str(folder)]:
+            del _sources[key]
 
 
 def read_edits(folder: Path) -> changes.Changes:
@@ -243,6 +260,7 @@ def _relabelled(labelled: Labelled, labels: Mapping[str, str], file: str, task: 
 
 def undo(run: Run) -> str:
     """Take the last change back. Raises UsageError where there is none."""
+    _there(run)
     with _changing:
         edits, steps = read_edits(run.folder), _undo(run.folder)
         if not steps:

@@ -26,7 +26,7 @@ from mtl_model.card import (
 )
 from mtl_model.errors import CheckpointError, RunError, UsageError
 from mtl_model.tasks import Task
-from mtl_model.ui import kept
+from mtl_model.ui import kept, teaching
 from mtl_model.ui.figures import HEADLINES, METRICS, PLAIN, SOURCES, YEARS, Figure, number
 from mtl_model.ui.options import UiOptions
 from mtl_model.ui.views import escape
@@ -87,7 +87,7 @@ class Shelf:
         folder = self._changeable(name)
         if is_taken(check_name(to), self.options.weights, self.options.runs):
             raise UsageError(f"There is a checkpoint '{to}' already, or a run of that name. Choose another name.")
-        with said(f"'{name}' could not be renamed"):
+        with teaching.held(self.options.runs, name), said(f"'{name}' could not be renamed"):
             os.rename(folder, self.options.runs / to)
             _say_name(self.options.runs / to, name, to)
             for other in list_checkpoints(self.options.runs, self.options.runs).values():
@@ -95,7 +95,9 @@ class Shelf:
 
     def delete(self, name: str) -> None:
         """Raises CheckpointError, UsageError, RunError."""
-        kept.delete(self._changeable(name))
+        folder = self._changeable(name)
+        with teaching.held(self.options.runs, name):
+            kept.delete(folder)
 
     def _changeable(self, name: str) -> Path:
         found = list_checkpoints(self.options.weights, self.options.runs)

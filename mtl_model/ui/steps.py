@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import shutil
+import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from mtl_model import card, corrections, jobs, layouts
 from mtl_model.card import OUTCOME
 from mtl_model.config import HOWS
 from mtl_model.errors import MtlError, RunError, UsageError, unknown
-from mtl_model.ui import labelled, teaching, uploads
+from mtl_model.ui import kept, labelled, teaching, uploads
 from mtl_model.ui.teaching import CHANGES, CHECK, LEARN, REPORT, Record, Run
 
 # name -> (smallest, largest, what it is for people)
@@ -24,10 +24,25 @@ ADVANCED: Mapping[str, tuple[float, float, str]] = {
     "seed": (0, 2**31 - 1, "a whole number from 0, such as 1"),
 }
 WHOLE = ("epochs", "seed")
+More = ParamSpec("More")
+Answer = TypeVar("Answer")
 MADE_BY_LEARNING = (
     *(OUTCOME, teaching.EVENTS, teaching.STATE, teaching.STOP),
     *(card.CARD, card.WEIGHTS),  # the card first: without it there is no checkpoint
 )
+
+
+def alone(
+    action: Callable[Concatenate[Steps, Run, More], Answer],
+) -> Callable[Concatenate[Steps, Run, More], Answer]:
+    """While an action is at a run no other one is, and it decides by what the run is then, not by what a page has shown."""
+
+    @functools.wraps(action)
+    def wrapped(self: Steps, run: Run, *more: More.args, **named: More.kwargs) -> Answer:
+        with teaching.alone(run.folder.parent, run.name) as now:
+            return action(self, now, *more, **named)
+
+    return wrapped
 
 
 class Steps:
@@ -63,6 +78,7 @@ class Steps:
         teaching.write_record(folder, record)
         return record
 
+    @alone
     def corrections(self, run: Run) -> None:
         """Take what people said was wrong on the Photo tab as the pictures of this run."""
         self._open(run)
@@ -71,10 +87,16 @@ class Steps:
                 f"'{run.name}' has pictures with labels of their own. Begin a new one for the corrections."
             )
         corrections.copy_to(self._runs, run.data)
-        self.look(run)
+        self._look(run)
 
+    @alone
     def look(self, run: Run) -> Record:
         """Understand what was uploaded. What was found of an earlier upload no longer counts."""
+        if run.state == "done":
+            raise UsageError(f"'{run.name}' waits for your decision. Accept or discard it, then begin a new one.")
+        return self._look(run)
+
+    def _look(self, run: Run) -> Record:
         self._open(run)
         found = labelled.describe(run.folder, run.record, stamp=str(time.time_ns()))
         others = set(found["tasks"]) != set(run.record.found.get("tasks", {}))
@@ -85,6 +107,7 @@ class Steps:
         tasks = tuple(name for name in run.record.tasks if name in found["tasks"])
         return teaching.edit_record(run.folder, found=found, tasks=tasks, looked=False)
 
+    @alone
     def choose(self, run: Run, given: Mapping[str, Any]) -> Record:
         """Settings by name; those of the layout make it look at the upload again."""
         record = run.record
@@ -98,7 +121,7 @@ class Steps:
             before = record
             run = dataclasses.replace(run, record=teaching.edit_record(run.folder, **layout))
             try:
-                return self.look(run)
+                return self._look(run)
             except MtlError:
                 teaching.edit_record(run.folder, kind=before.kind, task=before.task)
                 raise
@@ -127,6 +150,7 @@ class Steps:
             raise UsageError("No task is chosen. Expected at least one to learn; tick one.")
         return tuple(names) if len(names) < len(known) else ()
 
+    @alone
     def check(self, run: Run) -> None:
         """Look at every picture, as a job."""
         self._open(run)
@@ -138,6 +162,7 @@ class Steps:
         teaching.edit_record(run.folder, looked=False)
         jobs.submit(self._runs, run.name, CHECK, [*words, *(["--task", task] if task else [])])
 
+    @alone
     def start(self, run: Run) -> None:
         """Learn, from the beginning; what an earlier learning of this run brought is gone."""
         self._open(run)
@@ -151,9 +176,10 @@ class Steps:
         teaching.edit_record(run.folder, heard=0, learned=learned)
         jobs.submit(self._runs, run.name, LEARN, self.words(run))
 
+    @alone
     def resume(self, run: Run) -> None:
         """Go on from the last state, with the settings of that learning, whatever the form says by now."""
-        self._idle(run)
+        self._open(run)
         if not run.can_resume:
             raise RunError("There is nothing to go on from: nothing was saved yet. Start again.")
         (run.folder / teaching.STOP).unlink(missing_ok=True)
@@ -182,29 +208,26 @@ class Steps:
         if run.busy:
             jobs.stop(self._runs, run.name, at_once=run.kind == LEARN and not run.begun)
 
+    @alone
     def discard(self, run: Run) -> None:
         """End the job, then delete the run's whole folder."""
         if run.state == "accepted":
             raise UsageError(f"'{run.name}' has been accepted already. Delete it on the Models tab if it is to go.")
         if run.job:
             jobs.kill(self._runs, run.name)
-        (run.folder / teaching.RECORD).unlink(missing_ok=True)  # first: a run half deleted is no run
-        shutil.rmtree(run.folder, ignore_errors=True)
+        kept.delete(run.folder)
         teaching.forget_events(run.folder)
-        if run.folder.exists():
-            raise RunError(
-                f"Some files of '{run.name}' could not be deleted. Expected permission to delete in {run.folder}; delete "
-                "the folder yourself."
-            )
+        labelled.forget(run.folder)
 
+    @alone
     def accept(self, run: Run) -> None:
         """Offer the checkpoint everywhere; the pictures it was taught with go."""
         self._idle(run)
         if run.state not in ("done", "accepted"):
             raise UsageError(f"'{run.name}' has learned nothing yet. Start learning first.")
-        uploads.clear(run.folder)
+        card.accept(run.folder)  # first: it refuses what is not whole before anything goes
         self._clear_halves(run)
-        card.accept(run.folder)
+        uploads.clear(run.folder)
 
     def _clear_halves(self, run: Run) -> None:
         """Files that a killed process was just writing; they carry its number."""

@@ -6,18 +6,21 @@ state. `pending` and `teach.json` together make an open run; without `pending` i
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from mtl_model import card, jobs
 from mtl_model.card import OUTCOME
-from mtl_model.errors import UsageError
+from mtl_model.errors import RunError, UsageError
 from mtl_model.events import Event, Failed, Finished, Started, from_line
 
 RECORD, CHANGES, REPORT = "teach.json", "changes.json", "report.json"
@@ -39,6 +42,7 @@ WATCHED = (
 """What a page shows depends on these files alone."""
 CHECK, LEARN = "check", "finetune"
 LEARNED = ("parent", "how", "tasks", "advanced")  # settings that decide what a learning does
+PATIENCE_SECONDS = 60  # for the lock of a run
 
 _writing = threading.Lock()
 
@@ -203,6 +207,36 @@ def read_run(runs: Path, name: str) -> Run:
         raise gone(name)
     job = jobs.look(runs, name)
     return Run(folder, record, job, _state(folder, record, job))
+
+
+@contextlib.contextmanager
+def held(runs: Path, name: str) -> Iterator[None]:
+    """Hold a run: nobody else, on whichever server, acts on it or adds files to it before the end.
+
+    The lock lies beside the folder, which may go meanwhile, and goes with it. Raises: RunError if it stays taken."""
+    lock = runs / f".{name}.lock"
+    try:
+        with FileLock(lock, timeout=PATIENCE_SECONDS, poll_interval=0.01):
+            try:
+                yield
+            finally:
+                if not (runs / name).exists():
+                    with contextlib.suppress(OSError):  # Windows deletes nothing that is open
+                        lock.unlink(missing_ok=True)
+    except Timeout:
+        raise RunError(
+            f"Something else has been done with '{name}' for {PATIENCE_SECONDS} seconds. Expected it to be done in less than "
+            "one; try again."
+        ) from None
+
+
+@contextlib.contextmanager
+def alone(runs: Path, name: str) -> Iterator[Run]:
+    """Hold a run, see `held`, and read it as it is then. Raises UsageError for a name that is no Teach run."""
+    if not folder_of(runs, name).is_dir():
+        raise gone(name)
+    with held(runs, name):
+        yield read_run(runs, name)
 
 
 def folder_of(runs: Path, name: str) -> Path:

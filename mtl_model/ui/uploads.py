@@ -22,7 +22,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 from urllib.parse import unquote
 
-from filelock import FileLock
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
@@ -33,19 +32,19 @@ from mtl_model import archives, jobs
 from mtl_model.archives import COMING, LARGE, Limits, Skipped, size_text
 from mtl_model.card import CARD, OUTCOME, PENDING, write_text
 from mtl_model.errors import DataError, MtlError, RunError, UsageError
-from mtl_model.ui import teaching, template
+from mtl_model.ui import kept, labelled, teaching, template
 from mtl_model.ui.bodies import parts_of
 from mtl_model.ui.shell import Shared, guarded_route
 from mtl_model.ui.teaching import CACHE, DATA, RECORD
 
-COUNT, LOCK = "uploaded.json", ".uploads.lock"
+COUNT = "uploaded.json"
+PICTURES = (DATA, labelled.ASIDE, CACHE)
 LIMITS = Limits()
 """Of one run, over all its batches and zips."""
 BATCH_FILES = 50
 BATCH_BYTES = 2**30
 ZIP_BYTES = LIMITS.total_bytes  # pictures do not shrink in a zip
 DAYS = 7
-PATIENCE_SECONDS = 60
 CHUNK = 2**20
 GONE = 499  # the browser went away: nobody reads this answer
 
@@ -135,12 +134,10 @@ def _no_room(error: OSError) -> DataError:
 
 
 def _ready(runs: Path, name: str) -> Path:
-    """The folder of a run that may be added to; its seven days begin anew. Raises UsageError."""
+    """The folder of a run that may be added to. Raises UsageError."""
     folder = teaching.folder_of(runs, name)
-    try:
-        os.utime(folder / RECORD)
-    except FileNotFoundError:
-        raise teaching.gone(name) from None
+    if not (folder / RECORD).is_file():
+        raise teaching.gone(name)
     if (folder / CARD).exists() and not (folder / PENDING).exists():
         raise UsageError(f"'{name}' has been accepted already. Begin a new one to teach it further.")
     if (folder / CARD).exists() and (folder / OUTCOME).exists():
@@ -183,11 +180,6 @@ def _beside(folder: Path) -> Iterator[Path]:
     try:
         with tempfile.TemporaryDirectory(prefix=COMING, dir=folder, ignore_cleanup_errors=True) as beside:
             yield Path(beside)
-    except TimeoutError:
-        raise RunError(
-            f"Other files of '{folder.name}' have been arriving for {PATIENCE_SECONDS} seconds. Expected them to be done in less "
-            "than one; upload these again."
-        ) from None
     except OSError as error:
         raise _no_room(error) from None
 
@@ -203,7 +195,7 @@ class _Count:
 def _keep(folder: Path, arrived: Mapping[PurePosixPath, Path], skipped: Skipped) -> dict[str, Any]:
     """Move files that arrived whole to their places, one batch after another, if the run still wants and may hold them."""
     data = folder / DATA
-    with FileLock(folder / LOCK, timeout=PATIENCE_SECONDS, poll_interval=0.01):
+    with teaching.held(folder.parent, folder.name):
         _ready(folder.parent, folder.name)
         count = _read_count(folder)
         sizes = {path: source.stat().st_size for path, source in arrived.items()}
@@ -219,7 +211,9 @@ def _keep(folder: Path, arrived: Mapping[PurePosixPath, Path], skipped: Skipped)
         (folder / COUNT).unlink(missing_ok=True)  # if this ends half-way, the next one counts anew
         data.mkdir(exist_ok=True)
         for path, size in sizes.items():
-            if not archives.move(arrived[path], data / path, skipped):
+            if archives.move(arrived[path], data / path, skipped):
+                os.utime(folder / RECORD)  # its seven days begin anew
+            else:
                 after.files -= 1
                 after.total_bytes -= size
         write_text(folder / COUNT, json.dumps(asdict(after)))
@@ -249,7 +243,7 @@ def _read_count(folder: Path) -> _Count:
 
 def clear(folder: Path) -> None:
     """Delete the pictures of a run and what was made of them, half arrived ones too. Raises RunError."""
-    for path in [folder / DATA, folder / CACHE, folder / COUNT, folder / LOCK, *folder.glob(f"{COMING}*")]:
+    for path in [*(folder / name for name in (*PICTURES, COUNT)), *folder.glob(f"{COMING}*")]:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
@@ -259,6 +253,7 @@ def clear(folder: Path) -> None:
                 f"Some pictures of '{folder.name}' could not be deleted. Expected permission to delete in {path}; delete it "
                 "yourself."
             )
+    labelled.forget(folder)
 
 
 def expire(runs: Path, days: float = DAYS) -> list[str]:
@@ -272,13 +267,14 @@ def expire(runs: Path, days: float = DAYS) -> list[str]:
         try:
             if not _is_old(record, days) or not (has_uploads(folder) or not (folder / CARD).exists()):
                 continue
-            with jobs.idle(runs, folder.name) as free:
+            with teaching.held(runs, folder.name), jobs.idle(runs, folder.name) as free:
                 if not free or not _is_old(record, days):
                     continue
-                clear(folder)
-                if not (folder / CARD).exists():
-                    record.unlink()  # first: a run half deleted is no run
-                    shutil.rmtree(folder, ignore_errors=True)
+                if (folder / CARD).exists():
+                    clear(folder)
+                else:
+                    kept.delete(folder)
+                    labelled.forget(folder)
             gone.append(folder.name)
         except (OSError, MtlError) as error:
             log.warning("the upload of %s could not be deleted: %s", folder.name, error)
@@ -286,7 +282,7 @@ def expire(runs: Path, days: float = DAYS) -> list[str]:
 
 
 def has_uploads(folder: Path) -> bool:
-    return (folder / DATA).exists() or (folder / CACHE).exists() or any(folder.glob(f"{COMING}*"))
+    return any((folder / name).exists() for name in PICTURES) or any(folder.glob(f"{COMING}*"))
 
 
 def _is_old(record: Path, days: float) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -10,9 +11,9 @@ import pytest
 
 from mtl_model import corrections, jobs
 from mtl_model.card import Card, write_card
-from mtl_model.errors import RunError
+from mtl_model.errors import MtlError, RunError
 from mtl_model.tasks import TASKS
-from mtl_model.ui import kept
+from mtl_model.ui import kept, uploads
 from mtl_model.ui.options import UiOptions
 
 
@@ -25,10 +26,13 @@ def runs(tmp_path: Path) -> Path:
     (runs / "uploaded" / "pending").touch()
     (runs / "stopped").mkdir()
     (runs / "stopped" / "events.jsonl").touch()
-    (runs / f"{kept.GOING}x").mkdir()
+    for name in (f"{kept.GOING}x", "half/data/smile", "lock/.coming-x"):
+        (runs / name).mkdir(parents=True)
+    (runs / "lock" / ".uploads.lock").touch()
     corrections.add(runs, np.zeros((9, 9, 3), np.uint8), {"smile": "smiling"})
     (runs / "photos").mkdir()
     (runs / "photos" / "me.jpg").touch()
+    (runs / "photos" / "data").mkdir()
     (runs / "notes.txt").touch()
     return runs
 
@@ -38,8 +42,26 @@ def left(runs: Path) -> set[str]:
 
 
 def test_everything_of_ours_goes_and_nothing_else(runs: Path) -> None:
-    assert kept.delete_everything(runs) == 3
-    assert left(runs) == {"photos", "notes.txt"} and os.listdir(runs / "photos") == ["me.jpg"]
+    assert kept.delete_everything(runs) == 5
+    assert left(runs) == {"photos", "notes.txt"} and len(os.listdir(runs / "photos")) == 2
+    assert not list(runs.glob(".mine*")), "nor a lock of its name"
+
+
+def test_files_that_arrive_meanwhile_bring_nothing_back(runs: Path) -> None:
+    folder = runs / "uploaded"
+    (folder / "teach.json").write_text("{}")
+    source = io.BytesIO(b"x")
+
+    class Slow(io.BytesIO):
+        """A file that comes in while everything is deleted."""
+
+        def read(self, size: int | None = -1) -> bytes:
+            kept.delete_everything(runs)
+            return source.read(size)
+
+    with pytest.raises(MtlError):
+        uploads.add_files(folder, [("a.jpg", Slow(), 1)])
+    assert left(runs) == {"photos", "notes.txt"}
 
 
 def test_what_is_being_learned_is_ended_first(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,7 @@ from mtl_model import cli, jobs
 from mtl_model.card import CARD, PENDING, WEIGHTS, shipped_weights
 from mtl_model.errors import MtlError, UsageError
 from mtl_model.events import Finished, Noted, to_line
-from mtl_model.jobs import Job
-from mtl_model.ui import teaching
+from mtl_model.ui import kept, labelled, teaching
 from mtl_model.ui.steps import Steps
 from mtl_model.ui.teaching import LEARN, OUTCOME, STATE, Run
 
@@ -130,10 +130,82 @@ def test_another_layout_is_looked_at_anew(steps: Steps, run: Run) -> None:
 
 
 def test_while_a_job_works_nothing_else_begins(steps: Steps, run: Run) -> None:
-    busy = Run(run.folder, run.record, Job("mine", LEARN, (), "running"), "running")
+    jobs._write(run.folder, jobs._Record(LEARN, (), 1.0, "token"))  # what the page has seen is older
     for action in (steps.check, steps.start, steps.look, steps.resume, steps.accept):
         with pytest.raises(UsageError, match="Wait until that is done"):
-            action(busy)
+            action(run)
+
+
+def learned(run: Run) -> Run:
+    for name in (CARD, WEIGHTS):
+        (run.folder / name).write_bytes((shipped_weights() / "bknet" / name).read_bytes())
+    (run.folder / OUTCOME).write_text("{}")
+    return again(run)
+
+
+def test_of_two_that_decide_at_once_the_second_sees_what_the_first_did(
+    steps: Steps, run: Run, submitted: list[tuple[str, str, list[str]]]
+) -> None:
+    seen = learned(run)
+    steps.accept(seen)
+    for action in (steps.start, steps.check, steps.look, steps.resume, steps.discard):
+        with pytest.raises(UsageError, match="accepted already"):
+            action(seen)
+    assert submitted == [] and (run.folder / CARD).is_file() and (run.folder / WEIGHTS).is_file()
+
+
+def test_an_action_waits_for_the_one_that_is_at_the_run(
+    steps: Steps, run: Run, submitted: list[tuple[str, str, list[str]]]
+) -> None:
+    """Accept, of a page that saw the result, while another person's Start is half-way."""
+    seen = learned(run)
+    with ThreadPoolExecutor(1) as pool:
+        with teaching.alone(run.folder.parent, run.name):
+            accepting = pool.submit(steps.accept, seen)
+            (run.folder / CARD).unlink()
+        with pytest.raises(UsageError, match="learned nothing yet"):
+            accepting.result()
+    assert run.data.is_dir() and (run.folder / PENDING).is_file()
+
+
+def test_the_pictures_stay_where_the_checkpoint_is_not_whole(steps: Steps, run: Run) -> None:
+    seen = learned(run)
+    (run.folder / CARD).write_text("{")
+    with pytest.raises(MtlError, match="cut off"):
+        steps.accept(seen)
+    assert len(list(run.data.rglob("*.png"))) == 5
+
+
+def test_what_is_being_deleted_when_the_server_is_killed_goes_with_the_next(
+    steps: Steps, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = run.folder.parent
+
+    def killed(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kept.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            steps.discard(run)
+    assert list(runs.rglob("*.png")) and not run.folder.exists()
+    steps.create("mine", "bob", "bknet")  # the name is free
+    kept.sweep(runs)
+    assert list(runs.rglob("*.png")) == [] and (run.folder / PENDING).is_file()
+
+
+def test_with_the_pictures_goes_what_was_known_of_them(steps: Steps, run: Run) -> None:
+    labelled.read_labelled(run)
+    steps.accept(learned(run))
+    assert not [key for key in labelled._sources if key[0] == str(run.folder)]
+    for ask in (
+        labelled.read_labelled,
+        labelled.undo,
+        lambda run: labelled.change(run, "smile/yes/1.png", "", None, True),
+    ):
+        with pytest.raises(UsageError, match="The pictures of 'mine' are deleted"):
+            ask(run)  # by a page that has not heard of it
+    assert not (run.folder / teaching.CHANGES).exists()
 
 
 def test_accept_leaves_the_checkpoint_and_takes_the_pictures(steps: Steps, run: Run) -> None:

@@ -22,7 +22,7 @@ from mtl_model import archives, jobs, layouts
 from mtl_model.archives import Limits
 from mtl_model.card import CARD, PENDING
 from mtl_model.errors import DataError, UsageError
-from mtl_model.ui import shell, template, uploads
+from mtl_model.ui import kept, shell, template, uploads
 from mtl_model.ui.access import Access
 from mtl_model.ui.options import UiOptions
 
@@ -111,7 +111,7 @@ def test_what_is_passed_over_is_said(client: TestClient, folder: Path, monkeypat
     }
     assert answer.json()["examples"][archives.UNSAFE][0] == "../b.jpg"
     assert below(folder.parent.parent) == [
-        *("runs/new/.uploads.lock", "runs/new/data/a.jpg", f"runs/new/{PENDING}"),
+        *("runs/.new.lock", "runs/new/data/a.jpg", f"runs/new/{PENDING}"),
         *("runs/new/teach.json", "runs/new/uploaded.json"),
     ]
 
@@ -136,6 +136,10 @@ def test_a_lost_number_is_counted_anew(client: TestClient, folder: Path, written
 
 def test_a_new_upload_begins_the_seven_days_anew(client: TestClient, folder: Path) -> None:
     os.utime(folder / uploads.RECORD, (1000, 1000))
+    for refused in ({"a.exe": b"1"}, {"../a.jpg": b"1"}):
+        send(client, refused)
+    send_zip(client, b"no zip at all")
+    assert (folder / uploads.RECORD).stat().st_mtime == 1000, "nothing was kept"
     send(client, {"a.jpg": b"1"})
     assert time.time() - (folder / uploads.RECORD).stat().st_mtime < 3600
 
@@ -356,7 +360,13 @@ def test_a_run_discarded_while_files_arrive(folder: Path) -> None:
 
 
 def fill(folder: Path, age_days: float = 0) -> None:
-    for name in ("data/smile/a.jpg", "cache/faces.sqlite", f"{archives.COMING}x/a.jpg", f"{archives.COMING}y.zip"):
+    for name in (
+        "data/smile/a.jpg",
+        ".unwrapped/b.jpg",
+        "cache/faces.sqlite",
+        f"{archives.COMING}x/a.jpg",
+        f"{archives.COMING}y.zip",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"x")
     (folder / uploads.COUNT).write_text('{"files": 1, "total_bytes": 1}')
@@ -413,10 +423,13 @@ def test_what_cannot_be_deleted_is_said_in_the_log(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     fill(folder, age_days=8)
-    monkeypatch.setattr(shutil, "rmtree", lambda *arguments, **more: None)
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING), monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", no_space)
         assert uploads.expire(folder.parent) == []
-    assert "the upload of new could not be deleted" in caplog.text and (folder / uploads.RECORD).exists()
+        kept.sweep(folder.parent)
+    assert caplog.text.count("could not be deleted whole") == 2 and list(folder.parent.rglob("a.jpg"))
+    kept.sweep(folder.parent)
+    assert not list(folder.parent.rglob("a.jpg"))
 
 
 # -- the template ----------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from mtl_model import __version__
 from mtl_model.card import Card
-from mtl_model.ui import kept, shelf
+from mtl_model.ui import kept, labelled, shelf
 from mtl_model.ui.figures import HEADLINES, METRICS, PLAIN, SOURCES, YEARS, Figure, number
 from mtl_model.ui.options import UiOptions
 from mtl_model.ui.shell import Shared, guarded_route
@@ -43,6 +43,7 @@ def build(shared: Shared) -> None:
 
     async def delete(request: Request) -> Response:
         count = await asyncio.to_thread(kept.delete_everything, shared.options.runs)
+        await asyncio.to_thread(labelled.forget)
         await asyncio.to_thread(shared.models.refresh)
         return JSONResponse({"runs": count})
 

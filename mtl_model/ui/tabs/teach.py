@@ -29,7 +29,7 @@ from mtl_model.card import CropSettings
 from mtl_model.errors import UsageError
 from mtl_model.pictures import read_picture
 from mtl_model.predictor import Predictor, choose_device
-from mtl_model.ui import bodies, comparison, labelled, picture_views, teaching, uploads, views
+from mtl_model.ui import bodies, comparison, kept, labelled, picture_views, teaching, uploads, views
 from mtl_model.ui.asked import Asked
 from mtl_model.ui.shell import Shared, asset, guarded_route
 from mtl_model.ui.steps import Steps
@@ -88,6 +88,7 @@ def _tend(runs: Path) -> None:
             jobs.advance(runs)
             if count % EXPIRE_EVERY == 0:
                 uploads.expire(runs)
+                kept.sweep(runs)
         except Exception as error:  # a full disk may have room again later
             log.warning("what is to be taught could not be seen to: %s", error)
         time.sleep(TEND_SECONDS)
@@ -205,24 +206,21 @@ class _Teach:
         return {"run": self._steps.create(name, user, parent).name}
 
     def look(self, given: dict[str, Any], user: str) -> None:
-        run = self._run(given.get("run"))
-        if run.state == "done":
-            raise UsageError(f"'{run.name}' waits for your decision. Accept or discard it, then begin a new one.")
-        self._steps.look(run)
+        self._steps.look(self._run(given.get("run")))
 
     def settings(self, given: dict[str, Any], user: str) -> None:
         self._steps.choose(self._run(given.get("run")), given)
 
     def change(self, given: dict[str, Any], user: str) -> dict[str, Any]:
-        run = self._run(given.get("run"))
-        if run.busy:
-            raise UsageError(f"The pictures of '{run.name}' are in use now. Wait until that is done, or stop it.")
-        if given.get("undo"):
-            return {"said": labelled.undo(run)}
         word, out = given.get("word"), given.get("out")
-        said = labelled.change(
-            run, str(given.get("file")), str(given.get("task")), None if word is None else str(word), out
-        )
+        with teaching.alone(self._runs, str(given.get("run"))) as run:
+            if run.busy:
+                raise UsageError(f"The pictures of '{run.name}' are in use now. Wait until that is done, or stop it.")
+            if given.get("undo"):
+                return {"said": labelled.undo(run)}
+            said = labelled.change(
+                run, str(given.get("file")), str(given.get("task")), None if word is None else str(word), out
+            )
         return {"said": said}
 
     def act(self, name: str, given: dict[str, Any], user: str) -> None:

@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 from mtl_model import jobs
 from mtl_model.card import CARD, PENDING, WEIGHTS, shipped_weights
+from mtl_model.ui import kept
 from mtl_model.ui.access import Access
 from mtl_model.ui.models import Models
 from mtl_model.ui.options import UiOptions
@@ -82,6 +83,20 @@ def learned(runs: Path, run: str) -> Path:
         shutil.copy(shipped_weights() / "bknet" / name, folder)
     (folder / OUTCOME).write_text(json.dumps(OUTCOME_TEXT))
     return folder
+
+
+def test_what_a_killed_server_was_deleting_goes_as_soon_as_the_next_begins(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (runs / f"{kept.GOING}x" / "data").mkdir(parents=True)
+
+    def end(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(teach.time, "sleep", end)
+    with pytest.raises(KeyboardInterrupt):
+        teach._tend(runs)
+    assert not list(runs.glob(f"{kept.GOING}*"))
 
 
 def test_nothing_is_there_at_first_and_a_rest_costs_nothing(client: TestClient) -> None:
