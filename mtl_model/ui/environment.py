@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import re
 import shutil
 import socket
 import stat
@@ -11,8 +13,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from filelock import FileLock
+
 from mtl_model.errors import UsageError
-from mtl_model.ui.options import HOST, HOST_VARIABLE, PORT_VARIABLE, UiOptions
+from mtl_model.ui.options import HOST_VARIABLE, PORT_VARIABLE, UiOptions
 
 TEMPORARY_VARIABLE = "GRADIO_TEMP_DIR"
 OFFLINE = {
@@ -21,7 +25,10 @@ OFFLINE = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "GRADIO_SHARE": "False",
 }
-STARTING_SECONDS = 600  # a server that is still starting does not listen yet
+STARTING_SECONDS = 600  # a server that is just starting may not hold its folder yet
+KEPT_SECONDS, TEND_SECONDS = 300, 60  # together the 6 minutes that the About tab names
+NAME, LOCK = "mtl_model-", ".lock"
+_held: list[FileLock] = []
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -36,13 +43,37 @@ def prepare(options: UiOptions) -> UiOptions:
         os.environ[variable] = ",".join(filter(None, (os.environ.get(variable), *LOOPBACK, options.host)))
     options = dataclasses.replace(options, port=claim_port(options.host, options.port))
     os.environ[HOST_VARIABLE], os.environ[PORT_VARIABLE] = options.host, str(options.port)
-    os.environ[TEMPORARY_VARIABLE] = str(empty_folder(options.port))
+    folder, lock = empty_folder(options.host, options.port)
+    _held.append(lock)  # until the process ends: a lock that nobody knows of is released
+    os.environ[TEMPORARY_VARIABLE] = str(folder)
     return options
 
 
 def leave() -> None:
     """Delete what came in while the page was served."""
+    while _held:
+        _held.pop().release()
     shutil.rmtree(os.environ[TEMPORARY_VARIABLE], ignore_errors=True)
+
+
+def tend(folder: Path) -> None:
+    """See to it for ever that nothing lies longer in the folder than is said, also what broke off while it came in."""
+    while True:
+        delete_old(folder)
+        time.sleep(TEND_SECONDS)
+
+
+def delete_old(folder: Path) -> None:
+    """Delete the files of the folder that are too old, and folders in it that are empty."""
+    for where, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            path = Path(where) / name
+            if name != LOCK and _age_seconds(path) > KEPT_SECONDS:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        if Path(where) != folder and _age_seconds(Path(where)) > KEPT_SECONDS:
+            with contextlib.suppress(OSError):  # not empty
+                os.rmdir(where)
 
 
 def claim_port(host: str, port: int) -> int:
@@ -82,31 +113,45 @@ def _bind(host: str, port: int) -> int:
         return probe.getsockname()[1]
 
 
-def empty_folder(port: int) -> Path:
-    """A private, empty folder for what gradio has to write: the same one at each start on a port, so that what a
-    killed server left is gone with the next one."""
+def empty_folder(host: str, port: int) -> tuple[Path, FileLock]:
+    """A private, empty folder for what gradio has to write, and the lock by which others see that it is in use.
+
+    It is the same one at each start on an address, so that what a killed server left is gone with the next one."""
     parent = Path(os.environ.get(TEMPORARY_VARIABLE) or tempfile.gettempdir())
-    folder = parent / f"mtl_model-{port}"
+    folder = parent / f"{NAME}{re.sub('[^0-9A-Za-z.]', '_', host)}-{port}"
     _sweep(parent)
     try:
         if _is_ours(folder):
-            shutil.rmtree(folder)
+            _delete_unused(folder)
         folder.mkdir(parents=True, mode=0o700)
-    except OSError:  # another user's, or a link: never follow it
-        return Path(tempfile.mkdtemp(prefix=f"mtl_model-{port}-", dir=parent))
-    return folder
+    except OSError:  # another user's, in use, or a link: never follow it
+        folder = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=parent))
+    lock = FileLock(folder / LOCK, thread_local=False)
+    lock.acquire()
+    return folder, lock
 
 
 def _sweep(parent: Path) -> None:
-    """Delete what killed servers on other ports left: folders of ours whose port nobody listens on."""
-    for folder in parent.glob("mtl_model-*"):
-        port = folder.name.removeprefix("mtl_model-")
-        try:
-            old = time.time() - folder.lstat().st_mtime > STARTING_SECONDS
-            if old and port.isdigit() and _is_ours(folder) and _bind(HOST, int(port)):
-                shutil.rmtree(folder)
-        except (OSError, OverflowError):
-            continue
+    """Delete what killed servers at other addresses left: folders of ours that nobody holds."""
+    for folder in parent.glob(f"{NAME}*"):
+        if _age_seconds(folder) > STARTING_SECONDS and _is_ours(folder):
+            with contextlib.suppress(OSError):
+                _delete_unused(folder)
+
+
+def _delete_unused(folder: Path) -> None:
+    """Raises OSError if a server holds the folder."""
+    with FileLock(folder / LOCK, timeout=0):
+        pass  # Windows deletes no file that is open
+    shutil.rmtree(folder)
+
+
+def _age_seconds(path: Path) -> float:
+    """Since it was changed; 0 of what is gone by now."""
+    try:
+        return time.time() - path.lstat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _is_ours(folder: Path) -> bool:

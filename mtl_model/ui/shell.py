@@ -6,7 +6,9 @@ import asyncio
 import functools
 import json
 import logging
+import os
 import signal
+import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,7 +27,7 @@ from starlette.routing import BaseRoute, Route
 from mtl_model import registry
 from mtl_model.errors import MtlError
 from mtl_model.ui.access import ANY_ADDRESS, Access, Gate
-from mtl_model.ui.environment import LOOPBACK
+from mtl_model.ui.environment import KEPT_SECONDS, LOOPBACK, TEMPORARY_VARIABLE, TEND_SECONDS, tend
 from mtl_model.ui.models import Models
 from mtl_model.ui.options import UiOptions
 from mtl_model.ui.theme import THEME
@@ -121,7 +123,9 @@ def load_tabs(public_only: bool = False) -> list[Any]:
 
 def build(options: UiOptions, models: Models) -> tuple[gr.Blocks, Shared]:
     """The whole page, not yet served."""
-    with gr.Blocks(analytics_enabled=False, title=TITLE, fill_width=True, delete_cache=(60, 300)) as blocks:
+    with gr.Blocks(
+        analytics_enabled=False, title=TITLE, fill_width=True, delete_cache=(TEND_SECONDS, KEPT_SECONDS)
+    ) as blocks:
         with gr.Row(elem_id="head", equal_height=True):
             gr.HTML(asset("brand.html"), elem_id="brand")
             gr.HTML(
@@ -209,6 +213,7 @@ def start(blocks: gr.Blocks, shared: Shared) -> None:
         },
     )
     shared.access.starting = False
+    threading.Thread(target=tend, args=(Path(os.environ[TEMPORARY_VARIABLE]),), daemon=True).start()
 
 
 def address(options: UiOptions) -> str:

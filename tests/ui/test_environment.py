@@ -38,32 +38,55 @@ def test_an_address_of_another_machine_is_said() -> None:
 
 
 def test_the_folder_is_empty_and_private_at_each_start(temporary: Path) -> None:
-    folder = environment.empty_folder(7860)
+    folder, lock = environment.empty_folder("127.0.0.1", 7860)
     (folder / "left.jpg").write_bytes(b"x")
-    again = environment.empty_folder(7860)
-    assert again == folder and list(again.iterdir()) == []
+    lock.release()  # as the end of its process does
+    again, _ = environment.empty_folder("127.0.0.1", 7860)
+    assert again == folder and os.listdir(again) == [environment.LOCK]
     assert os.name == "nt" or again.stat().st_mode & 0o077 == 0
 
 
 def test_what_a_killed_server_left_is_swept_and_a_running_one_kept(temporary: Path) -> None:
-    dead, young = temporary / f"mtl_model-{environment.claim_port('127.0.0.1', 0)}", temporary / "mtl_model-1"
-    with socket.socket() as running:
-        running.bind(("127.0.0.1", 0))
-        running.listen()
-        alive = temporary / f"mtl_model-{running.getsockname()[1]}"
-        for folder in (dead, young, alive):
-            folder.mkdir()
-            (folder / "left.jpg").write_bytes(b"x")
-        for folder in (dead, alive):
-            os.utime(folder, (0, 0))
-        environment.empty_folder(7860)
-    assert (dead.exists(), young.exists(), alive.exists()) == (False, True, True)
+    alive, lock = environment.empty_folder("192.168.0.7", 7860)
+    dead, young = temporary / "mtl_model-127.0.0.1-1", temporary / "mtl_model-127.0.0.1-2"
+    for folder in (dead, young):
+        folder.mkdir()
+    for folder in (dead, young, alive):
+        (folder / "left.jpg").write_bytes(b"x")
+    for folder in (dead, alive):
+        os.utime(folder, (0, 0))
+    environment.empty_folder("127.0.0.1", 7860)
+    assert (dead.exists(), young.exists(), (alive / "left.jpg").exists()) == (False, True, True)
+    assert lock.is_locked
+
+
+def test_a_folder_in_use_is_never_emptied(temporary: Path) -> None:
+    first, _lock = environment.empty_folder("::", 7860)
+    (first / "arriving.jpg").write_bytes(b"x")
+    for host in ("::", "127.0.0.1"):
+        second, _ = environment.empty_folder(host, 7860)
+        assert second != first and (first / "arriving.jpg").exists()
+
+
+def test_what_broke_off_while_it_came_in_goes_too(temporary: Path) -> None:
+    folder, _lock = environment.empty_folder("127.0.0.1", 7860)
+    old = [folder / name for name in ("tmpabc", "hash/a.jpg")]
+    (folder / "hash").mkdir()
+    for path in (*old, folder / "arriving"):
+        path.write_bytes(b"x")
+    for path in (*old, folder / environment.LOCK):
+        os.utime(path, (0, 0))
+    environment.delete_old(folder)
+    assert sorted(os.listdir(folder)) == [environment.LOCK, "arriving", "hash"]
+    os.utime(folder / "hash", (0, 0))
+    environment.delete_old(folder)
+    assert sorted(os.listdir(folder)) == [environment.LOCK, "arriving"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
 def test_a_link_in_its_place_is_not_followed(temporary: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     other = tmp_path_factory.mktemp("other")
     (other / "precious").write_bytes(b"x")
-    (temporary / "mtl_model-7860").symlink_to(other)
-    folder = environment.empty_folder(7860)
+    (temporary / "mtl_model-127.0.0.1-7860").symlink_to(other)
+    folder, _ = environment.empty_folder("127.0.0.1", 7860)
     assert (other / "precious").exists() and folder.resolve() != other.resolve()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from websockets.sync.client import connect
 
 from mtl_model.card import Card, write_card
 from mtl_model.tasks import TASKS
-from mtl_model.ui import passwords, shell
+from mtl_model.ui import environment, passwords, shell
 from mtl_model.ui.environment import TEMPORARY_VARIABLE, claim_port
 from mtl_model.ui.models import Models
 from mtl_model.ui.options import UiOptions
@@ -157,6 +158,10 @@ def test_the_programming_interface_logs_in_too(guarded: Running, root: Path) -> 
     assert list(info["named_endpoints"]) == ["/predict"] and info["unnamed_endpoints"] == {}
     with pytest.raises(Exception, match="Could not login|Invalid credentials"):
         Client(guarded.address, auth=("ann", "wrong horse"), verbose=False)
+
+
+def test_in_every_mode_what_comes_in_is_seen_to(read_only: Running) -> None:
+    assert any(getattr(one, "_target", None) is environment.tend for one in threading.enumerate())
 
 
 def titles(running: Running) -> list[str]:
