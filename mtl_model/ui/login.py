@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Scope
@@ -58,7 +58,11 @@ class Login:
         return JSONResponse({"error": "Log in first, then try again."}, 401)
 
     async def _log_in(self, request: Request) -> Response:
-        form = await _form(request)
+        try:
+            with bodies.counted(request):
+                form = await _form(request)
+        except ClientDisconnect:
+            return Response(status_code=bodies.GONE)
         name, password = form.get("username", "").strip()[:LONGEST], form.get("password", "")
         async with self._one_at_a_time:
             wait = self._wrong.get(name, (0, 0.0))[1] - time.monotonic()

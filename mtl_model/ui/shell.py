@@ -20,12 +20,13 @@ from urllib.parse import quote
 import gradio as gr
 from gradio import route_utils
 from starlette.middleware import Middleware
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from mtl_model import registry
 from mtl_model.errors import MtlError
+from mtl_model.ui import bodies
 from mtl_model.ui.access import ANY_ADDRESS, Access, Gate
 from mtl_model.ui.environment import KEPT_SECONDS, LOOPBACK, TEMPORARY_VARIABLE, TEND_SECONDS, tend
 from mtl_model.ui.models import Models
@@ -106,7 +107,10 @@ def guarded_route(shared: Shared, endpoint: Endpoint) -> Endpoint:
         if shared.user_of(request) is None:
             return JSONResponse({"error": "Log in first, then try again."}, 401)
         try:
-            return await endpoint(request)
+            with bodies.counted(request):
+                return await endpoint(request)
+        except ClientDisconnect:
+            return Response(status_code=bodies.GONE)
         except MtlError as error:
             return JSONResponse({"error": sentence_for(error)}, 400)
         except Exception as error:

@@ -24,7 +24,7 @@ from urllib.parse import unquote
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -46,7 +46,6 @@ BATCH_BYTES = 2**30
 ZIP_BYTES = LIMITS.total_bytes  # pictures do not shrink in a zip
 DAYS = 7
 CHUNK = 2**20
-GONE = 499  # the browser went away: nobody reads this answer
 
 log = logging.getLogger("mtl_model.ui")
 
@@ -81,8 +80,6 @@ class _Desk:
         except (MultiPartException, KeyError) as error:
             what = getattr(error, "message", "it names no kind of content")
             raise UsageError(f"The files did not arrive as they should ({what}). {most}") from None
-        except ClientDisconnect:
-            return Response(status_code=GONE)
         except OSError as error:
             raise _no_room(error) from None
         try:
@@ -104,8 +101,6 @@ class _Desk:
                 async for part in _large_parts(parts_of(request, ZIP_BYTES, too_large)):
                     await asyncio.to_thread(target.write, part)
             return JSONResponse(await asyncio.to_thread(add_archive, folder, archive))
-        except ClientDisconnect:
-            return Response(status_code=GONE)
         except OSError as error:
             raise _no_room(error) from None
         finally:

@@ -22,7 +22,7 @@ from mtl_model import archives, jobs, layouts
 from mtl_model.archives import Limits
 from mtl_model.card import CARD, PENDING
 from mtl_model.errors import DataError, UsageError
-from mtl_model.ui import kept, shell, template, uploads
+from mtl_model.ui import bodies, kept, shell, template, uploads
 from mtl_model.ui.access import Access
 from mtl_model.ui.options import UiOptions
 
@@ -308,7 +308,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(shared: shell.Shared, folder: 
         said.append(message)
 
     asyncio.run(Starlette(routes=uploads.routes(shared))(scope, receive, answer))
-    assert said[0]["status"] == uploads.GONE
+    assert said[0]["status"] == bodies.GONE
     assert not (folder / "data").exists() and not half_files(folder)
 
 

@@ -28,6 +28,7 @@ from mtl_model.predictor import Predictor
 from mtl_model.registry import PACKAGE
 from mtl_model.ui import comparison, correcting, views
 from mtl_model.ui.asked import Asked
+from mtl_model.ui.bodies import GONE
 from mtl_model.ui.environment import TEMPORARY_VARIABLE
 from mtl_model.ui.shell import LARGEST_UPLOAD, Shared, asset, guarded_route, sentence_for
 
@@ -36,7 +37,6 @@ ORDER = 10
 PUBLIC = True
 AT_ONCE = 2  # pictures worked on at the same time, over all people
 CROP_PX = 192  # twice what a card shows, for sharp screens
-GONE = 499  # the browser went away: nobody reads this answer
 SAMPLE = "astronaut.jpg"
 
 

@@ -131,7 +131,7 @@ class _Teach:
         path = labelled.picture_path(run, request.query_params.get("file", ""))
         async with self._free:
             if await request.is_disconnected():
-                return Response(status_code=499)
+                return Response(status_code=bodies.GONE)
             body = await asyncio.to_thread(lambda: views.jpeg(read_picture(path), THUMBNAIL_PX, 85))
         return Response(body, media_type="image/jpeg", headers={"cache-control": "private, max-age=600"})
 
