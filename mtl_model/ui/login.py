@@ -26,7 +26,8 @@ from mtl_model.ui.passwords import LONGEST, NOBODY, matches
 
 LOGIN, LOGOUT = "/login", "/logout"  # gradio_client logs in at the first one too
 SESSION_SECONDS = 7 * 24 * 3600
-FREE_TRIES = 3  # wrong passwords in a row before a name has to wait
+FREE_TRIES = 3  # wrong passwords in a row before the next try has to wait
+MOST_AT_ONCE = 8  # tries that wait for their turn, and the one that has it: some seconds together
 LONGEST_WAIT_SECONDS = 60
 REMEMBERED = 10_000  # names and sessions; the oldest goes first
 LARGEST_FORM = 16 * LONGEST
@@ -39,7 +40,9 @@ class Login:
         """users: {name: hash}. cookie: its name. path: where the page lies. embedded: shown inside another site's page."""
         self._users, self._cookie, self._path, self._embedded = dict(users), cookie, path, embedded
         self._sessions: OrderedDict[str, tuple[str, float]] = OrderedDict()  # hash of a token -> name, end
-        self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()  # name -> wrong in a row, next try from
+        self._wrong: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
+        """Name and address of who tries -> wrong in a row, next try from: a stranger elsewhere keeps nobody out."""
+        self._trying = 0
         self._one_at_a_time = asyncio.Lock()  # scrypt is slow on purpose: many tries must not take all cores
 
     def user_of(self, connection: HTTPConnection) -> str | None:
@@ -64,25 +67,27 @@ class Login:
         except ClientDisconnect:
             return Response(status_code=bodies.GONE)
         name, password = form.get("username", "").strip()[:LONGEST], form.get("password", "")
-        async with self._one_at_a_time:
-            wait = self._wrong.get(name, (0, 0.0))[1] - time.monotonic()
-            if wait > 0:
-                seconds = int(wait) + 1
-                sentence = (
-                    f"Too many wrong passwords. Try again in {seconds} {'second' if seconds == 1 else 'seconds'}."
-                )
-                return JSONResponse({"error": sentence}, 429, {"retry-after": str(seconds)})
-            right = await asyncio.to_thread(matches, password, self._users.get(name, NOBODY))
-            if not right:
-                self._count_wrong(name)
-                return JSONResponse({"error": WRONG}, 401)
-        self._wrong.pop(name, None)
+        if self._trying >= MOST_AT_ONCE:
+            return _later("Too many people are logging in at once.", 3)
+        who = name, request.client.host if request.client else ""
+        self._trying += 1
+        try:
+            async with self._one_at_a_time:
+                wait = self._wrong.get(who, (0, 0.0))[1] - time.monotonic()
+                if wait > 0:
+                    return _later("Too many wrong passwords.", int(wait) + 1)
+                if not await asyncio.to_thread(matches, password, self._users.get(name, NOBODY)):
+                    self._count_wrong(who)
+                    return JSONResponse({"error": WRONG}, 401)
+        finally:
+            self._trying -= 1
+        self._wrong.pop(who, None)
         return self._begin(request, name)
 
-    def _count_wrong(self, name: str) -> None:
-        count = self._wrong.pop(name, (0, 0.0))[0] + 1
+    def _count_wrong(self, who: tuple[str, str]) -> None:
+        count = self._wrong.pop(who, (0, 0.0))[0] + 1
         wait = min(2.0 ** min(count - FREE_TRIES, 10), LONGEST_WAIT_SECONDS) if count >= FREE_TRIES else 0.0
-        self._wrong[name] = (count, time.monotonic() + wait)
+        self._wrong[who] = (count, time.monotonic() + wait)
         _limit(self._wrong)
 
     def _begin(self, request: Request, name: str) -> Response:
@@ -122,6 +127,11 @@ async def _form(request: Request) -> dict[str, str]:
         return {}
     fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20)
     return {name: values[0] for name, values in fields.items()}
+
+
+def _later(why: str, seconds: int) -> Response:
+    sentence = f"{why} Try again in {seconds} {'second' if seconds == 1 else 'seconds'}."
+    return JSONResponse({"error": sentence}, 429, {"retry-after": str(seconds)})
 
 
 def _digest(token: str) -> str:

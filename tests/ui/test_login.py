@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -108,6 +111,35 @@ def test_wrong_passwords_have_to_wait_longer_and_longer(client: TestClient, monk
     now[0] += login.LONGEST_WAIT_SECONDS + 1
     assert log_in(client).status_code == 200
     assert log_in(client, password="wrong").status_code == 401 and log_in(client).status_code == 200  # counted anew
+
+
+def test_a_stranger_elsewhere_keeps_nobody_out(client: TestClient) -> None:
+    stranger = TestClient(client.app, base_url="http://127.0.0.1:7860", client=("192.0.2.9", 5000))
+    tries = [log_in(stranger, password="wrong").status_code for _ in range(login.FREE_TRIES + 1)]
+    assert tries == [401] * login.FREE_TRIES + [429]
+    assert log_in(client).status_code == 200
+
+
+def test_no_long_queue_forms(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+    monkeypatch.setattr(login, "matches", lambda password, hashed: not go_on.wait(10))
+
+    async def at_once(count: int) -> list[int]:
+        transport = httpx.ASGITransport(cast(Any, client.app))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:7860") as many:
+            form = [{"username": f"nobody{number}", "password": "wrong"} for number in range(count)]
+            tries = [asyncio.ensure_future(many.post("/login", data=one)) for one in form]
+            done: set[Any] = set()
+            while len(done) < count - login.MOST_AT_ONCE:  # these are answered while the others wait
+                done, _ = await asyncio.wait(tries, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.sleep(0)
+            assert all(one.result().status_code == 429 for one in done)
+            go_on.set()
+            return [reply.status_code for reply in await asyncio.gather(*tries)]
+
+    found = asyncio.run(at_once(20))
+    assert found.count(401) == login.MOST_AT_ONCE and found.count(429) == 20 - login.MOST_AT_ONCE
+    assert asyncio.run(at_once(1)) == [401]  # there is room again
 
 
 def test_a_session_ends(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
