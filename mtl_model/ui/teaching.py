@@ -213,21 +213,28 @@ def read_run(runs: Path, name: str) -> Run:
 def held(runs: Path, name: str) -> Iterator[None]:
     """Hold a run: nobody else, on whichever server, acts on it or adds files to it before the end.
 
-    The lock lies beside the folder, which may go meanwhile, and goes with it. Raises: RunError if it stays taken."""
-    lock = runs / f".{name}.lock"
+    The lock lies beside the folder, which may go meanwhile, and goes with it. Raises: RunError if it cannot be had."""
+    path = runs / f".{name}.lock"
+    lock = FileLock(path, timeout=PATIENCE_SECONDS, poll_interval=0.01)
     try:
-        with FileLock(lock, timeout=PATIENCE_SECONDS, poll_interval=0.01):
-            try:
-                yield
-            finally:
-                if not (runs / name).exists():
-                    with contextlib.suppress(OSError):  # Windows deletes nothing that is open
-                        lock.unlink(missing_ok=True)
+        lock.acquire()
     except Timeout:
         raise RunError(
             f"Something else has been done with '{name}' for {PATIENCE_SECONDS} seconds. Expected it to be done in less than "
             "one; try again."
         ) from None
+    except OSError as error:
+        raise RunError(
+            f"Nothing can be done with '{name}' ({error.strerror or error}). Expected free space and permission to write in "
+            f"'{runs.name}'; make room, then try again."
+        ) from None
+    try:
+        yield
+    finally:
+        if not (runs / name).exists():
+            with contextlib.suppress(OSError):  # Windows deletes nothing that is open
+                path.unlink(missing_ok=True)
+        lock.release()
 
 
 @contextlib.contextmanager

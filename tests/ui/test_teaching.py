@@ -3,13 +3,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from mtl_model import jobs
 from mtl_model.card import CARD, PENDING, WEIGHTS
-from mtl_model.errors import UsageError
+from mtl_model.errors import RunError, UsageError
 from mtl_model.events import Failed, Started, Step, to_line
 from mtl_model.jobs import Job
 from mtl_model.ui import outcome_views, progress_views, teach_views, teaching
@@ -82,6 +83,30 @@ def test_an_outcome_of_older_weights_is_none(tmp_path: Path, monkeypatch: pytest
     os.utime(folder / WEIGHTS, (later, later))
     run = teaching.read_run(tmp_path, "one")
     assert run.state == "killed" and run.can_go_on
+
+
+def test_a_run_is_held_by_one_and_its_lock_goes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teaching, "PATIENCE_SECONDS", 0)
+    folder, lock = made(tmp_path), tmp_path / ".one.lock"
+    with teaching.alone(tmp_path, "one") as run:
+        assert run.record.name == "one"
+        with pytest.raises(RunError, match="Something else has been done with 'one'"), teaching.held(tmp_path, "one"):
+            pass
+        with teaching.held(tmp_path, "two"):  # others do not wait
+            pass
+    assert lock.exists()
+    with teaching.alone(tmp_path, "one"):
+        shutil.rmtree(folder)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(UsageError, match="nothing to teach called 'one'"), teaching.alone(tmp_path, "one"):
+        pass
+
+
+def test_a_lock_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    made(tmp_path)
+    (tmp_path / ".one.lock").mkdir()
+    with pytest.raises(RunError, match="Nothing can be done with 'one'"), teaching.alone(tmp_path, "one"):
+        pass
 
 
 def test_who_has_looked_is_at_the_third_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
