@@ -10,7 +10,7 @@ The floors, lowest first; a file imports only from a lower floor, or from its ow
     4 crops, checkpoint
     5 cache, predictor, parcels
     6 augmentation, batches
-    7 calibration, evaluation, recalibration, check, preparation, optimisation, selection
+    7 calibration, evaluation, recalibration, check, optimisation, preparation, selection
     8 training, material, outcome, finetuning, charts
     9 ui/
    10 cli, __main__

@@ -104,6 +104,10 @@ class TrainConfig:
         for holds, name, seen, expected in checks:
             if not holds:
                 raise UsageError(f"--{name} is {seen}. Expected {expected}; give another value.")
+        if self.mode == "alternate" and self.mix:
+            raise UsageError(
+                f"--mix is {self.mix}, and --mode alternate draws each batch for a task, not by source. Leave one of them out."
+            )
 
 
 HOWS = ("branch", "last", "all")

@@ -31,7 +31,7 @@ from mtl_model.optimisation import take_weights
 from mtl_model.outcome import outcome_of
 from mtl_model.preparation import Data
 from mtl_model.tasks import Task
-from mtl_model.training import Run, accelerator_on
+from mtl_model.training import Run, accelerator_on, read_state
 
 CACHE = "cache"
 BATCH = 32
@@ -112,7 +112,7 @@ def finetune(
     held = _labelled(parts["test"], card_of_both, names)
     torch.manual_seed(config.seed)
     child = checkpoint.build_network(card_of_both)
-    take_weights(child, parent)
+    take_weights(child, card_of_both, parent)
     watch = functools.partial(_watch, child.to(device), card=card, seed=config.seed, device=device, progress=progress)
     recipe = recipe_of(config)
     if isinstance(train, Featured) and isinstance(val, Featured):
@@ -137,7 +137,7 @@ def finetune(
         child,
     )
     if resume:
-        run.restore()
+        run.restore(read_state(run.config, folder))
     told = False  # a run that stops improving says so, and then that it is finished
     for event in run.events():
         if isinstance(event, (Finished, Stopped)) and (folder / CARD).is_file() and not told:

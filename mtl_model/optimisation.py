@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from mtl_model import checkpoint
+from mtl_model.card import Card
 from mtl_model.config import TrainConfig
 from mtl_model.errors import UsageError, unknown
 
@@ -62,14 +63,26 @@ def seed_of(seed: int, step: int, rank: int) -> int:
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
 
 
-def take_weights(network: nn.Module, start: Path) -> None:
-    """The parent's weights, wherever name and shape agree; the branches of new tasks keep their fresh ones."""
-    parent, _ = checkpoint.load(start)
-    own = network.state_dict()
-    fitting = {name: one for name, one in parent.state_dict().items() if name in own and own[name].shape == one.shape}
-    if not any(name.startswith("trunk.") for name in fitting):
-        raise UsageError(f"The trunk of '{start.name}' is another network. Start from a checkpoint of the same one.")
+def take_weights(network: nn.Module, card: Card, start: Path) -> list[str]:
+    """The parent's weights, wherever name and shape agree; the branches of new tasks keep their fresh ones.
+
+    card: the network's own. Returns the tasks whose branch starts anew because the parent knows other classes of it."""
+    parent, of_parent = checkpoint.load(start)
+    own, known = network.state_dict(), {task.name: task.classes for task in of_parent.tasks}
+    anew = [task.name for task in card.tasks if known.get(task.name, task.classes) != task.classes]
+    mine = tuple(f"branches.{name}." for name in anew)
+    fitting = {
+        name: one
+        for name, one in parent.state_dict().items()
+        if name in own and own[name].shape == one.shape and not name.startswith(mine)
+    }
+    if of_parent.network != card.network or not any(name.startswith("trunk.") for name in fitting):
+        raise UsageError(
+            f"The trunk of '{start.name}' is another network, {of_parent.network}. Expected {card.network}; start from a "
+            "checkpoint of it, or give another --network."
+        )
     network.load_state_dict({**own, **fitting})
+    return anew
 
 
 def arithmetic(precision: str, device: torch.device) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,9 +13,10 @@ import torch
 from mtl_model import cache, checkpoint, duplicates, layouts, registry
 from mtl_model.batches import Labelled
 from mtl_model.card import Card, CropSettings, DetectionSettings
-from mtl_model.config import TrainConfig, pairs
+from mtl_model.config import TrainConfig, pairs, shares
 from mtl_model.errors import DataError, UsageError, unknown
 from mtl_model.losses import LOSSES_OF
+from mtl_model.optimisation import freeze, take_weights
 from mtl_model.records import Sample
 from mtl_model.tasks import Task
 
@@ -34,27 +36,37 @@ class Data:
     notes: list[str]
     command: str = ""
     """The command that repeats the run, where it is not `train`."""
+    mix: Mapping[str, float] = field(default_factory=dict)
+    """{source: share of each batch}; empty for by size."""
 
 
-def prepare(config: TrainConfig, progress: cache.Progress = cache.silent) -> Data:
-    """Read the sources, leave out copies of val and test pictures, cut the crops."""
+def prepare(config: TrainConfig, progress: cache.Progress = cache.silent, start: Path | None = None) -> Data:
+    """Read the sources, leave out copies of val and test pictures, cut the crops; start: see `training.train`.
+
+    Whatever the settings name is looked up first, since hours may be spent on looking for faces."""
     if not config.source:
         raise UsageError("No --source is given. Expected at least one, such as --source utkface:DIR.")
     sources = [layouts.read(spec, layouts.options_for(spec, config.layout_options)) for spec in config.source]
     for source in sources:
         if not source.samples:
             raise DataError(f"{source.summary()} Expected labelled pictures; look at what was left out.")
-    tasks = _tasks(config, sources)
-    names = {task.name for task in tasks}
+    asked = _tasks(config, sources)
+    chosen = [_share(_labelled(source.samples, asked), config) for source in sources]
+    mix = mix_of(config.mix, sorted({one.source for some in chosen for one in some if one.split == "train"}))
+    chosen = [[one for one in some if one.split != "train" or mix.get(one.source, 1.0)] for some in chosen]
+    tasks = _taught(config, asked, [one for some in chosen for one in some])
+    chosen = [_labelled(some, tasks) for some in chosen]
     module = registry.load("networks", config.network)
     crop = CropSettings(**module.INPUT)
     options = {"size_px": crop.size_px, "channels": 1 if crop.grey else 3}
     card = Card(config.network, options, tasks, DetectionSettings(config.detector), crop, terms=RESEARCH_TERMS)
     registry.load("detectors", config.detector)  # a wrong name is said now, not when faces are looked for
-    _check_sizes(config, card)
+    _check_names(config, [task.name for task in tasks])
+    anew = _check_network(config, card, start)
 
     notes = [source.summary() for source in sources]
-    chosen = [_share([one for one in source.samples if names & set(one.labels)], config) for source in sources]
+    if start:
+        notes += [f"The branch of {name} starts anew: '{start.name}' knows other classes of it." for name in anew]
     left_out: set[str] = set()
     if not config.keep_copies:
         held = [one for some in chosen for one in some if one.split in ("val", "test")]
@@ -73,15 +85,65 @@ def prepare(config: TrainConfig, progress: cache.Progress = cache.silent) -> Dat
             if split == "train":
                 rows = [row for row in rows if samples[row].path not in left_out]
             part.append(([samples[row] for row in rows], crops, np.array(rows, int)))
-    return Data(Labelled(parts["train"], tasks), Labelled(parts["val"], tasks), card, notes)
+    tasks = _taught(config, tasks, [one for samples, _, _ in parts["train"] for one in samples])  # copies are gone now
+    train, val = (Labelled(parts[split], tasks) for split in ("train", "val"))
+    for task in asked:
+        if task not in tasks:
+            notes.append(f"{task.name} is not learned: no training picture that is drawn is labelled for it.")
+        elif not bool(val.known[task.name].any()):
+            notes.append(
+                f"No picture of val is labelled for {task.name}: it has no part in choosing the best epoch, and its answers are "
+                "not calibrated."
+            )
+    return Data(train, val, dataclasses.replace(card, tasks=tasks), notes, mix=mix)
 
 
-def _check_sizes(config: TrainConfig, card: Card) -> None:
-    """Raises UsageError for a network that is made for one size alone, before hours are spent on its crops."""
-    if not config.sizes:
-        return
+def mix_of(text: str, sources: Sequence[str]) -> dict[str, float]:
+    """{source: share of each batch}, {} for by size. Raises UsageError unless each source has one and they are not all 0."""
+    mix = shares(text, "source", sources)
+    if mix and (missing := [one for one in sources if one not in mix]):
+        raise UsageError(f"--mix gives no share of {', '.join(missing)}. Give each source one; 0 leaves it out.")
+    if mix and not sum(mix.values()):
+        raise UsageError("--mix gives every source the share 0. Give one at least a share above 0.")
+    return mix
+
+
+def _labelled(samples: Sequence[Sample], tasks: Sequence[Task]) -> list[Sample]:
+    names = {task.name for task in tasks}
+    return [one for one in samples if names & set(one.labels)]
+
+
+def _taught(config: TrainConfig, tasks: Sequence[Task], samples: Sequence[Sample]) -> tuple[Task, ...]:
+    """The tasks that a training picture is labelled for; the branch of another would answer without having learned.
+
+    Raises UsageError where --tasks asks for one of those, DataError where no task is left."""
+    labelled = {name for one in samples if one.split == "train" for name in one.labels}
+    missing = [task.name for task in tasks if task.name not in labelled]
+    if missing and config.tasks:
+        raise UsageError(
+            f"--tasks names {', '.join(missing)}, and no training picture that is drawn is labelled for it. Expected labels in "
+            "the train split of a source that --mix gives a share above 0; add some, or leave it out of --tasks."
+        )
+    if len(missing) == len(tasks):
+        raise DataError("No labelled picture is left to learn from. Add pictures to the train split.")
+    return tuple(task for task in tasks if task.name in labelled)
+
+
+def _check_names(config: TrainConfig, names: Sequence[str]) -> None:
+    shares(config.task_weights, "task", names)
+    if config.select and config.select not in names:
+        raise UsageError(unknown("task to select by", config.select, names))
+
+
+def _check_network(config: TrainConfig, card: Card, start: Path | None) -> list[str]:
+    """Returns the tasks whose branch cannot take the weights of the start.
+
+    Raises UsageError for parts to freeze that are not there, for a start that is another network, and for sizes that a
+    network made for one alone cannot take."""
     network = checkpoint.build_network(card).eval()
-    for side in {config.size_px(epoch) for epoch in range(config.epochs)}:
+    freeze(network, config.freeze)
+    anew = take_weights(network, card, start) if start else []
+    for side in {config.size_px(epoch) for epoch in range(config.epochs)} - {0}:
         try:
             with torch.inference_mode():
                 network(torch.zeros(1, card.network_options["channels"], side, side))
@@ -90,6 +152,7 @@ def _check_sizes(config: TrainConfig, card: Card) -> None:
                 f"--sizes is {config.sizes}, and {config.network} takes crops of {card.crop.size_px} px alone. Leave --sizes "
                 "away, or choose a network that pools its features, such as mobilenet."
             ) from None
+    return anew
 
 
 def _tasks(config: TrainConfig, sources: Sequence[layouts.Source]) -> tuple[Task, ...]:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import accelerate
-import numpy as np
 import torch
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from torch import nn
@@ -27,7 +26,7 @@ from mtl_model import __version__, cache, checkpoint, layouts
 from mtl_model.batches import Batch, Batches
 from mtl_model.calibration import fit
 from mtl_model.config import TrainConfig, options_of, shares
-from mtl_model.errors import CheckpointError, DataError, RunError, UsageError, unknown
+from mtl_model.errors import CheckpointError, DataError, RunError, UsageError
 from mtl_model.evaluation import network_outputs
 from mtl_model.events import Evaluated, Event, Failed, Finished, Noted, Saved, Started, Step, Stopped
 from mtl_model.losses import LOSSES, distillation
@@ -57,11 +56,12 @@ def train(
     Raises UsageError or DataError for settings and data that cannot be used, RunError for a state that cannot be read.
     """
     accelerator = accelerator_on(device)
+    state = read_state(config, folder) if resume else None
     with accelerator.main_process_first():
-        data = prepare(config, progress)
+        data = prepare(config, progress, start)
     run = Run(config, folder, data, accelerator, start)
-    if resume:
-        run.restore()
+    if state:
+        run.restore(state)
     for event in run.events():
         if accelerator.is_main_process:
             yield event
@@ -94,20 +94,17 @@ class Run:
         self.config, self.folder, self.data, self.accelerator = config, folder, data, accelerator
         tasks = data.card.tasks
         names = [task.name for task in tasks]
-        if config.select and config.select not in names:
-            raise UsageError(unknown("task to select by", config.select, names))
         if not len(data.val) or (config.select and not bool(data.val.known[config.select].any())):
             what = config.select or "these tasks"
             raise DataError(f"Split 'val' holds no picture of {what}. Add some: without it no epoch can be chosen.")
         self.weights = dict.fromkeys(names, 1.0) | shares(config.task_weights, "task", names)
-        mix = mix_of(config.mix, [str(one) for one in np.unique(data.train.sources)])
         self.batches = Batches(
             data.train,
             data.card.crop,
             size=config.batch_size,
             seed=config.seed,
             augmentation=config.augmentation,
-            mix=mix,
+            mix=data.mix,
             balance=config.balance,
             alternate=config.mode == "alternate",
             rank=accelerator.process_index,
@@ -118,7 +115,7 @@ class Run:
             torch.manual_seed(config.seed)
             network = checkpoint.build_network(data.card)
             if start:
-                take_weights(network, start)
+                take_weights(network, data.card, start)
         self.precision = arithmetic(config.precision, accelerator.device)
         self.frozen = freeze(network, config.freeze)
         network = network.to(accelerator.device)
@@ -371,25 +368,8 @@ class Run:
             temporary.unlink(missing_ok=True)
         yield Saved("state", self.step)
 
-    def restore(self) -> None:
-        """Go on from state.pt. Raises RunError where it cannot be read, UsageError where it is of other settings."""
-        path = self.folder / STATE
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except FileNotFoundError:
-            raise RunError(f"'{self.folder.name}' has no {STATE} to go on from. Start it without --resume.") from None
-        except Exception as error:
-            raise RunError(
-                f"The {STATE} of '{self.folder.name}' cannot be read ({error}). Start the run anew."
-            ) from None
-        now = dataclasses.asdict(self.config) | {"source": list(self.config.source)}
-        before = dataclasses.asdict(TrainConfig()) | state["config"]  # of a version that had fewer settings
-        changed = sorted(name for name, value in now.items() if before[name] != value)
-        if changed:
-            raise UsageError(
-                f"The run '{self.folder.name}' was started with other settings of: {', '.join(changed)}. Resume it with "
-                "the same ones, or start a new run with --start."
-            )
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `read_state` gave."""
         self.bare.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -398,14 +378,24 @@ class Run:
         self.stale, self.seconds, self.reference = state["stale"], state["seconds"], state["reference"]
 
 
-def mix_of(text: str, sources: Sequence[str]) -> dict[str, float]:
-    """{source: share of each batch}, {} for by size. Raises UsageError unless each source has one and they are not all 0."""
-    mix = shares(text, "source", sources)
-    if mix and (missing := [one for one in sources if one not in mix]):
-        raise UsageError(f"--mix gives no share of {', '.join(missing)}. Give each source one; 0 leaves it out.")
-    if mix and not sum(mix.values()):
-        raise UsageError("--mix gives every source the share 0. Give one at least a share above 0.")
-    return mix
+def read_state(config: TrainConfig, folder: Path) -> dict[str, Any]:
+    """The run's state.pt. Raises RunError where it cannot be read, UsageError where it is of other settings."""
+    path = folder / STATE
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise RunError(f"'{folder.name}' has no {STATE} to go on from. Start it without --resume.") from None
+    except Exception as error:
+        raise RunError(f"The {STATE} of '{folder.name}' cannot be read ({error}). Start the run anew.") from None
+    now = dataclasses.asdict(config) | {"source": list(config.source)}
+    before = dataclasses.asdict(TrainConfig()) | state["config"]  # of a version that had fewer settings
+    changed = sorted(name for name, value in now.items() if before[name] != value)
+    if changed:
+        raise UsageError(
+            f"The run '{folder.name}' was started with other settings of: {', '.join(changed)}. Resume it with "
+            "the same ones, or start a new run with --start."
+        )
+    return state
 
 
 def command_of(config: TrainConfig) -> str:

@@ -38,6 +38,7 @@ def test_the_run_is_parted_evenly_between_the_sizes(sizes: str, epochs: int, exp
         (TrainConfig, {"clip": -1.0}),
         (TrainConfig, {"patience": -1}),
         (TrainConfig, {"warmup_steps": -1}),
+        (TrainConfig, {"mix": "csv=1", "mode": "alternate"}),
         (FinetuneConfig, {"seed": -1}),
         (FinetuneConfig, {"how": "some"}),
         (FinetuneConfig, {"epochs": -1}),

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import accelerate
@@ -197,7 +198,7 @@ def test_learned_weights_fall_for_the_larger_loss_and_survive_a_resume(config: T
     assert age > gender and age > smile  # years cost more than classes: their weight exp(-s) falls
     (tmp_path / "other").mkdir()
     run = Run(config, tmp_path / "run", prepare(config), accelerate.Accelerator(cpu=True), None)
-    run.restore()
+    run.restore(training.read_state(config, tmp_path / "run"))
     assert run.log_variances.tolist() == [age, gender, smile]
 
 
@@ -340,6 +341,66 @@ def test_wrong_settings_get_a_sentence(config: TrainConfig, tmp_path: Path, chan
         run_all(dataclasses.replace(config, **changes), tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"task_weights": "agee=1"}, "Unknown task 'agee'. Did you mean 'age'"),
+        ({"select": "agee"}, "Did you mean 'age'"),
+        ({"freeze": "trnk"}, "Did you mean 'trunk'"),
+        ({"mix": "csvv=1"}, "Unknown source 'csvv'"),
+        ({"network": "lite0"}, "another network"),
+    ],
+)
+def test_a_wrong_name_is_told_before_faces_are_looked_for(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict, says: str
+) -> None:
+    run_all(dataclasses.replace(config, epochs=1), tmp_path / "parent")
+    monkeypatch.setenv("MTL_CACHE", str(tmp_path / "new"))
+    monkeypatch.setattr(cache, "_look_at", lambda *_: pytest.fail("looked for faces"))
+    with pytest.raises(UsageError, match=says):
+        list(train(dataclasses.replace(config, **changes), tmp_path / "run", start=tmp_path / "parent"))
+    with pytest.raises(RunError, match="no state.pt"):
+        run_all(config, tmp_path / "run", resume=True)
+
+
+def listed(folder: Path, header: str, row: Callable[[int, str], str]) -> str:
+    """A source of 30 pictures; row: its labels, by the number and the split of a picture."""
+    folder.mkdir()
+    lines = [f"file,split,{header}"]
+    for number in range(30):
+        split = "train" if number < 18 else "val" if number < 24 else "test"
+        Image.new("RGB", (24, 24), (number, 9, 9)).save(folder / f"{number}.png")
+        lines.append(f"{number}.png,{split},{row(number, split)}")
+    (folder / "labels.csv").write_text("\n".join(lines))
+    return f"csv:{folder}"
+
+
+def test_a_task_without_a_label_to_learn_from_gets_no_branch(config: TrainConfig, tmp_path: Path) -> None:
+    def row(number: int, split: str) -> str:
+        hat, scarf = f"hat{number % 2}" if split == "test" else "", f"scarf{number % 2}" if split == "train" else ""
+        return f"{number},{hat},{scarf}"
+
+    config = dataclasses.replace(config, source=(listed(tmp_path / "set", "age,hat,scarf", row),), epochs=1)
+    said = [one.text for one in run_all(config, tmp_path / "run") if isinstance(one, Noted)]
+    assert any(one.startswith("hat is not learned: no training picture") for one in said)
+    assert any(one.startswith("No picture of val is labelled for scarf") for one in said)
+    _, card = checkpoint.load(tmp_path / "run")
+    assert [task.name for task in card.tasks] == ["age", "scarf"] and set(card.calibration) == {"age"}
+    assert any("scarf" in one for one in card.training["notes"])
+    with pytest.raises(UsageError, match="--tasks names hat, and no training picture"):
+        prepare(dataclasses.replace(config, tasks="age,hat"))
+
+
+def test_a_source_without_a_share_teaches_nothing_and_counts_nowhere(config: TrainConfig) -> None:
+    config = dataclasses.replace(config, mix="utkface=1,folders=0")
+    data = prepare(config)
+    assert [task.name for task in data.card.tasks] == ["age", "gender"]
+    assert set(data.train.counts()) == {"utkface"} == set(data.val.counts())
+    assert any(one.startswith("smile is not learned") for one in data.notes)
+    with pytest.raises(UsageError, match="--tasks names smile"):
+        prepare(dataclasses.replace(config, tasks="age,smile"))
+
+
 def test_a_state_of_other_settings_or_none_is_refused(config: TrainConfig, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no state.pt to go on from"):
         run_all(config, tmp_path / "run", resume=True)
@@ -363,6 +424,22 @@ def test_a_run_can_start_from_another_ones_weights(config: TrainConfig, tmp_path
     assert child[1].parent == "parent"
     for name, one in parent[0].named_parameters():
         assert torch.allclose(one, child[0].get_parameter(name), atol=1e-3), name
+
+
+def test_a_branch_of_other_classes_starts_anew_and_that_is_said(config: TrainConfig, tmp_path: Path) -> None:
+    """As many classes, so that the shapes agree."""
+
+    def kinds(*words: str) -> TrainConfig:
+        source = listed(tmp_path / words[0], "age,kind", lambda number, _: f"{number},{words[number % 2]}")
+        return dataclasses.replace(config, source=(source,), epochs=1, learning_rate=1e-9, ema=0.0, seed=len(words[0]))
+
+    run_all(kinds("rose", "tulip"), tmp_path / "parent")
+    said = list(train(kinds("daisy", "tulip"), tmp_path / "child", start=tmp_path / "parent"))
+    assert Noted("The branch of kind starts anew: 'parent' knows other classes of it.") in said
+    parent, child = (checkpoint.load(tmp_path / name)[0].state_dict() for name in ("parent", "child"))
+    matrices = [name for name, one in parent.items() if name.startswith("branches.") and one.ndim > 1]
+    for name in matrices:
+        assert torch.allclose(parent[name], child[name], atol=1e-3) == name.startswith("branches.age."), name
 
 
 def test_the_learning_rate_warms_up_and_falls() -> None:
