@@ -25,6 +25,8 @@ from mtl_model.tasks import Task
 
 FORMAT = 1
 CARD, WEIGHTS, PENDING, OUTCOME = "card.json", "model.safetensors", "pending", "outcome.json"
+RUN_LOCK = ".run.lock"
+"""Held in its folder by the program that is at work on a run."""
 CORRECTIONS = "corrections"
 """The folder in runs/ that holds what people said was wrong; never a checkpoint, whatever lies in it."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -259,7 +261,7 @@ def accept(folder: Path) -> None:
         raise CheckpointError(f"'{folder.name}' is no checkpoint: {WEIGHTS} is missing. Teach it again, or discard it.")
     for name in ("data", "cache"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("state.pt", "stop", "report.json", "changes.json", "log.txt"):
+    for name in (RUN_LOCK, "state.pt", "stop", "report.json", "changes.json", "log.txt"):
         (folder / name).unlink(missing_ok=True)
     with contextlib.suppress(FileNotFoundError):  # the curves stay; notes may name pictures
         lines = (folder / "events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)

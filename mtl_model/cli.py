@@ -9,18 +9,22 @@ torch is imported by the commands that need it, so that --help answers at once.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import io
 import json
 import shlex
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from mtl_model import __version__, card, config, events, jobs
+from filelock import FileLock
+
+from mtl_model import __version__, card, config, events, jobs, processes
 from mtl_model.errors import CheckpointError, MtlError, RunError, UsageError
 from mtl_model.pictures import list_pictures, read_picture
 from mtl_model.records import Photo, to_csv, to_json
@@ -183,24 +187,60 @@ def train(arguments: argparse.Namespace) -> int:
     name = card.check_name(settings.name)
     weights = arguments.weights or card.shipped_weights()
     folder = arguments.runs / name
-    if not arguments.resume and card.is_taken(name, weights, arguments.runs):
-        raise UsageError(f"The name '{name}' is taken. Choose another with --name, or go on with --resume.")
     if not settings.source:
         raise UsageError("No --source is given. Expected at least one, such as --source utkface:DIR.")
-    from mtl_model import predictor, training
+    with _claimed(folder, weights, begun=arguments.resume, resume=arguments.resume):
+        from mtl_model import predictor, training
 
-    use_threads(arguments)
-    (folder / "stop").unlink(missing_ok=True)
-    start = card.find_checkpoint(settings.start, weights, arguments.runs) if settings.start else None
-    stream = training.train(
-        settings,
-        folder,
-        device=predictor.choose_device(arguments.device),
-        resume=arguments.resume,
-        start=start,
-        progress=Progress(),
-    )
-    return _drain(stream, folder, Board(arguments.tensorboard) if arguments.tensorboard else None)
+        use_threads(arguments)
+        (folder / "stop").unlink(missing_ok=True)
+        start = card.find_checkpoint(settings.start, weights, arguments.runs) if settings.start else None
+        stream = training.train(
+            settings,
+            folder,
+            device=predictor.choose_device(arguments.device),
+            resume=arguments.resume,
+            start=start,
+            progress=Progress(),
+        )
+        return _drain(stream, folder, Board(arguments.tensorboard) if arguments.tensorboard else None)
+
+
+@contextlib.contextmanager
+def _claimed(folder: Path, weights: Path, *, begun: bool, resume: bool) -> Iterator[None]:
+    """Keep the folder of a run for this program alone; one in which nothing was learned is taken away again.
+
+    begun: whether it may be there already. Of several processes of one training the first claims it for all."""
+    if not processes.is_first():
+        yield
+        return
+    name, shipped = folder.name, (weights / folder.name).exists()
+    killed = folder.is_dir() and [one.name for one in folder.iterdir()] == [card.RUN_LOCK]  # before it had learned
+    new = killed or not folder.exists()
+    if resume and not shipped and not folder.exists():
+        raise UsageError(f"There is no run '{name}' to go on with. Check the name, or start it without --resume.")
+    try:
+        if shipped:
+            raise FileExistsError
+        folder.mkdir(parents=True, exist_ok=begun or killed)
+    except FileExistsError:
+        unfinished = any((folder / one).exists() for one in ("state.pt", card.PENDING))
+        more = ", or go on with that run by --resume" if unfinished and not shipped and not resume else ""
+        raise UsageError(f"The name '{name}' is taken. Choose another with --name{more}.") from None
+    lock = FileLock(folder / card.RUN_LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except TimeoutError:
+        raise UsageError(
+            f"Another program is at work on '{name}'. Expected one at a time; wait until it is done, or choose another name "
+            "with --name."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+        if new and not any((folder / one).exists() for one in ("state.pt", card.CARD)):
+            shutil.rmtree(folder, ignore_errors=True)  # nothing was learned: the name is free again
 
 
 class Board:
@@ -229,12 +269,11 @@ class Board:
 
 
 def _drain(stream: Iterator[events.Event], folder: Path, board: Board | None) -> int:
-    """Write each event to the run's file and show it; the file is made with the first, when the settings are known good."""
+    """Write each event to the run's file and show it; the file is made with the first: several processes have one teller."""
     failed, log = False, None
     try:
         for event in stream:
             if log is None:
-                folder.mkdir(parents=True, exist_ok=True)
                 log = (folder / EVENTS).open("a", encoding="utf-8", errors="backslashreplace")
             print(events.to_line(event), file=log, flush=True)
             print(sentence(event), file=sys.stderr, flush=True)
@@ -296,34 +335,35 @@ def finetune(arguments: argparse.Namespace) -> int:
     name = card.check_name(settings.name)
     weights, folder = arguments.weights or card.shipped_weights(), arguments.runs / name
     waits = (folder / card.PENDING).is_file() or not (folder / card.CARD).exists()
-    ours = arguments.pending or arguments.resume
-    if (weights / name).exists() or (folder.exists() and not (ours and waits)):
-        raise UsageError(f"The name '{name}' is taken. Choose another with --name.")
-    if arguments.resume and not folder.exists():
-        raise UsageError(f"There is no run '{name}' to go on with. Check the name, or start it without --resume.")
     if not arguments.data.exists():
         raise UsageError(f"'{arguments.data}' is not there. Expected a folder, a zip or a CSV file; check the path.")
     parent = card.find_checkpoint(settings.start or None, weights, arguments.runs)
-    card.write_text(folder / card.PENDING, "")
-    if not arguments.pending:  # the page clears it before it starts the job, and may have asked to stop since
-        (folder / "stop").unlink(missing_ok=True)
-    try:
+    if arguments.json:
+        _check_place(arguments.json)
+    with _claimed(folder, weights, begun=waits and (arguments.pending or arguments.resume), resume=arguments.resume):
+        card.write_text(folder / card.PENDING, "")
+        if not arguments.pending:  # the page clears it before it starts the job, and may have asked to stop since
+            (folder / "stop").unlink(missing_ok=True)
         code = _finetune(settings, folder, parent, arguments)
-    except BaseException:
-        if not ours and not (folder / "state.pt").exists():
-            shutil.rmtree(folder, ignore_errors=True)  # nothing was learned: the name is free again
-        raise
-    outcome = folder / card.OUTCOME
-    if code == 0 and outcome.is_file():
-        if arguments.json:
-            found = json.loads(outcome.read_text(encoding="utf-8"))
-            kept = ("metric", "before", "after", "difference")
-            tasks = {task: {one: figures[one] for one in kept} for task, figures in found["tasks"].items()}
-            plain = {"checkpoint": name, "seconds": found["seconds"], "tasks": tasks, "changed": found["changed"]}
-            card.write_plain(arguments.json, plain)
+    outcome = card.read_plain(folder / card.OUTCOME)
+    if code == 0 and outcome:
         if not arguments.pending:
             card.accept(folder)
+        if arguments.json:  # last: what was learned counts, wherever this can be written
+            kept = ("metric", "before", "after", "difference")
+            tasks = {task: {one: figures[one] for one in kept} for task, figures in outcome["tasks"].items()}
+            plain = {"checkpoint": name, "seconds": outcome["seconds"], "tasks": tasks, "changed": outcome["changed"]}
+            card.write_plain(arguments.json, plain)
     return code
+
+
+def _check_place(file: Path) -> None:
+    """Raises UsageError or OSError where the file could not be written, before the work that it is to tell of."""
+    if file.is_dir():
+        raise UsageError(f"'{file}' is a folder. Expected a file to write to; give another --json.")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=file.parent):
+        pass
 
 
 def _finetune(settings: config.FinetuneConfig, folder: Path, parent: Path, arguments: argparse.Namespace) -> int:

@@ -25,6 +25,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def is_first() -> bool:
+    """Whether this is the first of several processes of one training, as torchrun and accelerate number them, or alone."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def environment() -> dict[str, str]:
     """The variables of a process that works beside the page.
 

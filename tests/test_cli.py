@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +192,60 @@ def test_train_evaluate_and_models(
     assert run(weights, "models", "--runs", runs, "--json", tmp_path / "m.json") == 0
     assert [one["name"] for one in json.loads((tmp_path / "m.json").read_text())] == ["bknet", "new"]
     assert "new: age, gender; bknet" in capsys.readouterr().out
+
+
+@pytest.fixture
+def training(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """`train --name new` on a few pictures."""
+    monkeypatch.setitem(bknet.INPUT, "size_px", 16)
+    monkeypatch.setenv("MTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "_look_at", lambda paths, settings, detector: dict.fromkeys(paths, ()))
+    (tmp_path / "few").mkdir()
+    for number in range(40):
+        picture = Image.new("RGB", (24, 24), (number * 6, 9, 9))
+        picture.save(tmp_path / "few" / f"{number + 10}_{number % 2}_0_{number}.png")
+    words = ["train", "--name", "new", "--source", f"utkface:{tmp_path / 'few'}", "--runs", tmp_path / "runs"]
+    words += ["--epochs", "1", "--batch-size", "8", "--keep-copies", "--device", "cpu"]
+    return lambda *more: run(weights, *words, *more)
+
+
+def test_a_run_has_its_name_from_the_first_moment_and_alone(
+    training: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    codes = []
+
+    def second(paths: list[str], *_: object) -> dict[str, tuple]:
+        """Started while the first one looks for faces."""
+        codes.extend([training(), training("--resume")])
+        return dict.fromkeys(paths, ())
+
+    monkeypatch.setattr(cache, "_look_at", second)
+    assert training() == 0 and codes == [2, 2]
+    assert capsys.readouterr().err.count("Another program is at work on 'new'") == 2
+    assert training() == 2
+    assert "'new' is taken. Choose another with --name, or go on with that run by --resume." in capsys.readouterr().err
+
+
+def test_a_name_is_free_again_where_nothing_was_learned(
+    training: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert training("--tasks", "smle") == 2 and not (tmp_path / "runs" / "new").exists()
+    assert training("--resume") == 2 and "There is no run 'new'" in capsys.readouterr().err
+    assert not (tmp_path / "runs" / "new").exists()
+    (tmp_path / "runs" / "new").mkdir()
+    (tmp_path / "runs" / "new" / ".run.lock").touch()  # left by one that was killed
+    assert training() == 0
+
+
+def test_of_several_processes_the_first_claims_the_name(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cli._claimed(tmp_path / "new", weights, begun=False, resume=False):
+        monkeypatch.setenv("RANK", "1")
+        with cli._claimed(tmp_path / "new", weights, begun=False, resume=False):
+            pass
+        assert (tmp_path / "new").exists()
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_record_is_kept_beside_those_that_came_meanwhile(weights: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -342,6 +343,42 @@ def test_a_taken_name_is_exit_2_and_touches_nothing(
         assert command(weights, str(glasses), "--name", name) == 2
         assert "taken" in capsys.readouterr().err
     assert not list((tmp_path / "runs" / "mine").iterdir())
+
+
+def test_a_run_that_is_at_work_or_unfinished_is_named(
+    glasses: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    words, look, codes = (str(glasses), "--name", "new"), cache._look_at, []
+
+    def second(*given: Any) -> Any:
+        """Started while the first one looks for faces."""
+        codes.extend([command(weights, *words, *more) for more in ((), ("--resume",), ("--pending",))])
+        return look(*given)
+
+    monkeypatch.setattr(cache, "_look_at", second)
+    assert command(weights, *words, "--pending") == 0 and codes == [2, 2, 2]
+    said = capsys.readouterr().err
+    assert said.count("Another program is at work on 'new'") == 2
+    assert said.count("is taken. Choose another with --name, or go on with that run by --resume") == 1
+
+
+def test_an_answer_that_cannot_be_written_is_told_before_and_costs_no_checkpoint(
+    glasses: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    assert command(weights, str(glasses), "--name", "new", "--json", str(tmp_path)) == 2
+    assert command(weights, str(glasses), "--name", "new", "--json", str(tmp_path / "file" / "a.json")) == 1
+    assert not (tmp_path / "runs" / "new").exists()
+    place, look = tmp_path / "place", cache._look_at
+
+    def spoil(*given: Any) -> Any:
+        place.rmdir()
+        place.touch()
+        return look(*given)
+
+    monkeypatch.setattr(cache, "_look_at", spoil)
+    assert command(weights, str(glasses), "--name", "new", "--json", str(place / "a.json")) == 1
+    assert list(list_checkpoints(weights, tmp_path / "runs")) == ["bknet", "new"]
 
 
 def test_a_run_that_could_not_begin_leaves_the_name_free(

@@ -11,7 +11,7 @@ import uuid
 from pathlib import Path
 
 from mtl_model import archives, cache, corrections, jobs, parcels
-from mtl_model.card import CARD, CORRECTIONS, PENDING
+from mtl_model.card import CARD, CORRECTIONS, PENDING, RUN_LOCK
 from mtl_model.errors import RunError
 from mtl_model.parcels import COMING
 from mtl_model.registry import PACKAGE
@@ -21,7 +21,7 @@ from mtl_model.ui.options import UiOptions
 from mtl_model.ui.views import escape
 
 GOING = ".deleted-"  # a folder is renamed to this first, so that nothing half-deleted is ever listed
-OURS = (CARD, PENDING, "teach.json", "job.json", "events.jsonl", "state.pt", "report.json")
+OURS = (CARD, PENDING, RUN_LOCK, "teach.json", "job.json", "events.jsonl", "state.pt", "report.json")
 """A folder of runs/ that holds one of these was made by this program; others are never touched."""
 LEFT = (teaching.DATA, teaching.CACHE, "uploaded.json", ".uploads.lock")
 """So was one that holds nothing but these: what is left of an upload where deleting it was cut short."""
