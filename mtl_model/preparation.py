@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +40,16 @@ class Data:
     """The command that repeats the run, where it is not `train`."""
     mix: Mapping[str, float] = field(default_factory=dict)
     """{source: share of each batch}; empty for by size."""
+
+    def digest(self) -> str:
+        """Tells apart what is learned from: files, labels and splits, in their order."""
+        names = [task.name for task in self.card.tasks]
+        plain = [
+            [part, one.source, one.file or one.path, [one.labels.get(name) for name in names]]
+            for part, data in (("train", self.train), ("val", self.val))
+            for one in data.samples
+        ]
+        return hashlib.blake2b(json.dumps(plain).encode(), digest_size=16).hexdigest()
 
 
 def prepare(config: TrainConfig, progress: cache.Progress = cache.silent, start: Path | None = None) -> Data:

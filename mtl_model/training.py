@@ -94,6 +94,7 @@ class Run:
         self.config, self.folder, self.data, self.accelerator = config, folder, data, accelerator
         tasks = data.card.tasks
         names = [task.name for task in tasks]
+        self.classes, self.digest = {task.name: list(task.classes) for task in tasks}, data.digest()
         if not len(data.val) or (config.select and not bool(data.val.known[config.select].any())):
             what = config.select or "these tasks"
             raise DataError(f"Split 'val' holds no picture of {what}. Add some: without it no epoch can be chosen.")
@@ -353,6 +354,8 @@ class Run:
             "stale": self.stale,
             "seconds": self.seconds,
             "reference": self.reference,
+            "tasks": self.classes,
+            "data": self.digest,
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f".{STATE}.{os.getpid()}"
@@ -369,7 +372,15 @@ class Run:
         yield Saved("state", self.step)
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `read_state` gave."""
+        """Go on from what `read_state` gave. Raises UsageError where the data are no longer those it learned from."""
+        before, now = state.get("tasks", self.classes), self.classes  # a version before this kept neither
+        other = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+        if other or list(before) != list(now) or state.get("data", self.digest) != self.digest:
+            what = f"other classes of {', '.join(other)}" if other else "other pictures, labels or splits"
+            raise UsageError(
+                f"The data of '{self.folder.name}' have changed since it was started: {what}. Expected the very same to go "
+                "on; put them back, or start a new run."
+            )
         self.bare.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])

@@ -416,6 +416,33 @@ def test_a_state_of_other_settings_or_none_is_refused(config: TrainConfig, tmp_p
         run_all(dataclasses.replace(config, epochs=1), tmp_path / "run", resume=True)
 
 
+@pytest.mark.parametrize(
+    ("words", "count", "says"),
+    [
+        (("rose", "tulip", "daisy"), 30, "other classes of kind"),
+        (("rose", "daisy"), 30, "other classes of kind"),
+        (("rose", "tulip"), 28, "other pictures, labels or splits"),
+        (("tulip", "rose"), 30, "other pictures, labels or splits"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_data(
+    config: TrainConfig, tmp_path: Path, words: tuple[str, ...], count: int, says: str
+) -> None:
+    source = listed(tmp_path / "set", "kind", lambda number, _: ("rose", "tulip")[number % 2])
+    config = dataclasses.replace(config, source=(source,), epochs=1)
+    run_all(config, tmp_path / "run")
+    run_all(config, tmp_path / "run", resume=True)
+    file = tmp_path / "set" / "labels.csv"
+    rows = [line.rsplit(",", 1)[0] for line in file.read_text().splitlines()]
+    file.write_text(
+        "\n".join(
+            ["file,split,kind", *(f"{one},{words[n % len(words)]}" for n, one in enumerate(rows[30 - count + 1 :]))]
+        )
+    )
+    with pytest.raises(UsageError, match=says):
+        run_all(config, tmp_path / "run", resume=True)
+
+
 def test_a_run_can_start_from_another_ones_weights(config: TrainConfig, tmp_path: Path) -> None:
     run_all(dataclasses.replace(config, epochs=1), tmp_path / "parent")
     config = dataclasses.replace(config, epochs=1, learning_rate=1e-9, ema=0.0)
