@@ -12,14 +12,16 @@ import dataclasses
 import hashlib
 import json
 import os
+import signal
 import sqlite3
+import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 
 import numpy as np
@@ -181,7 +183,8 @@ def _faces_of(
         raise _cannot_write(root, error) from None
     except BrokenProcessPool:
         raise DataError(
-            "Looking for faces was ended from outside, as a system does that runs short of memory. Close other programs, then "
+            "Looking for faces was ended from outside, as a system does that runs short of memory, or a Python script began it "
+            'outside of `if __name__ == "__main__":`. Close other programs, or put that line above what the script does, then '
             "start it again: what was found so far is kept."
         ) from None
     return [known.get(digest) for digest in digests]
@@ -221,20 +224,40 @@ def _look(paths: Sequence[str], settings: DetectionSettings) -> Iterator[Mapping
         for chunk in chunks:
             yield _look_at(chunk, settings, detector)
         return
-    with ProcessPoolExecutor(
+    others = set(active_children())
+    pool = ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(settings,)
-    ) as pool:
-        yield from pool.map(_work, chunks, [settings] * len(chunks))
+    )
+    try:
+        asked = [pool.submit(_work, chunk, settings) for chunk in chunks]
+        for one in asked:
+            yield one.result()
+    except BaseException:  # Ctrl+C: nobody waits for what they are at; nothing is cancelled, which the pool trips over
+        for worker in set(active_children()) - others:
+            worker.terminate()
+        raise
+    finally:
+        pool.shutdown()
 
 
 _WORKER: dict[str, Detector] = {}
 
 
 def _start_worker(settings: DetectionSettings) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is told to all: the parent hears it and ends the others
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(1)
     _WORKER["detector"] = registry.load("detectors", settings.detector).build()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot end its workers, who would wait for it for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(paths: Sequence[str], settings: DetectionSettings) -> dict[str, tuple[Face, ...] | None]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import signal
 import subprocess
 import sys
+import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -135,10 +139,56 @@ def test_few_large_pictures_are_held_at_once_and_each_gets_its_own_faces(
     assert max(batches) <= 11 * 32 * 32 * 3 and len(batches) > 3
 
 
+def ignores_interrupts(process: psutil.Process) -> bool:
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    (mask,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigIgn"))
+    return bool(int(mask, 16) & 1 << signal.SIGINT - 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_search_that_is_ended_ends_its_workers_without_a_word(
+    pictures: list[str], tmp_path: Path, root: Path, how: signal.Signals
+) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from mtl_model import cache
+from mtl_model.card import DetectionSettings
+cache.cores = lambda: 2
+try:
+    cache.faces_of({pictures[:1]!r} * 5000, DetectionSettings(), Path({str(tmp_path / "cache")!r}))
+except KeyboardInterrupt:
+    print("Stopped.", file=sys.stderr)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    family: list[psutil.Process] = []
+    try:
+        # two workers, and what tracks their resources
+        while len(family) < 3 or not all(map(ignores_interrupts, family)):
+            assert parent.poll() is None
+            time.sleep(0.05)
+            family = psutil.Process(parent.pid).children(recursive=True)
+        if how == signal.SIGINT:
+            os.killpg(parent.pid, how)  # as a terminal does
+        else:
+            parent.kill()
+        said = parent.communicate(timeout=60)[1]
+        assert psutil.wait_procs(family, timeout=60)[1] == []
+    finally:
+        for one in (parent, *family):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+    assert how == signal.SIGKILL or said == "Stopped.\n"
+
+
 def test_a_process_that_was_ended_from_outside_gets_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def ended(*_: object) -> None:
         raise BrokenProcessPool
 
     monkeypatch.setattr(cache, "_look", ended)
-    with pytest.raises(DataError, match="short of memory"):
+    with pytest.raises(DataError, match="short of memory.*__main__"):
         cache.faces_of([], DETECTION, tmp_path)
