@@ -15,21 +15,22 @@ from mtl_model.tasks import Task
 CLASS_THRESHOLD = 0.75  # a calibrated top probability below it is called unsure
 UNSURE_SHARE = 1 / 6  # of the faces of val, by the width of their age interval
 COVERED = 0.8  # of true ages, by the interval
-LEAST = 100  # known ages, below which a margin would be noise
+LEAST = 100  # labels, below which a temperature or a margin would be noise
 TEMPERATURES = np.exp(np.linspace(np.log(0.25), np.log(4.0), 161))
 
 
 def fit(
     tasks: tuple[Task, ...], outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor], known: Mapping[str, Tensor]
 ) -> dict[str, TaskCalibration]:
-    """{task: calibration} from logits, targets and masks of val; a task without labels there is left out."""
+    """{task: calibration} from logits, targets and masks of val; a task without labels there is left out. One with fewer
+    than LEAST keeps temperature 1: five right answers would ask for the end of the grid, and a wrong one come with 99 %."""
     result = {}
     for task in tasks:
         mask = known[task.name]
         if not bool(mask.any()):
             continue
         logits, labels = outputs[task.name][mask].double(), targets[task.name][mask]
-        temperature = fit_temperature(logits, labels)
+        temperature = fit_temperature(logits, labels) if len(labels) >= LEAST else 1.0
         threshold, margin = CLASS_THRESHOLD, 0.0
         if task.kind == "years":
             intervals = year_interval(torch.softmax(logits / temperature, 1).numpy())

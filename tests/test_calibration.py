@@ -48,6 +48,15 @@ def test_one_face_in_six_is_unsure_of_its_age() -> None:
     assert "smile" not in found  # nothing to fit it on
 
 
+@pytest.mark.parametrize("count", [5, 99, 100])
+def test_few_labels_give_no_temperature(count: int) -> None:
+    labels = torch.tensor([0, 1] * 50)[:count]
+    logits = torch.nn.functional.one_hot(labels, 2).double()  # all right: the sharper the likelier
+    known = torch.ones(count, dtype=torch.bool)
+    found = fit((TASKS["smile"],), {"smile": logits}, {"smile": labels}, {"smile": known})
+    assert found["smile"].temperature == (1.0 if count < 100 else 0.25)
+
+
 @pytest.mark.parametrize("scale", [0.3, 1.0, 3.0])
 def test_the_margin_makes_the_interval_cover_four_ages_in_five_of_faces_not_fitted_on(scale: float) -> None:
     random = np.random.default_rng(2)
