@@ -122,8 +122,9 @@ class Run:
         network = network.to(accelerator.device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth quicker on a CPU
         self.average = AveragedModel(network, avg_fn=self._average, use_buffers=True)
-        self.log_variances = nn.Parameter(torch.zeros(len(names), device=accelerator.device))
-        learned = [self.log_variances] if config.weighting == "learned" else []
+        # A parameter each: one alone can rest while the others move.
+        self.log_variances = [nn.Parameter(torch.zeros((), device=accelerator.device)) for _ in names]
+        learned = self.log_variances if config.weighting == "learned" else []
         self.network, self.optimiser = accelerator.prepare(network, make_optimiser(config, network, learned))
         self.bare: Any = accelerator.unwrap_model(self.network)
         self.step, self.best, self.best_epoch, self.stale, self.seconds = 0, -math.inf, -1, 0, 0.0
@@ -210,9 +211,9 @@ class Run:
         everywhere: Any = self.accelerator.reduce(torch.stack(parts).detach(), "mean")
         losses = {task.name: float(one) for task, one in zip(self.data.card.tasks, everywhere, strict=True)}
         if self.config.weighting == "learned":
-            known = torch.tensor([bool(batch.labelled[task.name]) for task in self.data.card.tasks], device=device)
-            # The derivative of sum(exp(-s) x loss + s), by the loss over all processes; a task that is absent rests.
-            self.log_variances.grad = torch.where(known, 1 - everywhere * torch.exp(-self.log_variances.detach()), 0.0)
+            for task, one, loss in zip(self.data.card.tasks, self.log_variances, everywhere, strict=True):
+                # The derivative of sum(exp(-s) x loss + s), by the loss over all processes; a task that is absent rests.
+                one.grad = 1 - loss * torch.exp(-one.detach()) if batch.labelled[task.name] else None
         norm = self.accelerator.clip_grad_norm_(self.network.parameters(), config.clip or math.inf)
         bad = [name for name, loss in losses.items() if not math.isfinite(loss)]
         if bad or not math.isfinite(float(norm if norm is not None else 0.0)):
@@ -235,7 +236,7 @@ class Run:
         Source: Kendall, Gal and Cipolla, "Multi-Task Learning Using Uncertainty to Weigh Losses", 2018, section 3."""
         given = torch.tensor([self.weights[task.name] for task in self.data.card.tasks], device=device)
         learned = self.config.weighting == "learned"
-        return given * torch.exp(-self.log_variances.detach()) if learned else given
+        return given * torch.exp(-torch.stack(tuple(self.log_variances)).detach()) if learned else given
 
     def _gradients(self, parts: Sequence[torch.Tensor], weights: torch.Tensor, batch: Batch) -> dict[str, float]:
         """{task: norm of its gradient at the last layer that all tasks share}; empty where the trunk does not learn."""
@@ -347,7 +348,7 @@ class Run:
             "network": self.bare.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "log_variances": self.log_variances.detach(),
+            "log_variances": torch.stack(tuple(self.log_variances)).detach(),
             "step": self.step,
             "best": self.best,
             "best_epoch": self.best_epoch,
@@ -383,8 +384,15 @@ class Run:
             )
         self.bare.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.log_variances.data.copy_(state["log_variances"])
+        try:
+            self.optimiser.load_state_dict(state["optimiser"])
+        except ValueError:  # the log variances were one parameter before
+            raise RunError(
+                f"The {STATE} of '{self.folder.name}' is of an older version, which kept the learned weights in another way. "
+                "Start the run anew."
+            ) from None
+        for one, before in zip(self.log_variances, state["log_variances"], strict=True):
+            one.data.copy_(before)
         self.step, self.best, self.best_epoch = state["step"], state["best"], state["best_epoch"]
         self.stale, self.seconds, self.reference = state["stale"], state["seconds"], state["reference"]
 

@@ -199,7 +199,22 @@ def test_learned_weights_fall_for_the_larger_loss_and_survive_a_resume(config: T
     (tmp_path / "other").mkdir()
     run = Run(config, tmp_path / "run", prepare(config), accelerate.Accelerator(cpu=True), None)
     run.restore(training.read_state(config, tmp_path / "run"))
-    assert run.log_variances.tolist() == [age, gender, smile]
+    assert [one.item() for one in run.log_variances] == [age, gender, smile]
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+def test_a_learned_weight_rests_while_its_task_is_not_in_the_batch(
+    config: TrainConfig, tmp_path: Path, optimiser: str
+) -> None:
+    """Not even momentum moves it, though it has moved before."""
+    config = dataclasses.replace(config, mode="alternate", weighting="learned", optimiser=optimiser, learning_rate=1e-2)
+    run = Run(config, tmp_path / "run", prepare(config), accelerate.Accelerator(cpu=True), None)
+    for plan in run.batches.plans(0)[:3] * 2:
+        before = [one.item() for one in run.log_variances]
+        run._take_step(run.batches.load(plan, 0))
+        run.step += 1
+        for task, was, one in zip(run.data.card.tasks, before, run.log_variances, strict=True):
+            assert (one.item() == was) == (task.name != plan.task), task.name
 
 
 def test_a_gradient_that_drowns_the_others_is_said(config: TrainConfig, tmp_path: Path) -> None:
