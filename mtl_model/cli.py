@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -657,6 +658,16 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
 }
 
 
+def _let_go() -> None:
+    """What could not be said must not be tried again on the way out, where Python would complain of it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with open(os.devnull, "w", encoding="utf-8") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
+
+
 def main(words: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if words is None else words)
     if words[:1] == ["--job"]:  # how jobs.py starts this program for the page
@@ -670,7 +681,9 @@ def main(words: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be text in any encoding
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return COMMANDS[arguments.command][2](arguments)
+        code = COMMANDS[arguments.command][2](arguments)
+        sys.stdout.flush()  # here a full disk or a closed pipe can still be told
+        return code
     except RunError as error:
         print(error, file=sys.stderr)
         return 1
@@ -678,11 +691,15 @@ def main(words: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     except OSError as error:
-        print(
-            f"'{error.filename}' could not be read or written ({error.strerror}). Expected a place that may be; check the "
-            "path, its permissions and the free space.",
-            file=sys.stderr,
-        )
+        what = f"'{error.filename}'" if error.filename else "A file"  # a full disk names none
+        with contextlib.suppress(OSError):
+            if not isinstance(error, BrokenPipeError):  # whoever read the answers, such as `head`, wants no more
+                print(
+                    f"{what} could not be read or written ({error.strerror or error}). Expected a place that may be; check the "
+                    "path, its permissions and the free space.",
+                    file=sys.stderr,
+                )
+        _let_go()
         return 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)

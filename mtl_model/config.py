@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,7 +73,7 @@ class TrainConfig:
         """Side of the crops in an epoch; 0 leaves them as the network takes them.
 
         Source: small pictures first is Tan and Le, "EfficientNetV2" (2021), section 4.3."""
-        sides = [int(one) for one in self.sizes.split(",") if one]
+        sides = [int(one) for one in self.sizes.split(",") if one.strip()]
         return sides[min(len(sides) - 1, epoch * len(sides) // self.epochs)] if sides else 0
 
     @property
@@ -101,6 +102,9 @@ class TrainConfig:
         sides = [one.strip() for one in self.sizes.split(",") if one.strip()]
         plain = all(one.isdigit() and 32 <= int(one) <= 512 for one in sides)
         checks += ((plain, "sizes", self.sizes, "whole numbers from 32 to 512 between commas, such as 80,96,112"),)
+        for one in dataclasses.fields(self):
+            if isinstance(seen := getattr(self, one.name), float):
+                checks += ((math.isfinite(seen), one.name.replace("_", "-"), seen, "a finite number"),)
         for holds, name, seen, expected in checks:
             if not holds:
                 raise UsageError(f"--{name} is {seen}. Expected {expected}; give another value.")
@@ -158,7 +162,7 @@ def shares(text: str, what: str, known: Sequence[str]) -> dict[str, float]:
             result[name] = float(number)
         except ValueError:
             result[name] = -1.0
-        if not result[name] >= 0:
+        if not (math.isfinite(result[name]) and result[name] >= 0):
             raise UsageError(
                 f"'{name}={number}' gives no number. Expected {what}=number, such as {name}=0.5; correct it."
             )

@@ -12,7 +12,7 @@ import datetime
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +43,11 @@ DROWNING = 10  # times the next largest gradient
 
 def train(
     config: TrainConfig,
-    folder: Path,
+    folder: Path | str,
     *,
     device: str = "cpu",
     resume: bool = False,
-    start: Path | None = None,
+    start: Path | str | None = None,
     progress: cache.Progress = cache.silent,
 ) -> Iterator[Event]:
     """Train in `folder`; yields events (on the main process alone, if there are several).
@@ -55,6 +55,7 @@ def train(
     start: folder of a checkpoint to take the weights of. resume: go on from the folder's state.
     Raises UsageError or DataError for settings and data that cannot be used, RunError for a state that cannot be read.
     """
+    folder, start = Path(folder), Path(start) if start else None
     accelerator = accelerator_on(device)
     state = read_state(config, folder) if resume else None
     with accelerator.main_process_first():
@@ -175,7 +176,10 @@ class Run:
                     yield from self._save_state()
                     yield Stopped(self.step, "It was asked to stop; the best so far is kept, and it can be resumed.")
                     return
-            yield from self._end_epoch(epoch)
+            fault = yield from self._end_epoch(epoch)
+            if fault:
+                yield Failed(fault)
+                return
         yield Finished(self.step, round(self.seconds, 1), self.best_epoch)
 
     def _take_step(self, batch: Batch) -> tuple[str, dict[str, float]]:
@@ -281,9 +285,16 @@ class Run:
             self.accelerator.set_trigger()
         return self.accelerator.check_trigger()
 
-    def _end_epoch(self, epoch: int) -> Iterator[Event]:
+    def _end_epoch(self, epoch: int) -> Generator[Event, None, str]:
+        """Returns what went wrong ("" if nothing)."""
         found = self._measure()
         score = score_of(found, self.reference, self.config.select)
+        if not math.isfinite(score):
+            errors = {name: one["error"] for name, one in found.items()}
+            return (
+                f"The score on val is {score} after epoch {epoch + 1} (errors: {errors}). Expected a number; the best checkpoint "
+                "so far is kept, try a smaller --learning-rate."
+            )
         better = score > self.best
         if better:
             self.best, self.best_epoch, self.stale = score, epoch, 0
@@ -296,6 +307,7 @@ class Run:
         if better:
             yield Saved("checkpoint", self.step)
         yield from self._save_state()
+        return ""
 
     def _measure(self) -> dict[str, dict[str, float]]:
         """Val, by the moving average; worked out once and told to the other processes."""

@@ -290,6 +290,21 @@ def test_a_place_that_cannot_be_written_gets_a_sentence(
     assert "could not be read or written" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full disk to write to")
+def test_a_full_disk_and_a_closed_pipe_are_one_sentence_at_most(weights: Path, tmp_path: Path, root: Path) -> None:
+    words = [sys.executable, "-m", "mtl_model", "models", "--weights", str(weights), "--runs", str(tmp_path)]
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed, open("/dev/full", "w") as full:
+        found = [
+            subprocess.run(words, cwd=root, stdout=place, stderr=subprocess.PIPE, text=True) for place in (closed, full)
+        ]
+    assert [one.returncode for one in found] == [1, 1]
+    assert found[0].stderr == ""
+    assert found[1].stderr.startswith("A file could not be read or written (No space left on device).")
+    assert found[1].stderr.count("\n") == 1
+
+
 def test_check_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     random, picture = np.random.default_rng(0), Image.new("RGB", (1, 1))
     for number in range(40):

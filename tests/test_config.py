@@ -19,6 +19,7 @@ from mtl_model.errors import UsageError
         ("80,96,112", 6, [80, 80, 96, 96, 112, 112]),
         ("80,112", 3, [80, 80, 112]),
         ("48,96,112", 2, [48, 96]),
+        ("80, ", 2, [80, 80]),
     ],
 )
 def test_the_run_is_parted_evenly_between_the_sizes(sizes: str, epochs: int, expected: list[int]) -> None:
@@ -33,6 +34,8 @@ def test_the_run_is_parted_evenly_between_the_sizes(sizes: str, epochs: int, exp
         (TrainConfig, {"sizes": "8"}),
         (TrainConfig, {"balance": 2.0}),
         (TrainConfig, {"balance": float("nan")}),
+        (TrainConfig, {"learning_rate": float("inf")}),
+        (TrainConfig, {"clip": float("inf")}),
         (TrainConfig, {"seed": -1}),
         (TrainConfig, {"weight_decay": -1.0}),
         (TrainConfig, {"clip": -1.0}),

@@ -301,6 +301,17 @@ def test_a_loss_that_overflows_names_its_task_and_keeps_the_best(
     checkpoint.load(folder)  # the best so far is whole
 
 
+def test_a_score_that_is_no_number_ends_a_run_and_keeps_the_best(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.5, float("nan")])
+    monkeypatch.setattr(training, "score_of", lambda *_: next(scores))
+    events = list(train(config, str(tmp_path / "run")))  # a folder may be text
+    assert isinstance(events[-1], Failed) and "The score on val is nan after epoch 2" in events[-1].text
+    assert checkpoint.load(tmp_path / "run")[1].training["epoch"] == 1
+    assert torch.load(tmp_path / "run" / training.STATE, weights_only=True)["best"] == 0.5
+
+
 def test_a_full_disk_ends_a_run_with_a_sentence_and_what_was_saved(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -343,6 +354,7 @@ def test_patience_ends_a_run_that_no_longer_improves(config: TrainConfig, tmp_pa
         ({"network": "bknett"}, "Did you mean 'bknet'"),
         ({"mix": "utkface=1,nobody=1"}, "Unknown source 'nobody'"),
         ({"task_weights": "age=many"}, "gives no number"),
+        ({"mix": "folders=inf,utkface=1"}, "'folders=inf' gives no number"),
         ({"losses": "age=mean_varience"}, "Did you mean 'mean_variance'"),
         ({"losses": "smile=soft_years"}, "Unknown loss of smile 'soft_years'. Known: cross_entropy"),
         ({"losses": "hair=cross_entropy"}, "Unknown task 'hair'"),
