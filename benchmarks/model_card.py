@@ -27,7 +27,7 @@ NAMES = {
     "accuracy_five_groups": "the right one of five groups",
     "accuracy_ranges": "the right one of nine ranges",
     "accuracy": "right",
-    "accuracy_13_plus": "right, 13 and over",
+    "accuracy_13_plus": "right, known to be 13 and over",
     "balanced_accuracy": "right, mean of the classes",
     "gap_race": "right, worst race below the mean of all, points",
     "auc": "area under the ROC curve",

@@ -15,7 +15,7 @@ from typing import Any
 from mtl_model import cache, duplicates
 from mtl_model.card import DetectionSettings
 from mtl_model.layouts import Source
-from mtl_model.outputs import band_of
+from mtl_model.outputs import class_of
 from mtl_model.records import Face, Sample
 from mtl_model.tasks import Label, Task
 
@@ -58,7 +58,7 @@ class Report:
     """What `check` found.
 
     pictures: the labelled ones that can be read. splits: split -> pictures.
-    labels: task -> class (for years: the band, or the range as written; "not labelled") -> split -> pictures.
+    labels: task -> class (for years: the band, or the range; "not labelled") -> split -> pictures.
     no_face, several_faces, small_faces: pictures; None where faces were not looked for.
     exact: copies with equal pixels. near: those and near copies. across_splits: near copies in different splits.
     """
@@ -171,15 +171,6 @@ def count_labels(tasks: Mapping[str, Task], samples: Sequence[Sample]) -> dict[s
             classes.setdefault(word, Counter())[sample.split] += 1
         counted[name] = {word: dict(splits) for word, splits in classes.items()}
     return counted
-
-
-def class_of(task: Task, label: Label) -> str:
-    """What a label is counted under: its class, the band of its years, or its range as it was written."""
-    if isinstance(label, tuple):
-        return f"{label[0]:g}-{label[1]:g}"
-    if isinstance(label, str):
-        return label
-    return band_of(task, label)
 
 
 def differ(first: Label, second: Label) -> bool:

@@ -14,7 +14,7 @@ from mtl_model import cache, layouts
 from mtl_model.batches import Labelled
 from mtl_model.card import Card
 from mtl_model.errors import DataError, unknown
-from mtl_model.outputs import band_of, distributions, folded, median_years, year_interval
+from mtl_model.outputs import band_of, class_of, distributions, folded, median_years, year_interval
 from mtl_model.records import Sample
 from mtl_model.tasks import Task
 
@@ -143,7 +143,7 @@ def measure(
     whole: with the metrics that are no means, which take longer; groups leave them out."""
     chosen = np.zeros(len(data), bool)
     chosen[rows if rows is not None else slice(None)] = True
-    ages = _exact_ages(data)
+    ages = _first_years(data)
     result = {}
     for task in tasks:
         mask = data.known[task.name].numpy() & chosen
@@ -163,7 +163,7 @@ def measure(
                 found |= {
                     name: one for name, one in others.items() if np.isfinite(one["value"])
                 }  # one class has no AUC
-            grown = ages[mask] >= 13
+            grown = ages[mask] >= 13  # a range that begins earlier may hold younger ones
             if whole and grown.any():
                 found["accuracy_13_plus"] = interval_of({"right": of_rows["right"][grown]}, "right")
             if whole:
@@ -207,8 +207,8 @@ def _measure_years(
     return found
 
 
-def _exact_ages(data: Labelled) -> np.ndarray:
-    """float (N,), the first year of each sample's age; -1 where none is known."""
+def _first_years(data: Labelled) -> np.ndarray:
+    """float (N,), the years that each sample has at least: its age, or where its range begins; -1 where none is known."""
     ages = np.full(len(data), -1.0)
     for task in data.tasks:
         if task.kind == "years":
@@ -218,19 +218,21 @@ def _exact_ages(data: Labelled) -> np.ndarray:
 
 
 def groups_of(data: Labelled) -> dict[str, dict[str, np.ndarray]]:
-    """{attribute: {level: rows}}: what the source knows of its faces, the tasks whose classes serve as groups, the
-    bands of age, these two crossed, and whether a face was found."""
+    """{attribute: {level: rows}}: what the source knows of its faces, the tasks whose classes serve as groups, age by
+    its bands, or by the ranges as which it is known, in order of age, these two crossed, and whether a face was found."""
     groups: dict[str, dict[str, np.ndarray]] = {}
     names = sorted({name for sample in data.samples for name in sample.attributes if name in GROUPING})
     for name in names:
         groups[name] = _levels([sample.attributes.get(name, "") for sample in data.samples])
     for task in data.tasks:
+        if task.kind != "years" and not task.groups:
+            continue
         labels = [sample.labels.get(task.name) for sample in data.samples]
+        levels = _levels(["" if one is None else class_of(task, one) for one in labels])
         if task.kind == "years":
-            firsts = [one[0] if isinstance(one, tuple) else one for one in labels]
-            groups[task.name] = _levels(["" if one is None else band_of(task, float(one)) for one in firsts])
-        elif task.groups:
-            groups[task.name] = _levels(["" if one is None else str(one) for one in labels])
+            targets = data.targets[task.name].numpy()
+            levels = dict(sorted(levels.items(), key=lambda level: targets[level[1]].min(0).tolist()))
+        groups[task.name] = levels
     for years in (task.name for task in data.tasks if task.kind == "years" and task.name in groups):
         for other in (task.name for task in data.tasks if task.groups and task.name in groups):
             groups[f"{years} x {other}"] = {

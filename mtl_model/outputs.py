@@ -101,6 +101,15 @@ def band_of(task: Task, years: float) -> str:
     return task.bands[-1][0]
 
 
+def class_of(task: Task, label: Label) -> str:
+    """What a label is counted and grouped under: its class, the band of its years, or, for an age known as a range, that range
+    ("20-29", "70+"), since it may reach over several bands."""
+    if isinstance(label, tuple):
+        low, high = label
+        return f"{low:g}+" if high >= len(task.classes) - 1 else f"{low:g}-{high:g}"
+    return label if isinstance(label, str) else band_of(task, label)
+
+
 def percentiles(probabilities: np.ndarray, shares: Sequence[float]) -> np.ndarray:
     """float (N, S), the years below which the given shares of distributions (N, width) over years from 0 lie, clipped to
     the years there are. The probability of a year is spread evenly over half a year on each side of it."""

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from mtl_model import layouts
-from mtl_model.check import check, class_of, count_labels, differ
+from mtl_model.check import check, count_labels, differ
 from mtl_model.records import Face, Sample
 from mtl_model.tasks import TASKS
 
@@ -202,14 +202,6 @@ def test_nothing_at_all_is_not_usable(folder):
 )
 def test_when_labels_contradict(first, second, torn):
     assert differ(first, second) is torn and differ(second, first) is torn
-
-
-@pytest.mark.parametrize(
-    ("label", "word"),
-    [(0.0, "1-13"), (13.4, "1-13"), (13.5, "14-23"), (56.0, "56+"), (116.0, "56+"), ((70.0, 100.0), "70-100")],
-)
-def test_years_are_counted_by_band(label, word):
-    assert class_of(TASKS["age"], label) == word
 
 
 def test_what_is_not_labelled_is_counted():

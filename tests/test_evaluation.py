@@ -211,4 +211,15 @@ def test_in_a_group_by_age_the_ranges_of_the_whole_set_are_to_choose_from() -> N
     found = record(CARD, logits, data)
     assert found["tasks"]["age"]["accuracy_ranges"]["value"] == 0.5
     by = found["groups"]["age"]
-    assert by["24-39"]["age"]["accuracy_ranges"]["value"] == 1 and by["1-13"]["age"]["accuracy_ranges"]["value"] == 0
+    assert by["30-39"]["age"]["accuracy_ranges"]["value"] == 1 and by["3-9"]["age"]["accuracy_ranges"]["value"] == 0
+
+
+def test_ages_known_as_ranges_are_grouped_by_them_in_order_of_age() -> None:
+    """10-19 reaches over two bands, and says of nobody that they are 13 already."""
+    ranges = [(70.0, 100.0), (10.0, 19.0), (3.0, 9.0), (20.0, 29.0), (0.0, 2.0)]
+    data = data_of([{"age": one, "gender": "male"} for one in ranges])
+    groups = groups_of(data)
+    assert list(groups["age"]) == ["0-2", "3-9", "10-19", "20-29", "70+"]
+    assert list(groups["age x gender"]) == [f"{one}, male" for one in groups["age"]]
+    assert groups["age"]["10-19"].tolist() == [1] and groups["age x gender"]["70+, male"].tolist() == [0]
+    assert measure((GENDER,), {"gender": np.eye(2)[[1] * 5]}, data, CARD)["gender"]["accuracy_13_plus"]["n"] == 2

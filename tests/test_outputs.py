@@ -8,8 +8,18 @@ import torch
 
 from mtl_model import registry
 from mtl_model.card import Card, TaskCalibration
-from mtl_model.outputs import OUTPUTS, band_of, distributions, folded, logits, median_years, widths, year_interval
-from mtl_model.tasks import TASKS
+from mtl_model.outputs import (
+    OUTPUTS,
+    band_of,
+    class_of,
+    distributions,
+    folded,
+    logits,
+    median_years,
+    widths,
+    year_interval,
+)
+from mtl_model.tasks import TASKS, Label, parse_label
 
 AGE, SMILE = TASKS["age"], TASKS["smile"]
 
@@ -37,6 +47,18 @@ def test_encoding_marks_what_is_not_labelled() -> None:
 )
 def test_bands_round_half_up(years: float, band: str) -> None:
     assert band_of(AGE, years) == band
+
+
+@pytest.mark.parametrize(
+    ("label", "word"),
+    [
+        (13.4, "1-13"), (13.5, "14-23"), (116.0, "56+"), ((10.0, 19.0), "10-19"), ((70.0, 100.0), "70+"),
+        ((60.0, 130.0), "60+"), ((34.5, 35.0), "34.5-35"),
+    ],
+)  # fmt: skip
+def test_an_age_is_counted_by_its_band_and_a_range_by_itself(label: Label, word: str) -> None:
+    assert class_of(AGE, label) == word
+    assert isinstance(label, float) or class_of(AGE, parse_label(AGE, word) or "") == word
 
 
 def test_median_years_and_interval() -> None:

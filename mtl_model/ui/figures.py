@@ -7,7 +7,7 @@ from collections.abc import Mapping
 SHARE, POINTS, YEARS, PLAIN = "share", "points", "years", "plain"
 METRICS: Mapping[str, tuple[str, str]] = {
     "accuracy": ("Right answers", SHARE),
-    "accuracy_13_plus": ("Right answers, ages 13 and over", SHARE),
+    "accuracy_13_plus": ("Right answers, known to be 13 and over", SHARE),
     "gap_race": ("Right answers, worst race below the mean of all", POINTS),
     "balanced_accuracy": ("Right answers, each class counting the same", SHARE),
     "auc": ("Ranking (area under the ROC curve)", PLAIN),

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from mtl_model import card, changes, layouts
-from mtl_model.check import UNLABELLED, class_of
+from mtl_model.check import UNLABELLED
 from mtl_model.errors import DataError, MtlError, UsageError
 from mtl_model.layouts import Source
+from mtl_model.outputs import class_of
 from mtl_model.records import Sample
 from mtl_model.tasks import TASKS, Task, column_name, parse_label
 from mtl_model.ui.teaching import CHANGES, DATA, Record, Run

@@ -152,13 +152,20 @@ def _group(attribute: str, levels: Mapping[str, Any], titles: Mapping[str, str])
             continue
         words, unit = METRICS[metric]
         rows = [
-            (group_text(level) if attribute in titles else level, unit, found[task][metric])
+            (_level_text(attribute, level, titles), unit, found[task][metric])
             for level, found in levels.items()
             if metric in found.get(task, {})
         ]
         blocks.append(f"<h5>{escape(titles.get(task, task))}: {escape(words.lower())}</h5>{_bars(rows)}")
     name = ATTRIBUTES.get(attribute) or f"By {titles.get(attribute, attribute.replace('_', ' ')).lower()}"
     return f"<h4>{escape(name)}</h4>{''.join(blocks)}" if blocks else ""
+
+
+def _level_text(attribute: str, level: str, titles: Mapping[str, str]) -> str:
+    """A group of a task, or of two crossed ("70+, female"), as people read it; what a data set names stays as it is spelt."""
+    if not set(attribute.split(" x ")) <= set(titles):
+        return level
+    return ", ".join(group_text(part) for part in level.split(", "))
 
 
 def _bars(rows: Sequence[tuple[str, str, Figure]]) -> str:

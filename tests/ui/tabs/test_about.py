@@ -24,6 +24,7 @@ RECORD: dict[str, Any] = {
     "tasks": {"age": {"mae": figure(5.9), "cs5": figure(0.57)}, "gender": {"accuracy": figure(0.915)}},
     "groups": {
         "age": {"56+": {"age": {"mae": figure(8.3)}, "gender": {"accuracy": figure(0.93)}}},
+        "age x gender": {"70+, female": {"gender": {"accuracy": figure(0.9)}}},
         "race": {"<Other>": {"gender": {"accuracy": figure(0.9)}}},
         "face": {"found": {"age": {"mae": figure(5.8)}}},
     },
@@ -50,7 +51,8 @@ def text(tmp_path: Path) -> str:
     "said",
     [
         "Checkpoint bknet", "3,757,577 parameters", "A &lt;small&gt; network.", "UTKFace", "2,371 pictures",
-        "Mean error", "5.9 years", "57.0 %", "55.0 to 59.0", "91.5 %", "56 and over", "&lt;Other&gt;", "By race",
+        "Mean error", "5.9 years", "57.0 %", "55.0 to 59.0", "91.5 %", "56 and over", "70 and over, female", "&lt;Other&gt;",
+        "By race",
         "Pictures in which a face was found", "19,000 pictures, 19,000 with age", "python -m mtl_model train",
         "python -m mtl_model evaluate bknet", "Children are often taken", about.MUST_NOT, "research", "until you delete them",
         "1–13, 14–23, 24–39, 40–55, 56 and over", "torch",
