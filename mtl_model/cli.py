@@ -561,8 +561,9 @@ def keep_record(folder: Path, record: dict[str, Any], spec: str, options: Mappin
     ]
     command = " ".join(words + [f"--{name} {shlex.quote(value)}" for name, value in options.items() if value])
     now = card.read_card(folder)
-    others = [one for one in now.metrics if one.get("command") != command]
-    card.write_card(folder, dataclasses.replace(now, metrics=(*others, {**record, "command": command})))
+    whole = {**record, "command": command}
+    records = [whole if one.get("command") == command else one for one in now.metrics]
+    card.write_card(folder, dataclasses.replace(now, metrics=tuple(records if whole in records else [*records, whole])))
 
 
 def add_check(parser: argparse.ArgumentParser) -> None:

@@ -257,8 +257,8 @@ def test_a_record_is_kept_beside_those_that_came_meanwhile(weights: Path, tmp_pa
         record = {"source": "csv", "split": "test", "tasks": {}, "groups": {}, "n": value}
         keep_record(folder, record, f"csv:{tmp_path / name}", {"columns": "", "attributes": "Young"})
     kept = json.loads((folder / CARD).read_text())["metrics"]
-    assert [one["n"] for one in kept] == [2, 3]
-    assert kept[1]["command"].endswith("--source csv:DATA/a --split test --attributes Young")
+    assert [one["n"] for one in kept] == [3, 2]
+    assert kept[0]["command"].endswith("--source csv:DATA/a --split test --attributes Young")
 
 
 def test_without_tensorboard_a_sentence_says_what_to_install(
