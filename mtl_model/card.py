@@ -86,6 +86,9 @@ class Card:
     terms: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
     """What it was trained on and how: sources with counts, config, epochs, seconds, the command."""
+    taught: tuple[str, ...] = ()
+    """Of one that was fine-tuned: `cache.short_digest` of each picture that it, or a parent, was taught or stopped by, and cannot
+    be measured on. (What `train` learns from is parted alike everywhere; a visitor's folder is parted for the run alone.)"""
     metrics: tuple[Mapping[str, Any], ...] = ()
     """Records as `evaluate --json` prints them, each with the command that reproduces it."""
     errors: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
@@ -138,6 +141,7 @@ def from_json(plain: Mapping[str, Any]) -> Card:
         name: tuple({"group": dict(one["group"]), "error": float(one["error"]), "n": int(one["n"])} for one in rows)
         for name, rows in plain.get("errors", {}).items()
     }
+    given["taught"] = tuple(str(one) for one in plain.get("taught", ()))
     given["metrics"] = tuple(map(dict, plain.get("metrics", ())))
     given["limits"] = tuple(plain.get("limits", ()))
     if not all(isinstance(one, str) for one in given["limits"]):

@@ -74,6 +74,10 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; all cores if not given")
 
 
+def say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
 def use_threads(arguments: argparse.Namespace) -> None:
     if arguments.threads > 0:
         import torch
@@ -452,6 +456,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         limit=arguments.limit,
         options=options,
         progress=Progress(),
+        note=say,
     )
     if arguments.json:
         card.write_plain(arguments.json, record)
@@ -511,6 +516,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
         flip_averaging=flip,
         device=device,
         progress=Progress(),
+        note=say,
     )
     if before.metrics and not fitted.metrics:
         print(

@@ -286,6 +286,22 @@ def read_labelled(
     return Labelled([([samples[row] for row in rows], crops, np.array(rows, int))], card_like.tasks)
 
 
+def untaught(samples: Sequence[Sample], card: Card, where: str, note: Callable[[str], None]) -> list[Sample]:
+    """The samples without those that the card was fine-tuned with; how many those are is noted.
+
+    Raises DataError where none is left. where: the split and source, as people name them."""
+    taught = set(card.taught)
+    left = [one for one in samples if not taught or cache.short_digest(one.path) not in taught]
+    if samples and not left:
+        raise DataError(
+            f"All {len(samples):,} pictures of {where} are some that this checkpoint was taught or stopped by. Expected others, "
+            "which alone say how good it is; give another split or source."
+        )
+    if count := len(samples) - len(left):
+        note(f"{count:,} of {len(samples):,} pictures of {where} were learned from or stopped by, and are left out.")
+    return left
+
+
 def evaluate(
     network: nn.Module,
     card: Card,
@@ -296,8 +312,9 @@ def evaluate(
     limit: int | None = None,
     options: Mapping[str, str] | None = None,
     progress: cache.Progress = cache.silent,
+    note: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Measure a loaded network on one split of a data set ("KIND:DIR").
+    """Measure a loaded network on one split of a data set ("KIND:DIR"). note: is told what a person should know of it.
 
     Returns the record {"source", "split", "n", "no_face", "several_faces", "unreadable", "tasks", "groups", "curves"}.
     Raises DataError where the split has no sample of the network's tasks."""
@@ -305,6 +322,7 @@ def evaluate(
     names = {task.name for task in card.tasks}
     splits = sorted({sample.split for sample in source.samples})
     samples = [one for one in source.samples if one.split == split and names & set(one.labels)]
+    samples = untaught(samples, card, f"split '{split}' of {spec}", note)
     if limit is not None and limit < len(samples):
         picked = np.random.default_rng(0).permutation(len(samples))[:limit]
         samples = [samples[row] for row in sorted(picked.tolist())]

@@ -101,6 +101,8 @@ def finetune(
     card_of_both = _with_branches(card, new)
 
     parts, notes = parts_of(source, names, card_of_both, folder / CACHE, config, progress)
+    used = {cache.short_digest(one.path) for split in ("train", "val") for one in parts[split][0]}
+    card_of_both = dataclasses.replace(card_of_both, taught=tuple(sorted({*card.taught, *used} - {""})))
     known = [one for one in taught if one not in new]
     risks = unshown(known, [one for samples, _, _ in parts.values() for one in samples])
     for note in (*notes, *risks):

@@ -4,7 +4,7 @@ faces like one."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -16,7 +16,7 @@ from mtl_model.batches import Labelled
 from mtl_model.calibration import LEAST, fit
 from mtl_model.card import Card
 from mtl_model.errors import DataError
-from mtl_model.evaluation import LEAST_GROUP, class_rows, network_outputs, read_labelled, year_rows
+from mtl_model.evaluation import LEAST_GROUP, class_rows, network_outputs, read_labelled, untaught, year_rows
 from mtl_model.outputs import band_of, distributions, median_years
 
 SPLIT = "val"
@@ -31,10 +31,11 @@ def recalibrate(
     flip_averaging: bool | None = None,
     device: str = "cpu",
     progress: cache.Progress = cache.silent,
+    note: Callable[[str], None] = lambda text: None,
 ) -> Card:
     """The card with its calibration and errors measured on the val splits of all sources together. A task of which val has
     fewer than LEAST labels keeps what it had; figures that were measured with another calibration go. flip_averaging: None leaves
-    it as it is.
+    it as it is. note: is told what a person should know of it.
 
     Raises DataError for a source without labelled pictures in val, and where no task has enough of them."""
     before = card
@@ -49,6 +50,7 @@ def recalibrate(
             raise DataError(
                 f"Split '{SPLIT}' of {spec} holds no picture of {', '.join(sorted(names))}. Give another source."
             )
+        samples = untaught(samples, card, f"split '{SPLIT}' of {spec}", note)
         parts.append(read_labelled(source, samples, card, progress))
     data = Labelled([part for one in parts for part in one.parts], card.tasks)
     outputs = network_outputs(network, data, card, device)

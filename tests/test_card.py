@@ -26,6 +26,7 @@ CARD = Card(
     training={"sources": {"utkface": 19319}},
     metrics=({"source": "utkface", "tasks": {"age": {"mae": {"value": 6.1, "low": 5.9, "high": 6.3}}}},),
     limits=("It is worse on faces older than 60.",),
+    taught=("0123456789abcdef",),
 )
 
 

@@ -119,7 +119,7 @@ def test_calibration_error_of_bins_of_equal_mass() -> None:
 
 
 def test_the_interval_of_the_calibration_error_is_mirrored_since_resampling_adds_to_it() -> None:
-    """Overconfident by 0.01 on 4,000 faces: percentiles hold that in 1 of these 10 draws. The figure itself is inside always."""
+    """Overconfident by 0.01 on 4,000 faces: percentiles hold that in none of these draws. The figure itself is always inside."""
     random, held = np.random.default_rng(0), 0
     for _ in range(10):
         confidence = 0.5 + random.beta(6, 1, 4000) / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -16,6 +17,7 @@ from mtl_model import cache, card, checkpoint, cli, finetuning, layouts, materia
 from mtl_model.card import Card, CropSettings, list_checkpoints
 from mtl_model.config import FinetuneConfig
 from mtl_model.errors import DataError, UsageError
+from mtl_model.evaluation import evaluate
 from mtl_model.events import Event, Failed, Finished, Noted
 from mtl_model.networks import bknet
 from mtl_model.outputs import distributions
@@ -291,6 +293,26 @@ def test_a_child_can_be_taught_further(glasses: Path, weights: Path, tmp_path: P
     _, loaded = checkpoint.load(tmp_path / "runs" / "grandchild")
     assert [task.name for task in loaded.tasks] == ["age", "gender", "smile", "glasses", "hat"]
     assert loaded.parent == "child"
+    assert set(checkpoint.load(tmp_path / "runs" / "child")[1].taught) < set(loaded.taught)
+
+
+def test_evaluating_leaves_out_what_was_taught_and_stopped_by(glasses: Path, weights: Path, tmp_path: Path) -> None:
+    """Fine-tuning parts a folder for itself; a layout's own draw of train, val and test knows nothing of that."""
+    run(config_for(glasses), weights)
+    network, loaded = checkpoint.load(tmp_path / "runs" / "child")
+    counts = json.loads((tmp_path / "runs" / "child" / "outcome.json").read_text())["counts"]
+    assert len(loaded.taught) == counts["train"] + counts["val"] == 48 and {len(one) for one in loaded.taught} == {16}
+    notes: list[str] = []
+    measured = 0
+    for split in ("train", "val", "test"):
+        with contextlib.suppress(DataError):
+            measured += evaluate(network, loaded, f"folders:{glasses}", split, note=notes.append)["n"]
+    assert measured == counts["held"] and "were learned from or stopped by, and are left out." in notes[0]
+    for path in glasses.rglob("*.png"):
+        if cache.short_digest(path) not in loaded.taught:
+            path.unlink()
+    with pytest.raises(DataError, match="All .* pictures of split 'train' .* taught or stopped by. Expected others"):
+        evaluate(network, loaded, f"folders:{glasses}", "train")
 
 
 def test_a_loss_that_overflows_ends_with_its_task_and_leaves_no_checkpoint(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,14 @@ def test_what_val_has_too_few_labels_of_keeps_its_calibration_and_errors(
     fitted = recalibrate(checkpoint.build_network(card), card, [f"csv:{tmp_path}"])
     assert {task for task in TASKS if fitted.calibration[task] != old[task]} == {"gender"}
     assert fitted.errors["age"] == fitted.errors["smile"] == rows and fitted.errors["gender"]
+    known = tuple(cache.short_digest(tmp_path / f"{number}.png") for number in range(10))
+    notes: list[str] = []
+    taught = dataclasses.replace(card, taught=known)
+    recalibrate(checkpoint.build_network(card), taught, [f"csv:{tmp_path}"], note=notes.append)
+    assert len(notes) == 1 and notes[0].startswith("10 of 110 pictures of split 'val'")
+    (tmp_path / "labels.csv").write_text("\n".join(lines[:11]))
+    with pytest.raises(DataError, match="All 10 pictures of split 'val'"):
+        recalibrate(checkpoint.build_network(card), taught, [f"csv:{tmp_path}"])
     (tmp_path / "labels.csv").write_text("\n".join(lines[:50]))
     with pytest.raises(DataError, match="fewer than 100 labels of every task"):
         recalibrate(checkpoint.build_network(card), card, [f"csv:{tmp_path}"])

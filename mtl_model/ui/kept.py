@@ -49,7 +49,7 @@ def table(options: UiOptions, folder: Path) -> str:
         *(() if options.read_only else taught),
         ("This checkpoint", "until you delete it", folder.absolute()),
         ("Checkpoints that came with the program", "until you delete them", options.weights.absolute()),
-        ("Checkpoints made here", "until you delete them", runs),
+        ("Checkpoints made here, with a short digest of each picture taught", "until you delete them", runs),
         ("Faces cut out of data sets, for training", "until you delete them", cache.default_root().absolute()),
         ("The program", "until you remove it", PACKAGE.absolute()),
         ("The face detector", "until you remove it", detector_folder),
