@@ -351,7 +351,9 @@ def test_the_command_accepts_by_itself_and_says_what_it_brought(glasses: Path, w
 
 
 def test_a_pending_checkpoint_is_listed_after_it_was_accepted(glasses: Path, weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "new").mkdir(parents=True)  # as the page does
     assert command(weights, str(glasses), "--name", "new", "--pending") == 0
+    assert command(weights, str(glasses), "--name", "new", "--pending", "--resume") == 0
     assert list(list_checkpoints(weights, tmp_path / "runs")) == ["bknet"]
     card.accept(tmp_path / "runs" / "new")
     assert list(list_checkpoints(weights, tmp_path / "runs")) == ["bknet", "new"]
