@@ -74,6 +74,7 @@ def test_a_run_that_goes_on_remembers_what_was_said(tmp_path: Path, monkeypatch:
     run = run_of(tmp_path / "one", "done", FIRST)
     (tmp_path / "one" / ".state.pt.123").touch()
     teaching.write_record(tmp_path / "one", Record("one", found={"kind": "folders"}))
+    monkeypatch.setattr(jobs, "look", lambda *where: run.job)
     monkeypatch.setattr(jobs, "submit", lambda *words: None)
     Steps(tmp_path, tmp_path).resume(run)
     assert teaching.edit_record(tmp_path / "one").heard == len(FIRST)

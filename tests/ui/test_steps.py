@@ -288,9 +288,10 @@ def test_corrections_become_the_pictures_of_a_run(steps: Steps, tmp_path: Path) 
         steps.corrections(run)
     folder = tmp_path / "runs/corrections"
     (folder / "files").mkdir(parents=True)
-    for name, colour in (("a", "red"), ("b", "blue")):
-        Image.new("RGB", (24, 24), colour).save(folder / f"files/{name}.jpg")
-    (folder / "labels.csv").write_text("file,smile\nfiles/a.jpg,smiling\nfiles/b.jpg,not smiling\n")
+    names = [f"files/{letter * 32}.jpg" for letter in "ab"]  # as they are given out
+    for name, colour in zip(names, ("red", "blue"), strict=True):
+        Image.new("RGB", (24, 24), colour).save(folder / name)
+    (folder / "labels.csv").write_text(f"file,smile\n{names[0]},smiling\n{names[1]},not smiling\n")
     steps.corrections(again(run))
     assert again(run).record.found["pictures"] == 2
     with pytest.raises(UsageError, match="has pictures with labels of their own"):
