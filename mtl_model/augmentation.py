@@ -7,18 +7,22 @@ torchvision v2's transforms draw one set of parameters for a whole batch, from t
 
 from __future__ import annotations
 
+import io
 import math
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
+from torchvision.transforms.v2 import functional as vision
 
 from mtl_model.card import CropSettings
 from mtl_model.crops import GREY
 
-DRAWS = 24  # random numbers a picture
-SHARPNESS = (0.35, 0.5, 0.7)  # shares of the side to which a blurred picture was sampled down
+DRAWS = 26  # random numbers a picture
+SHARPNESS = (0.35, 0.5, 0.7)  # shares of the side to which a small picture was sampled down
+FOCUS = (0.01, 0.02, 0.03)  # deviation of a Gaussian blur, shares of the side
 
 
 def uniform(seed: int, epoch: int, indices: np.ndarray, count: int = DRAWS) -> np.ndarray:
@@ -54,6 +58,7 @@ def augment(images: Tensor, settings: CropSettings, draws: np.ndarray, strength:
     pictures = _blur(pictures, numbers[:, 8:10], strength)
     pictures = _light(pictures, numbers[:, 10:16], strength)
     pictures = _noise(pictures, numbers[:, 16:19], strength)
+    pictures = _compress(pictures.clamp_(0, 1), numbers[:, 24:26], strength)
     pictures = _hide(pictures, numbers[:, 19:24], strength)
     return (pictures.clamp_(0, 1) - mean) / std
 
@@ -81,23 +86,29 @@ def _move(pictures: Tensor, numbers: Tensor, strength: float) -> Tensor:
 
 
 def _blur(pictures: Tensor, numbers: Tensor, strength: float) -> Tensor:
-    """One picture in five is sampled down and up again, as a small or distant face is."""
-    chosen = numbers[:, 0] < 0.2 * strength
-    level = (numbers[:, 1] * len(SHARPNESS)).long()
-    for number, share in enumerate(SHARPNESS):
+    """Three pictures in ten: sampled down and up again, as a small or distant face is, or out of focus."""
+    side, size = pictures.shape[-1], pictures.shape[-2:]
+    chosen = numbers[:, 0] < 0.3 * strength
+    level = (numbers[:, 1] * (len(SHARPNESS) + len(FOCUS))).long()
+    for number, share in enumerate(SHARPNESS + FOCUS):
         rows = (chosen & (level == number)).nonzero()[:, 0]
-        if len(rows):
-            small = max(8, round(pictures.shape[-1] * share))
+        if not len(rows):
+            continue
+        if number < len(SHARPNESS):
+            small = max(8, round(side * share))
             shrunk = functional.interpolate(pictures[rows], size=(small, small), mode="area")
-            size = pictures.shape[-2:]
             pictures[rows] = functional.interpolate(shrunk, size=size, mode="bilinear", align_corners=False)
+        else:
+            sigma = side * share
+            pictures[rows] = vision.gaussian_blur(pictures[rows], [2 * math.ceil(2 * sigma) + 1] * 2, [sigma] * 2)
     return pictures
 
 
 def _light(pictures: Tensor, numbers: Tensor, strength: float) -> Tensor:
-    """Contrast and brightness by 35 %; in colour also tint by 10 %, and one picture in ten grey."""
+    """Contrast by 35 %, brightness by a factor of up to 1.8 up or down, so that some pictures are overexposed; in colour also
+    tint by 10 %, and one picture in ten grey."""
     contrast = (1 + _spread(numbers[:, 0], 0.35 * strength)).view(-1, 1, 1, 1)
-    brightness = (1 + _spread(numbers[:, 1], 0.35 * strength)).view(-1, 1, 1, 1)
+    brightness = _spread(numbers[:, 1], math.log(1.8) * strength).exp().view(-1, 1, 1, 1)
     centre = pictures.mean((1, 2, 3), keepdim=True)
     pictures = ((pictures - centre) * contrast + centre) * brightness
     if pictures.shape[1] == 3:
@@ -121,6 +132,15 @@ def _noise(pictures: Tensor, numbers: Tensor, strength: float) -> Tensor:
         for row in rows.tolist():
             top, left = (int(numbers[row, column] * side) for column in (1, 2))
             pictures[row] += level[row] * field[: pictures.shape[1], top : top + side, left : left + side]
+    return pictures
+
+
+def _compress(pictures: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """One picture in seven has been a JPEG of quality 10 to 60. pictures: 0 to 1."""
+    for row in (numbers[:, 0] < 0.15 * strength).nonzero()[:, 0].tolist():
+        stored = io.BytesIO()
+        vision.to_pil_image(pictures[row].float().cpu()).save(stored, "JPEG", quality=10 + int(50 * numbers[row, 1]))
+        pictures[row] = vision.to_image(Image.open(stored)).to(pictures.device) / 255
     return pictures
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mtl_model import augmentation
 from mtl_model.augmentation import DRAWS, augment, uniform
 from mtl_model.card import CropSettings
 
@@ -50,6 +51,28 @@ def test_it_changes_pictures_within_the_range_and_off_is_off(settings: CropSetti
     values = changed * std + mean
     assert values.min() >= -1e-6 and values.max() <= 1 + 1e-6
     assert (changed - images).abs().mean((1, 2, 3)).min() > 0.01
+
+
+def sharpness(pictures: torch.Tensor) -> torch.Tensor:
+    """How much each pixel differs from its neighbour, a picture."""
+    return (pictures[..., 1:] - pictures[..., :-1]).abs().mean((1, 2, 3))
+
+
+def test_worse_pictures_are_drawn_as_often_as_is_said() -> None:
+    """Small and out-of-focus ones lose their detail, overexposed ones reach white, and JPEGs are no longer what they were."""
+    count = 2000
+    numbers = torch.from_numpy(uniform(0, 0, np.arange(count)))
+    pictures = 0.5 + 0.2 * torch.rand(1, 3, 48, 48, generator=torch.Generator().manual_seed(0)).expand(
+        count, -1, -1, -1
+    )
+    blurred = augmentation._blur(pictures.clone(), numbers[:, 8:10], 1.0)
+    lost = sharpness(blurred) / sharpness(pictures)
+    assert abs(float((lost < 1).float().mean()) - 0.3) < 0.03 and float(lost[lost < 1].max()) < 0.9
+    light = augmentation._light(pictures.clone(), numbers[:, 10:16], 1.0).mean((1, 2, 3)) / 0.6
+    assert 0.5 < light.min() < 0.6 and 1.7 < light.max() < 1.95 and abs(float((light > 1).float().mean()) - 0.5) < 0.05
+    stored = augmentation._compress(pictures.clone(), numbers[:, 24:26], 1.0)
+    other = (stored - pictures).abs().mean((1, 2, 3))
+    assert abs(float((other > 0).float().mean()) - 0.15) < 0.03 and 0 < float(other.max()) < 0.1
 
 
 def test_half_of_the_pictures_are_mirrored() -> None:
