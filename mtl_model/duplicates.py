@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from mtl_model.errors import PictureError
-from mtl_model.pictures import read_picture
+from mtl_model.pictures import prepare, read_picture
 
 BLOCK = 4096  # rows and columns of one matrix product: 64 MB of correlations
 CHUNK = 256  # pictures between two reports of progress
@@ -94,6 +94,7 @@ def thumbnails(paths: Sequence[str], progress: Progress = silent) -> Thumbnails:
             _keep(paths[row], row, found)
         return rows.stop
 
+    prepare()
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:  # Pillow decodes outside Python's lock
         for done in pool.map(work, chunks):
             progress("reading pictures", done, count)

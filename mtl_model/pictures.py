@@ -42,6 +42,12 @@ def _readers() -> tuple[str, ...]:
     return *READERS, "HEIF"
 
 
+def prepare() -> None:
+    """Import every reader now: before several threads read their first picture, and import it, at the same time."""
+    _readers()
+    Image.init()
+
+
 def read_picture(source: PictureSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a picture upright and in colour.
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+import importlib
 import json
 import logging
 import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -26,6 +27,7 @@ from starlette.routing import BaseRoute, Route
 
 from mtl_model import registry
 from mtl_model.errors import MtlError
+from mtl_model.pictures import prepare as prepare_pictures
 from mtl_model.ui import bodies
 from mtl_model.ui.access import ANY_ADDRESS, Access, Gate
 from mtl_model.ui.environment import KEPT_SECONDS, LOOPBACK, TEMPORARY_VARIABLE, TEND_SECONDS, tend
@@ -248,13 +250,28 @@ def warnings(options: UiOptions) -> list[str]:
     return []
 
 
+def import_all() -> None:
+    """Import, while there is one thread, all that a request may need later.
+
+    Two threads that import modules which import one another, as torchvision's do, see each other's half-made modules:
+    the page then ended with an ImportError before it was up, one time in five on a busy machine.
+    """
+    for folder in ("detectors", "layouts", "networks"):
+        for name in registry.names(folder):
+            registry.load(folder, name)
+    # One of the layouts imports the first when it reads, gradio the others at its first event.
+    for name in ("scipy.io", "matplotlib.pyplot", "matplotlib.backends.backend_agg"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    prepare_pictures()
+
+
 def serve(options: UiOptions) -> int:
     """Build the page, serve it, and wait until it is told to end. Returns the exit code."""
+    import_all()
     models = Models(options)
-    with ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(models.get)  # beside the building of the page
-        blocks, shared = build(options, models)
-        loading.result()  # a checkpoint that cannot be loaded is said before the page opens
+    models.get()  # a checkpoint that cannot be loaded is said before the page opens
+    blocks, shared = build(options, models)
     start(blocks, shared)
     print("\n".join((f"The page is at {address(options)}", *warnings(options), "Press Ctrl+C to end.")), flush=True)
     signal.signal(signal.SIGTERM, _interrupt)

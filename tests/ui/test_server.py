@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,86 @@ from mtl_model.predictor import Predictor
 from mtl_model.records import to_json
 from mtl_model.ui import shell
 from tests.ui.conftest import Served
+
+# Runs app.py and writes down what is imported when the first thread begins, and what other threads than the main one import.
+IMPORTS = """
+import runpy, sys, threading
+log = open(sys.argv[1], "a", buffering=1)
+begin = threading.Thread.start
+def start(thread):
+    threading.Thread.start = begin
+    print("begun", *sorted(sys.modules), file=log)
+    begin(thread)
+threading.Thread.start = start
+def hear(event, arguments):
+    if event == "import" and threading.current_thread() is not threading.main_thread():
+        print("import", arguments[0], file=log)
+sys.addaudithook(hear)
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+BUSY = "while True: pass"
+
+
+def start_page(root: Path, folder: Path, *prefix: str) -> subprocess.Popen[str]:
+    """`python app.py`, or a program that runs it, on a free port; its standard error goes to folder/log.txt."""
+    command = [sys.executable, *prefix, "app.py", "--port", "0", "--runs", str(folder / "runs")]
+    environment = {**os.environ, "GRADIO_TEMP_DIR": str(folder / "kept"), "PYTHONUNBUFFERED": "1"}
+    with (folder / "log.txt").open("w") as log:
+        return subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def test_all_that_requests_need_is_imported_before_the_first_thread_begins(root: Path, tmp_path: Path) -> None:
+    imports = tmp_path / "imports.txt"
+    process = start_page(root, tmp_path, "-c", IMPORTS, str(imports))
+    try:
+        address = first_line(process).split()[-1]
+        asker = Client(address, verbose=False)
+        asker.predict(handle_file(str(root / "samples" / "astronaut.jpg")), api_name="/predict")
+    finally:
+        process.terminate()
+        process.wait()
+    begun, *later = (line.split() for line in imports.read_text().splitlines())
+    assert begun[0] == "begun" and {"torch", "torchvision", "facenet_pytorch"} <= set(begun)
+    ours = (
+        "mtl_model",
+        "torch",
+        "torchvision",
+        "facenet_pytorch",
+        "PIL",
+        "pillow_heif",
+        "scipy",
+        "sklearn",
+        "matplotlib",
+    )
+    assert [name for _, name in later if name.split(".")[0] in ours] == []
+
+
+def test_every_start_comes_up_on_a_busy_machine(root: Path, tmp_path: Path) -> None:
+    busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(2)]
+    try:
+        for group in range(4):  # twelve in all; so many at once share the processor with the busy ones
+            folders = [tmp_path / f"{group}-{number}" for number in range(3)]
+            for folder in folders:
+                folder.mkdir()
+            starts = [start_page(root, folder) for folder in folders]
+            try:
+                assert [first_line(start).startswith("The page is at") for start in starts] == [True] * 3, [
+                    (folder / "log.txt").read_text()[-600:] for folder in folders
+                ]
+            finally:
+                for start in starts:
+                    start.kill()
+                    start.wait()
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture(scope="module")
