@@ -2,8 +2,8 @@
 
 The floors, lowest first; a file imports only from a lower floor, or from its own floor further up in this list:
 
-    0 errors, registry
-    1 tasks, records, config, events
+    0 errors, registry, names
+    1 tasks, records, config, events, tables
     2 pictures, layouts/, duplicates, changes, archives, card, corrections, processes, jobs, drawing
     - the torch line: nothing above it loads torch -
     3 losses, outputs, networks/, detectors/

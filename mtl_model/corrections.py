@@ -22,6 +22,7 @@ from PIL import Image
 
 from mtl_model.card import CORRECTIONS, write_text
 from mtl_model.errors import DataError, UsageError, unknown
+from mtl_model.tables import read_table
 from mtl_model.tasks import Task, column_name, parse_label
 
 FILES, LABELS, FILE = "files", "labels.csv", "file"
@@ -123,17 +124,16 @@ def _locked(runs: Path) -> Iterator[None]:
 
 
 def _read(runs: Path) -> list[dict[str, str]]:
-    try:
-        with (folder(runs) / LABELS).open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream, restval=""))
-    except FileNotFoundError:
+    path = folder(runs) / LABELS
+    if not path.exists():
         return []
-    if any(FILE not in row or None in row for row in rows):
+    table = read_table(path)
+    if FILE not in table.columns or table.odd:
         raise DataError(
             f"The {LABELS} of the corrections has a row that does not fit its header. Expected the column {FILE} and "
             "one a task; mend it, or delete all corrections."
         )
-    return rows
+    return list(table.entries)
 
 
 def _write(runs: Path, rows: list[dict[str, str]]) -> None:

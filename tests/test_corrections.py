@@ -156,3 +156,25 @@ def test_the_folder_is_no_checkpoint(tmp_path: Path) -> None:
     card.write_card(folder, card.Card("bknet", {}, tuple(TASKS.values())))
     assert card.list_checkpoints(tmp_path / "none", tmp_path) == {}
     assert card.is_taken("corrections", tmp_path / "none", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "delimiter"), [("utf-8-sig", ","), ("utf-16", "\t"), ("cp1252", ";"), ("cp1252", "\t")]
+)
+def test_labels_saved_by_a_spreadsheet_are_read_and_grow(tmp_path: Path, encoding: str, delimiter: str) -> None:
+    hair = class_task("hair", ("grün", "blau"))
+    corrections.add(tmp_path, FACE, {"hair": "grün", "age": "30"})
+    labels = corrections.folder(tmp_path) / "labels.csv"
+    labels.write_bytes(labels.read_text(encoding="utf-8").replace(",", delimiter).encode(encoding))
+    assert corrections.count(tmp_path) == 1
+    corrections.add(tmp_path, FACE, corrections.read_labels([hair], {"hair": "blau"}))
+    samples = layouts.read(str(corrections.folder(tmp_path))).samples
+    assert [dict(sample.labels) for sample in samples] == [{"hair": "grün", "age": 30.0}, {"hair": "blau"}]
+
+
+@pytest.mark.parametrize("text", ["name,age\na,1\n", "file,age\na,1,2\n", "file,age,Age\na,1,2\n", 'file\n"a\n', ""])
+def test_a_damaged_list_is_a_sentence(tmp_path: Path, text: str) -> None:
+    corrections.add(tmp_path, FACE, {"age": "30"})
+    (corrections.folder(tmp_path) / "labels.csv").write_text(text)
+    with pytest.raises(DataError):
+        corrections.count(tmp_path)

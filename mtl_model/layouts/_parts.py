@@ -7,8 +7,6 @@ travels with the name it was written beside, or is left out and counted.
 
 from __future__ import annotations
 
-import codecs
-import csv
 import hashlib
 import os
 import unicodedata
@@ -20,6 +18,7 @@ from pathlib import Path
 from mtl_model.errors import DataError, UsageError, unknown
 from mtl_model.pictures import SUFFIXES
 from mtl_model.records import Sample
+from mtl_model.tables import Table, read_table
 from mtl_model.tasks import TASKS, Label, Task, class_task, column_name, parse_label
 
 SPLITS_FILE = "splits.csv"
@@ -70,52 +69,6 @@ def check_options(kind: str, options: Mapping[str, str], known: Mapping[str, str
     for name in options:
         if name not in known:
             raise UsageError(unknown(f"option of the layout {kind}", name, known))
-
-
-def decode(content: bytes) -> str:
-    """Text as label files hold it: UTF-8, or what spreadsheets write in its place, UTF-16 with its mark or Windows-1252."""
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return content.decode("utf-16", errors="replace")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("cp1252", errors="replace")
-
-
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file without their ends, blank ones included. Raises DataError if it cannot be read."""
-    try:
-        return decode(path.read_bytes()).splitlines()
-    except OSError as error:
-        raise DataError(
-            f"The label file '{path.name}' cannot be read ({error.strerror or error}). Expected it in "
-            f"'{path.parent.name}'; check the folder and its permissions."
-        ) from None
-
-
-def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
-    """The header (lower case) and the rows of a CSV file, every field stripped; commas, semicolons or tabs.
-
-    Rows keep the number of fields they were written with; blank lines are left out. Raises DataError for a file that cannot be
-    read, and for a quote that is opened and not closed, behind which all other rows would vanish.
-    """
-    lines = read_lines(path)
-    if not lines:
-        return [], []
-    delimiter = max(",;\t", key=lines[0].count)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    rows, begun = [], 1
-    try:
-        for row in reader:
-            begun = reader.line_num + 1
-            if any(map(str.strip, row)):
-                rows.append([one.strip() for one in row])
-    except csv.Error as error:
-        raise DataError(
-            f"'{path.name}' cannot be read from line {begun} on ({error}). Expected a closing quote for each one that opens a "
-            "field; correct that line."
-        ) from None
-    return ([name.casefold() for name in rows[0]], rows[1:]) if rows else ([], [])
 
 
 def stem(name: str) -> str:
@@ -212,6 +165,11 @@ class Collector:
         if len(examples) < EXAMPLES:
             examples.append(example)
 
+    def skip_odd(self, table: Table) -> None:
+        """Count the rows of a table that do not fit its header: no field of theirs can be told apart."""
+        for row in table.odd:
+            self.skip("the row has another number of fields than the header", ",".join(row))
+
     def parse(self, file: str, task: Task, text: str) -> tuple[bool, Label | None]:
         """Read one label. Returns whether it could be read (if not, the entry is counted), and the label."""
         try:
@@ -298,20 +256,21 @@ class Collector:
     def _read_splits(self, path: Path) -> dict[str, str] | None:
         if not path.is_file():
             return None
-        header, rows = read_rows(path)
-        if "file" not in header or "split" not in header:
+        table = read_table(path)
+        if not {"file", "split"} <= set(table.columns):
             raise DataError(
-                f"'{SPLITS_FILE}' has the columns {', '.join(header) or 'none'}. Expected file and split; "
+                f"'{SPLITS_FILE}' has the columns {', '.join(table.columns) or 'none'}. Expected file and split; "
                 "mend the header, or take the file away so that a seeded hash splits the pictures."
             )
+        self.skip_odd(table)
         splits: dict[str, str] = {}
-        for row in rows:
-            entry = dict(zip(header, row, strict=False))
-            split = read_split(entry.get("split", ""))
+        for entry in table.entries:
+            split, name = read_split(entry["split"]), stem(_normal(entry["file"]))
             if split is None:
-                self.skip(f"{SPLITS_FILE} gives a split that is not known (known: {', '.join(SPLITS)})", str(row))
-            else:
-                splits[stem(_normal(entry["file"]))] = split
+                seen = f"{entry['file']}: {entry['split']}"
+                self.skip(f"{SPLITS_FILE} gives a split that is not known (known: {', '.join(SPLITS)})", seen)
+            elif splits.setdefault(name, split) != split:
+                self.skip(f"{SPLITS_FILE} names the picture a second time, in another split", entry["file"])
         return splits
 
 
@@ -325,6 +284,8 @@ def declare_columns(text: str) -> dict[str, Task | None]:
     for part in filter(None, map(str.strip, text.split(","))):
         name, equals, classes = part.partition("=")
         name = column_name(name)
+        if name in columns:
+            raise UsageError(f"The option columns names '{name}' twice. Expected each column once; leave one out.")
         columns[name] = _declared(name, tuple(map(str.strip, classes.split("|")))) if equals else TASKS.get(name)
     return columns
 

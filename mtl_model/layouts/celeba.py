@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mtl_model.errors import DataError, UsageError, unknown
-from mtl_model.layouts._parts import Collector, Source, read_lines
+from mtl_model.layouts._parts import Collector, Source
+from mtl_model.tables import read_lines
 from mtl_model.tasks import TASKS, Label, Task, class_task, column_name, parse_label
 
 ORDER = 40

@@ -18,11 +18,10 @@ from mtl_model.layouts._parts import (
     Collector,
     Source,
     declare_columns,
-    decode,
-    read_rows,
     read_split,
     task_of_words,
 )
+from mtl_model.tables import Table, read_header, read_table
 from mtl_model.tasks import TASKS, Task, column_name
 
 ORDER = 60
@@ -41,16 +40,12 @@ def _label_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     names = sorted(one for one in folder.glob("*.csv") if one.name != SPLITS_FILE and one.is_file())
-    return [path for path in names if FILE in _header(path)]
+    return [path for path in names if FILE in read_header(path)]
 
 
-def _header(path: Path) -> list[str]:
-    try:
-        with path.open("rb") as stream:
-            line = (decode(stream.read(10_000)).splitlines() or [""])[0]
-    except OSError:
-        return []
-    return [name.strip().strip('"').casefold() for name in line.replace(";", ",").replace("\t", ",").split(",")]
+def _name_of(column: str) -> str:
+    name = column.casefold()
+    return name if name in (FILE, SPLIT, PERSON) else column_name(column)
 
 
 def matches(folder: Path) -> bool:
@@ -61,15 +56,11 @@ def matches(folder: Path) -> bool:
 def read(folder: Path, options: Mapping[str, str]) -> Source:
     """Read the labels of one CSV file; a row with a wrong label or number of fields is counted."""
     collector = Collector("csv", folder)
-    header, rows = read_rows(_choose(folder, options.get("labels", "")))
-    header = [name if name in (FILE, SPLIT, PERSON) else column_name(name) for name in header]
-    whole = [dict(zip(header, row, strict=True)) for row in rows if len(row) == len(header)]
-    for row in rows:
-        if len(row) != len(header):
-            collector.skip("the row has another number of fields than the header", ",".join(row))
-    tasks, notes = _tasks(header, whole, options.get("columns", ""))
-    kept = [name for name in header if name not in tasks and name not in (FILE, SPLIT, PERSON)]
-    for entry in whole:
+    table = read_table(_choose(folder, options.get("labels", "")), _name_of)
+    collector.skip_odd(table)
+    tasks, notes = _tasks(table, options.get("columns", ""))
+    kept = [name for name in table.columns if name not in tasks and name not in (FILE, SPLIT, PERSON)]
+    for entry in table.entries:
         file = entry[FILE]
         split = read_split(entry.get(SPLIT, ""))
         if entry.get(SPLIT) and split is None:
@@ -98,20 +89,22 @@ def _choose(folder: Path, wanted: str) -> Path:
     return by_name.get("labels.csv", found[0])
 
 
-def _tasks(header: list[str], rows: list[dict[str, str]], columns: str) -> tuple[dict[str, Task], list[str]]:
+def _tasks(table: Table, columns: str) -> tuple[dict[str, Task], list[str]]:
     """The columns that are tasks, and what had to be decided about the others."""
     declared = declare_columns(columns)
     for name in declared:
-        if name not in header:
+        if name not in table.columns:
             raise UsageError(
-                f"The option columns names '{name}', which is no column. Known: {', '.join(header)}. Mend the option."
+                f"The option columns names '{name}', which is no column. Known: {', '.join(table.columns)}. Mend the option."
             )
     tasks: dict[str, Task] = {}
     notes: list[str] = []
-    for name in declared or header:
+    if table.unnamed:
+        notes.append(f"Columns without a name are left out: {table.unnamed:,}.")
+    for name in declared or table.columns:
         task = declared.get(name) or TASKS.get(name)
         if task is None and (name in declared or name not in {FILE, SPLIT, PERSON, *ATTRIBUTES}):
-            words = [entry[name] for entry in rows if entry[name]]
+            words = [entry[name] for entry in table.entries if entry[name]]
             different = len({word.casefold() for word in words})
             if name not in declared and not 2 <= different <= _most_classes(len(words)):
                 notes.append(f"The column {name} has {different:,} different values and is kept as an attribute.")

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mtl_model.errors import DataError
-from mtl_model.layouts._parts import Collector, Source, read_rows
+from mtl_model.layouts._parts import Collector, Source
+from mtl_model.tables import read_table
 from mtl_model.tasks import TASKS
 
 ORDER = 30
@@ -41,15 +42,12 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
 
 
 def _read_file(path: Path, collector: Collector) -> None:
-    header, rows = read_rows(path)
-    missing = [name for name in COLUMNS if name not in header]
+    table = read_table(path)
+    missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
         raise DataError(f"'{path.name}' lacks the column {missing[0]}. Expected {EXPECTS}; mend its first line.")
-    for row in rows:
-        if len(row) != len(header):
-            collector.skip("the row has another number of fields than the header", ",".join(row))
-            continue
-        entry = dict(zip(header, row, strict=True))
+    collector.skip_odd(table)
+    for entry in table.entries:
         labels = collector.parse_all(entry["file"], [(TASKS[name], entry[name]) for name in ("age", "gender")])
         if labels is not None:
             race = {"race": entry["race"]} if entry["race"] else {}

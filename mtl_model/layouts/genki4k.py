@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from mtl_model.layouts._parts import Collector, Source, picture_names, read_lines
+from mtl_model.layouts._parts import Collector, Source, picture_names
+from mtl_model.tables import read_lines
 from mtl_model.tasks import TASKS
 
 ORDER = 20

@@ -1,7 +1,7 @@
 """Text lists `train.txt`, `val.txt`, `test.txt` (or one `list.txt`): a line `path, label, label ...` a picture.
 
-A blank between commas is no label. Spaces do as separators too; there a blank cannot be written but at the
-end, so `-` or `?` stands for it. The option `columns` names the columns and their codes:
+A blank between commas, semicolons or tabs is no label. Spaces do as separators too; there a blank cannot be
+written but at the end, so `-` or `?` stands for it. The option `columns` names the columns and their codes:
 kind=rose|daisy,colour=red|pink|white. A first line `path, kind, colour` names the columns as well.
 """
 
@@ -17,10 +17,10 @@ from mtl_model.layouts._parts import (
     Collector,
     Source,
     declare_columns,
-    read_lines,
     task_of_words,
 )
 from mtl_model.pictures import SUFFIXES
+from mtl_model.tables import DELIMITERS, check_names, read_lines
 from mtl_model.tasks import TASKS, Task, column_name
 
 ORDER = 70
@@ -32,7 +32,7 @@ OPTIONS: Mapping[str, str] = {
 # Test comes first, so that a picture named in two lists stays out of training.
 LISTS = {"test.txt": "test", "val.txt": "val", "train.txt": "train", "list.txt": ""}
 BLANKS = frozenset({"-", "?"})
-PATH = re.compile(rf"^\s*(.+?(?:{'|'.join(map(re.escape, sorted(SUFFIXES)))}))(?=[,\s]|$)", re.IGNORECASE)
+PATH = re.compile(rf"^\s*(.+?(?:{'|'.join(map(re.escape, sorted(SUFFIXES)))}))(?=[,;\s]|$)", re.IGNORECASE)
 WRONG_LINE = "the line is not a path and its labels"
 
 
@@ -92,16 +92,19 @@ def _read_list(path: Path, collector: Collector, lines: list[_Line]) -> list[str
         elif number == 1 and re.match(r"(path|file)\b", text.strip(), re.IGNORECASE):
             fields, _ = _split(text.strip()[4:])
             header = [column_name(field) for field in fields]
+            check_names(path, header)
         elif text.strip():
             collector.skip(WRONG_LINE, where)
     return header
 
 
 def _split(rest: str) -> tuple[list[str], bool]:
-    """The labels after a path, and whether spaces separate them."""
-    if "," in rest:
-        fields = rest.strip().removeprefix(",").split(",")
-        return [_unblank(field) for field in fields], False
+    """Return the labels after a path, and whether blank ones at the end may be missing, which tabs and spaces do not show."""
+    for delimiter in DELIMITERS:
+        if delimiter in rest:
+            inside = rest.strip(" ") if delimiter == "\t" else rest.strip()
+            fields = inside.removeprefix(delimiter).split(delimiter)
+            return [_unblank(field) for field in fields], delimiter == "\t"
     return [_unblank(field) for field in rest.split()], True
 
 

@@ -39,7 +39,11 @@ class Page:
         runs = teaching.open_runs(self._runs)
         run = self._chosen(name, runs, new)
         stamps = "|".join(f"{one.name} {one.version()}" for one in (*runs, *([run] if run else [])))
-        names, corrected = self._models.names(), corrections.count(self._runs)
+        names = self._models.names()
+        try:
+            corrected = corrections.count(self._runs)
+        except MtlError as error:  # damaged by hand: the runs are not
+            corrected, trouble = 0, trouble or str(error)
         ready = sum(one.done() for one in self._estimates.values())
         shown = f"{run.name if run else ''}|{stamps}|{names}|{corrected}|{ready}|{trouble}"
         newest = hashlib.sha256(shown.encode()).hexdigest()[:16]

@@ -130,3 +130,24 @@ def test_accents_written_apart_name_the_same_picture(tmp_path: Path) -> None:
         name = unicodedata.normalize(other, "Zoë")
         (folder / "labels.csv").write_text(f"file,smile\n{name}.png,yes\n", encoding="utf-8")
         assert [one.labels for one in layouts.read(str(folder)).samples] == [{"smile": "smiling"}]
+
+
+SPREADSHEETS = [("utf-8", ","), ("utf-8-sig", ";"), ("utf-16", "\t"), ("cp1252", ";")]
+
+
+@pytest.mark.parametrize(("encoding", "delimiter"), SPREADSHEETS)
+def test_labels_are_read_as_spreadsheets_save_them(draw, encoding: str, delimiter: str) -> None:
+    folder = draw(["ä.webp", "b.webp"])
+    text = "File,Flower,,\r\nä.jpg,gänseblümchen,,\r\nb.jpg,rose,,\r\n".replace(",", delimiter)
+    (folder / "labels.csv").write_bytes(text.encode(encoding))
+    source = layouts.read(str(folder))
+    assert labels(source) == {"ä": {"flower": "gänseblümchen"}, "b": {"flower": "rose"}} and not source.skipped
+    assert source.notes == ("Columns without a name are left out: 2.",)
+
+
+@pytest.mark.parametrize(
+    "header", ["file,smile,smile", "file,Smile,smile ", "file,hair colour,Hair_Colour", "file,file,smile"]
+)
+def test_two_columns_of_one_name_are_refused(draw, header: str) -> None:
+    with pytest.raises(DataError, match="has two columns named"):
+        layouts.read(str(write(draw, f"{header}\na.jpg,yes,no\n")))

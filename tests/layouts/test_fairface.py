@@ -60,3 +60,11 @@ def test_the_set_as_unpacked(data):
     assert len(ages) == 9 and ages[70.0, 100.0] == 444 and ages[0.0, 2.0] == 919
     assert len({sample.attributes["race"] for sample in source.samples}) == 7
     assert not source.skipped
+
+
+def test_a_label_file_saved_by_a_spreadsheet_is_read(draw):
+    folder = draw(["train/é.webp"])
+    text = "file;age;gender;race\r\ntrain/é.jpg;3-9;Male;White\r\n"
+    (folder / "fairface_label.csv").write_bytes(text.encode("cp1252"))
+    (sample,) = layouts.read(str(folder)).samples
+    assert dict(sample.labels) == {"age": (3, 9), "gender": "male"}

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from mtl_model import layouts
-from mtl_model.errors import UsageError
+from mtl_model.errors import DataError, UsageError
 
 COLUMNS = {"columns": "kind=rose|daisy,colour=red|pink|white"}
 NAMES = ["rose/a.webp", "rose/b.webp", "rose/my flower.webp", "daisy/c.webp", "daisy/d.webp"]
@@ -28,6 +28,10 @@ def write(draw, **lists: list[str]):
         ("rose/a.webp, rose, Pink", "rose/a.webp", {"kind": "rose", "colour": "pink"}),
         ("rose/a.webp 0 1", "rose/a.webp", {"kind": "rose", "colour": "pink"}),
         ("rose/a.webp\t0\t1", "rose/a.webp", {"kind": "rose", "colour": "pink"}),
+        ("rose/a.webp\t\t1", "rose/a.webp", {"colour": "pink"}),
+        ("rose/a.webp\t0", "rose/a.webp", {"kind": "rose"}),
+        ("rose/a.webp;0;1", "rose/a.webp", {"kind": "rose", "colour": "pink"}),
+        ("rose/my flower.webp; ; 1", "rose/my flower.webp", {"colour": "pink"}),
         ("rose/a.webp 0", "rose/a.webp", {"kind": "rose"}),
         ("rose/a.webp - 1", "rose/a.webp", {"colour": "pink"}),
         ("rose/a.webp 0, 1", "rose/a.webp", {"kind": "rose", "colour": "pink"}),
@@ -117,3 +121,16 @@ def test_the_flowers_as_unpacked(data):
         ("daisy", "pink"): 9,
         ("daisy", "red"): 1,
     }
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_lists_are_read_as_editors_save_them(draw, encoding):
+    folder = draw(["ä.webp"])
+    (folder / "train.txt").write_text("path;kind\nä.jpg;1\n", encoding=encoding)
+    (sample,) = layouts.read(str(folder), {"columns": "kind=rose|daisy"}).samples
+    assert (sample.file, dict(sample.labels)) == ("ä.jpg", {"kind": "daisy"})
+
+
+def test_two_columns_of_one_name_are_refused(draw):
+    with pytest.raises(DataError, match="two columns named 'kind'"):
+        layouts.read(f"list:{write(draw, train=['path, kind, Kind', 'rose/a.webp, 0, 1'])}")

@@ -98,6 +98,27 @@ def test_splits_csv_without_its_columns_is_refused(draw):
         _parts.Collector("csv", folder)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_splits_csv_is_read_as_a_spreadsheet_saves_it(draw, encoding, delimiter):
+    folder = draw(["ä.jpg", "b.jpg"])
+    text = "File,Split\nä.jpg,val\nb.jpg,test\n".replace(",", delimiter)
+    (folder / "splits.csv").write_text(text, encoding=encoding)
+    collector = _parts.Collector("csv", folder)
+    for name in ("ä.jpg", "b.jpg"):
+        collector.add(name, SMILES, TASKS)
+    assert [sample.split for sample in collector.source().samples] == ["val", "test"]
+
+
+def test_a_picture_in_two_splits_is_counted_and_stays_in_the_first(draw):
+    folder = draw(["a.jpg"])
+    (folder / "splits.csv").write_text("file,split\na.jpg,test\na.jpg,train\na.jpg,test\n")
+    collector = _parts.Collector("csv", folder)
+    collector.add("a.jpg", SMILES, TASKS)
+    assert [sample.split for sample in collector.source().samples] == ["test"]
+    assert list(collector.source().skipped.values()) == [1]
+
+
 def test_what_cannot_be_used_is_counted_with_its_name(draw):
     folder = draw(["a.jpg", "b.jpg"])
     collector = _parts.Collector("csv", folder)
@@ -154,6 +175,11 @@ def test_codes_of_a_known_task_are_what_the_option_says():
     assert (_parts.parse_label(task, "0"), _parts.parse_label(task, "1")) == ("male", "female")
 
 
+def test_a_column_declared_twice_is_refused():
+    with pytest.raises(UsageError, match="names 'kind' twice"):
+        _parts.declare_columns("kind=rose|daisy,Kind=red|pink")
+
+
 @pytest.mark.parametrize("text", ["kind=rose", "kind=rose|", "kind=rose|rose", "age=young|old"])
 def test_odd_classes_are_refused(text):
     with pytest.raises(UsageError, match="does not name the classes of"):
@@ -186,34 +212,6 @@ def test_words_become_classes_in_order():
     assert _parts.task_of_words("count", ["9", "", "9"]) is None
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_rows_are_read_with_any_delimiter(tmp_path, delimiter):
-    rows = [["File", "Age"], ["a.jpg", " 3 "], [], ["b, c.jpg", ""]]
-    lines = (delimiter.join(f'"{one}"' for one in row) for row in rows)
-    (tmp_path / "x.csv").write_text("\ufeff" + "\n".join(lines), encoding="utf-8")
-    assert _parts.read_rows(tmp_path / "x.csv") == (["file", "age"], [["a.jpg", "3"], ["b, c.jpg", ""]])
-
-
-def test_a_quote_that_is_not_closed_is_a_sentence(tmp_path):
-    """Else it takes all the rows behind it into one field, in silence."""
-    lines = ["file,note", "a.jpg,fine", 'b.jpg,"open', *(f"{number}.jpg,fine" for number in range(20_000))]
-    for end in (600, None):
-        (tmp_path / "x.csv").write_text("\n".join(lines[:end]))
-        with pytest.raises(DataError, match=r"'x\.csv' cannot be read from line 3 on"):
-            _parts.read_rows(tmp_path / "x.csv")
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
-def test_label_files_of_spreadsheets_are_read(tmp_path, encoding):
-    (tmp_path / "x.csv").write_text("file;gender\nä.jpg;männlich", encoding=encoding)
-    assert _parts.read_rows(tmp_path / "x.csv") == (["file", "gender"], [["ä.jpg", "männlich"]])
-
-
 def test_a_name_that_is_no_text_gets_a_split_and_others_keep_theirs():
     assert _parts.hash_split("Jos\udce9") in _parts.SPLITS
     assert [_parts.hash_split(one) for one in ("a", "é", "b17", "42")] == ["train", "train", "val", "train"]
-
-
-def test_a_missing_label_file_is_a_sentence(tmp_path):
-    with pytest.raises(DataError, match=r"'labels\.txt' cannot be read"):
-        _parts.read_lines(tmp_path / "labels.txt")
