@@ -3,8 +3,8 @@
 The floors, lowest first; a file imports only from a lower floor, or from its own floor further up in this list:
 
     0 errors, registry, names
-    1 tasks, records, config, events, tables
-    2 pictures, layouts/, duplicates, changes, archives, card, corrections, processes, jobs, drawing
+    1 tasks, records, config, events, terminal, tables
+    2 pictures, destinations, layouts/, duplicates, changes, archives, card, corrections, processes, jobs, drawing
     - the torch line: nothing above it loads torch -
     3 losses, outputs, networks/, detectors/
     4 crops, checkpoint

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_model import tasks as tasks_module
+from mtl_model.destinations import temporary_name
 from mtl_model.errors import CheckpointError, UsageError, unknown
 from mtl_model.registry import PACKAGE
 from mtl_model.tasks import Task
@@ -162,7 +163,7 @@ def write_text(path: Path, text: str) -> None:
     if path.is_dir():
         raise UsageError(f"'{path}' is a folder. Expected the name of a file to write; give one in it, or another one.")
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary = temporary_name(target)
     # A file's name may hold bytes that are no UTF-8; in JSON the escape stands for the very same name.
     encoding, errors = "utf-8", "backslashreplace"
     if path.exists() and not path.is_file():

@@ -1,7 +1,8 @@
 """The command line: python -m mtl_model predict | train | finetune | evaluate | calibrate | check | models | ui.
 
 Answers go to stdout, progress and errors to stderr. Exit codes: 0 done or stopped on request; 1 failed while working
-(predict: some pictures have no answer; check: usable with warnings); 2 wrong usage, a taken name,
+(predict: some pictures have no answer; check: usable with warnings); 130 predict was stopped, its answers so far are
+written; 2 wrong usage, a taken name,
 something that cannot be loaded, or (check) a data set that is not usable.
 torch is imported by the commands that need it, so that --help answers at once.
 """
@@ -11,58 +12,45 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import io
 import json
 import os
 import shlex
 import shutil
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from filelock import FileLock
 
 from mtl_model import __version__, card, config, events, jobs, processes
+from mtl_model.destinations import check_file, check_folder, temporary_name
 from mtl_model.errors import CheckpointError, MtlError, RunError, UsageError
 from mtl_model.pictures import list_pictures, read_picture
 from mtl_model.records import Photo, to_csv, to_json
+from mtl_model.terminal import Parser, Progress, answer, given_path, has_stdout, let_go, prepare, say
 
 EVENTS = "events.jsonl"
+STOPPED = 130
+"""Exit code of `predict` that was stopped with answers left to give, as shells have it after Ctrl+C."""
+CLOSED_FOLDER = "The folder may not be read. Expected a readable folder; change its permissions."
+ANSWERS: Mapping[str, tuple[str, ...]] = {
+    "predict": ("json", "csv", "annotate"),
+    "evaluate": ("json", "charts", "keep"),
+    "check": ("json", "charts"),
+    "models": ("json",),
+}
+"""Commands that print their answer, with the options that write it elsewhere."""
 READINGS = Path("docs/test-readings.md")
 
 
-class Progress:
-    """A bar on stderr that says what is being done, how far it is, and how long it will take."""
-
-    width = 24
-
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self.stream, self.what, self.began, self.last = stream or sys.stderr, "", 0.0, 0.0
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if what != self.what:
-            self.what, self.began, self.last = what, now, 0.0
-        shown = self.stream.isatty()
-        if now - self.last < (0.2 if shown else 10) and done < total:
-            return
-        self.last, spent = now, now - self.began
-        left = f", {spent / done * (total - done):.0f} s left" if 0 < done < total else ""
-        full = self.width * done // max(1, total)
-        line = f"{what} [{'#' * full}{'-' * (self.width - full)}] {done:,} of {total:,}{left}"
-        print(f"\r{line}   " if shown else line, end="" if shown else "\n", file=self.stream, flush=True)
-        if shown and done >= total:
-            print(file=self.stream)
-
-
 def add_places(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--weights", type=Path, default=None, metavar="DIR", help="folder of the shipped checkpoints")
+    parser.add_argument(
+        "--weights", type=given_path, default=None, metavar="DIR", help="folder of the shipped checkpoints"
+    )
     parser.add_argument(
         "--runs",
-        type=Path,
+        type=given_path,
         default=Path("runs"),
         metavar="DIR",
         help="folder of the checkpoints made here (default: runs)",
@@ -71,15 +59,30 @@ def add_places(parser: argparse.ArgumentParser) -> None:
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: auto)")
-    parser.add_argument("--threads", type=int, default=0, help="threads of torch; all cores if not given")
+    parser.add_argument("--threads", type=int, default=None, help="threads of torch; all cores if not given")
 
 
-def say(text: str) -> None:
-    print(text, file=sys.stderr)
+def check_files(arguments: argparse.Namespace, *options: str) -> None:
+    """Raise UsageError unless the files that options name can be written, each to a place of its own."""
+    given = {name: getattr(arguments, name) for name in options if getattr(arguments, name)}
+    for name, path in given.items():
+        check_file(path, f"--{name}")
+    files = [os.path.realpath(path) for path in given.values() if path.is_file() or not path.exists()]
+    if len(set(files)) < len(files):
+        raise UsageError(
+            f"{' and '.join(f'--{name}' for name in given)} name one file, '{files[0]}'. Expected a file for each; give another."
+        )
 
 
 def use_threads(arguments: argparse.Namespace) -> None:
-    if arguments.threads > 0:
+    """Raise UsageError for a number that torch would crash on: it makes the threads that it is told to."""
+    if arguments.threads is not None:
+        most = 4 * processes.cores()
+        if not 1 <= arguments.threads <= most:
+            raise UsageError(
+                f"--threads is {arguments.threads}. Expected 1 to {most}, four per core; give another number, or none for "
+                "one thread per core."
+            )
         import torch
 
         torch.set_num_threads(arguments.threads)
@@ -89,13 +92,13 @@ def use_threads(arguments: argparse.Namespace) -> None:
 
 
 def add_predict(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", nargs="+", type=Path, metavar="PATH", help="a picture, or a folder of pictures")
+    parser.add_argument("path", nargs="+", type=given_path, metavar="PATH", help="a picture, or a folder of pictures")
     parser.add_argument(
         "--checkpoint", default=None, metavar="NAME", help="default: `default` if it is there, else bknet"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the answers as JSON")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the answers as CSV, a row a face")
-    parser.add_argument("--annotate", type=Path, metavar="DIR", help="write the pictures with numbered boxes")
+    parser.add_argument("--json", type=given_path, metavar="FILE", help="write the answers as JSON")
+    parser.add_argument("--csv", type=given_path, metavar="FILE", help="write the answers as CSV, a row a face")
+    parser.add_argument("--annotate", type=given_path, metavar="DIR", help="write the pictures with numbered boxes")
     parser.add_argument(
         "--smallest-face",
         type=float,
@@ -113,25 +116,35 @@ def predict(arguments: argparse.Namespace) -> int:
             raise UsageError(f"'{path}' is not there. Expected a picture or a folder; check the path.")
     if arguments.smallest_face is not None and not arguments.smallest_face > 0:
         raise UsageError(f"--smallest-face is {arguments.smallest_face}. Expected pixels above 0; give another number.")
+    check_files(arguments, "json", "csv")
+    check_folder(arguments.annotate, "--annotate")
     from mtl_model.predictor import Predictor
 
     use_threads(arguments)
     predictor = Predictor.load(
         arguments.checkpoint, weights=arguments.weights, runs=arguments.runs, device=arguments.device
     )
-    files = [file for path in arguments.path for file in list_pictures(path)]
+    listed = [list_pictures(path) for path in arguments.path]
+    photos = [Photo(str(folder), CLOSED_FOLDER) for _, folders in listed for folder in folders]
+    files = [file for pictures, _ in listed for file in pictures]
     if not files:
-        print("There is no picture in " + ", ".join(f"'{path}'" for path in arguments.path) + ".", file=sys.stderr)
-    tell, photos, drawn = Progress(), [], set()
-    for number, file in enumerate(files):
-        tell("pictures", number, len(files))
-        photos.append(predictor.photo(file, str(file), smallest_face_px=arguments.smallest_face))
-        if arguments.annotate and not photos[-1].error:
-            _annotate(arguments.annotate, file, arguments.path, photos[-1], drawn)
-    if files:
-        tell("pictures", len(files), len(files))
-    _write_answers(arguments, photos, {task.name: task.kind == "years" for task in predictor.card.tasks})
-    return 1 if any(photo.error for photo in photos) else 0
+        say("There is no picture in " + ", ".join(f"'{path}'" for path in arguments.path) + ".")
+    progress, drawn, closed, stopped = Progress(), set(), len(photos), False
+    try:
+        with processes.interruptible():
+            for number, file in enumerate(files):
+                progress("pictures", number, len(files))
+                photos.append(predictor.photo(file, str(file), smallest_face_px=arguments.smallest_face))
+                if arguments.annotate and not photos[-1].error:
+                    _annotate(arguments.annotate, file, arguments.path, photos[-1], drawn)
+        if files:
+            progress("pictures", len(files), len(files))
+    except KeyboardInterrupt:
+        stopped = True
+        say(f"Stopped after {len(photos) - closed:,} of {len(files):,} pictures. Their answers follow.")
+    finally:  # also where a picture could not be drawn: the answers are no less worth
+        _write_answers(arguments, photos, {task.name: task.kind == "years" for task in predictor.card.tasks})
+    return STOPPED if stopped else 1 if any(photo.error for photo in photos) else 0
 
 
 def _annotate(folder: Path, file: Path, roots: Sequence[Path], photo: Photo, drawn: set[Path]) -> None:
@@ -144,7 +157,12 @@ def _annotate(folder: Path, file: Path, roots: Sequence[Path], photo: Photo, dra
     target = next(one for one in map(place.with_name, names) if one not in drawn)
     drawn.add(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    annotate(read_picture(file), photo).save(target)
+    temporary = temporary_name(target)
+    try:
+        annotate(read_picture(file), photo).save(temporary, "PNG")
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _write_answers(arguments: argparse.Namespace, photos: list[Photo], columns: dict[str, bool]) -> None:
@@ -154,10 +172,10 @@ def _write_answers(arguments: argparse.Namespace, photos: list[Photo], columns: 
         card.write_text(arguments.csv, to_csv(photos, columns))
     for photo in photos:
         if photo.error:
-            print(f"{photo.photo}: {photo.error}", file=sys.stderr)
+            say(f"{photo.photo}: {photo.error}")
         elif not (arguments.json or arguments.csv):
             for line in readable(photo):
-                print(line)
+                answer(line)
 
 
 def readable(photo: Photo) -> Iterator[str]:
@@ -181,7 +199,9 @@ def readable(photo: Photo) -> Iterator[str]:
 
 def add_train(parser: argparse.ArgumentParser) -> None:
     config.add_options(parser, config.TrainConfig)
-    parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="write losses and val figures for TensorBoard")
+    parser.add_argument(
+        "--tensorboard", type=given_path, metavar="DIR", help="write losses and val figures for TensorBoard"
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the run's last state, with the same settings")
     add_places(parser)
     add_device(parser)
@@ -194,6 +214,8 @@ def train(arguments: argparse.Namespace) -> int:
     folder = arguments.runs / name
     if not settings.source:
         raise UsageError("No --source is given. Expected at least one, such as --source utkface:DIR.")
+    check_folder(folder, "--runs")
+    check_folder(arguments.tensorboard, "--tensorboard")
     with _claimed(folder, weights, begun=arguments.resume, resume=arguments.resume):
         from mtl_model import predictor, training
 
@@ -281,7 +303,7 @@ def _drain(stream: Iterator[events.Event], folder: Path, board: Board | None) ->
             if log is None:
                 log = (folder / EVENTS).open("a", encoding="utf-8", errors="backslashreplace")
             print(events.to_line(event), file=log, flush=True)
-            print(sentence(event), file=sys.stderr, flush=True)
+            say(sentence(event))
             if board:
                 board.add(event)
             failed = failed or isinstance(event, events.Failed)
@@ -324,9 +346,11 @@ def sentence(event: events.Event) -> str:
 
 
 def add_finetune(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", type=Path, metavar="DATA", help="a folder or zip of labelled pictures, or a CSV file")
+    parser.add_argument(
+        "data", type=given_path, metavar="DATA", help="a folder or zip of labelled pictures, or a CSV file"
+    )
     config.add_options(parser, config.FinetuneConfig)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what it brought as JSON")
+    parser.add_argument("--json", type=given_path, metavar="FILE", help="write what it brought as JSON")
     parser.add_argument(
         "--pending", action="store_true", help="let the new checkpoint wait to be accepted, as the page does"
     )
@@ -339,12 +363,12 @@ def finetune(arguments: argparse.Namespace) -> int:
     settings: config.FinetuneConfig = config.from_options(config.FinetuneConfig, vars(arguments))
     name = card.check_name(settings.name)
     weights, folder = arguments.weights or card.shipped_weights(), arguments.runs / name
+    check_files(arguments, "json")
+    check_folder(folder, "--runs")
     waits = (folder / card.PENDING).is_file() or not (folder / card.CARD).exists()
     if not arguments.data.exists():
         raise UsageError(f"'{arguments.data}' is not there. Expected a folder, a zip or a CSV file; check the path.")
     parent = card.find_checkpoint(settings.start or None, weights, arguments.runs)
-    if arguments.json:
-        _check_place(arguments.json)
     with _claimed(folder, weights, begun=waits and (arguments.pending or arguments.resume), resume=arguments.resume):
         card.write_text(folder / card.PENDING, "")
         if not arguments.pending:  # the page clears it before it starts the job, and may have asked to stop since
@@ -360,15 +384,6 @@ def finetune(arguments: argparse.Namespace) -> int:
             plain = {"checkpoint": name, "seconds": outcome["seconds"], "tasks": tasks, "changed": outcome["changed"]}
             card.write_plain(arguments.json, plain)
     return code
-
-
-def _check_place(file: Path) -> None:
-    """Raises UsageError or OSError where the file could not be written, before the work that it is to tell of."""
-    if file.is_dir():
-        raise UsageError(f"'{file}' is a folder. Expected a file to write to; give another --json.")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=file.parent):
-        pass
 
 
 def _finetune(settings: config.FinetuneConfig, folder: Path, parent: Path, arguments: argparse.Namespace) -> int:
@@ -418,11 +433,13 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="N pictures drawn at random, always the same ones, for a quick look",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the record as JSON")
-    parser.add_argument("--charts", type=Path, metavar="DIR", help="write confusion, calibration and age-error charts")
+    parser.add_argument("--json", type=given_path, metavar="FILE", help="write the record as JSON")
+    parser.add_argument(
+        "--charts", type=given_path, metavar="DIR", help="write confusion, calibration and age-error charts"
+    )
     parser.add_argument(
         "--readings",
-        type=Path,
+        type=given_path,
         default=READINGS,
         metavar="FILE",
         help="log of the readings of test splits, if it is there",
@@ -441,6 +458,11 @@ def evaluate(arguments: argparse.Namespace) -> int:
         )
     weights = arguments.weights or card.shipped_weights()
     folder = card.find_checkpoint(arguments.checkpoint, weights, arguments.runs)
+    check_files(arguments, "json")
+    check_folder(arguments.charts, "--charts")
+    noted = arguments.split == "test" and arguments.limit is None and arguments.readings.is_file()
+    check_file(arguments.readings if noted else None, "--readings")
+    check_file(folder / card.CARD if arguments.keep else None, "--keep")
     from mtl_model import checkpoint, evaluation, predictor
 
     use_threads(arguments)
@@ -464,14 +486,14 @@ def evaluate(arguments: argparse.Namespace) -> int:
         from mtl_model import charts
 
         for file in charts.evaluation_charts(record, arguments.charts):
-            print(f"wrote {file}", file=sys.stderr)
-    if record["split"] == "test" and arguments.limit is None and arguments.readings.is_file():
+            say(f"wrote {file}")
+    if noted:
         note_reading(arguments.readings, folder.name, record)
     if arguments.keep:
         keep_record(folder, record, arguments.source, options)
     for task, metrics in record["tasks"].items():
         for metric, one in metrics.items():
-            print(f"{task} {metric}: {one['value']} ({one['low']} to {one['high']}, n = {one['n']})")
+            answer(f"{task} {metric}: {one['value']} ({one['low']} to {one['high']}, n = {one['n']})")
     return 0
 
 
@@ -493,7 +515,7 @@ def add_calibrate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--about",
-        type=Path,
+        type=given_path,
         metavar="FILE",
         help='JSON with the sentences of the card: {"summary": "", "limits": [], "terms": ""}',
     )
@@ -504,6 +526,7 @@ def add_calibrate(parser: argparse.ArgumentParser) -> None:
 def calibrate(arguments: argparse.Namespace) -> int:
     folder = card.find_checkpoint(arguments.checkpoint, arguments.weights or card.shipped_weights(), arguments.runs)
     said = _read_about(arguments.about) if arguments.about else {}
+    check_file(folder / card.CARD, "The checkpoint")
     from mtl_model import checkpoint, predictor, recalibration
 
     use_threads(arguments)
@@ -519,13 +542,10 @@ def calibrate(arguments: argparse.Namespace) -> int:
         note=say,
     )
     if before.metrics and not fitted.metrics:
-        print(
-            "The card's figures were measured before and are taken out; evaluate --keep writes new ones.",
-            file=sys.stderr,
-        )
+        say("The card's figures were measured before and are taken out; evaluate --keep writes new ones.")
     card.write_card(folder, dataclasses.replace(fitted, **said))
     for name, one in fitted.calibration.items():
-        print(f"{name}: temperature {one.temperature}, unsure beyond {one.threshold}, margin {one.margin}")
+        answer(f"{name}: temperature {one.temperature}, unsure beyond {one.threshold}, margin {one.margin}")
     return 0
 
 
@@ -575,17 +595,24 @@ def keep_record(folder: Path, record: dict[str, Any], spec: str, options: Mappin
 def add_check(parser: argparse.ArgumentParser) -> None:
     add_layout_options(parser)
     parser.add_argument("source", metavar="KIND:DIR", help="a data set; of a bare DIR the layout is recognised")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
-    parser.add_argument("--charts", type=Path, metavar="DIR", help="write the pictures by class as PNG, a chart a task")
-    parser.add_argument("--task", default="", help="name of the task whose classes bare folders are")
-    parser.add_argument("--changes", type=Path, metavar="FILE", help="JSON with pictures left out and labels put right")
+    parser.add_argument("--json", type=given_path, metavar="FILE", help="write the report as JSON")
     parser.add_argument(
-        "--cache", type=Path, metavar="DIR", help="where found faces are kept, if not in the usual place"
+        "--charts", type=given_path, metavar="DIR", help="write the pictures by class as PNG, a chart a task"
+    )
+    parser.add_argument("--task", default="", help="name of the task whose classes bare folders are")
+    parser.add_argument(
+        "--changes", type=given_path, metavar="FILE", help="JSON with pictures left out and labels put right"
+    )
+    parser.add_argument(
+        "--cache", type=given_path, metavar="DIR", help="where found faces are kept, if not in the usual place"
     )
     parser.add_argument("--no-faces", action="store_true", help="do not look for faces, which takes most of the time")
 
 
 def check(arguments: argparse.Namespace) -> int:
+    check_files(arguments, "json")
+    check_folder(arguments.charts, "--charts")
+    check_folder(arguments.cache, "--cache")
     from mtl_model import cache, changes, layouts
     from mtl_model.check import check as look_at
 
@@ -602,23 +629,25 @@ def check(arguments: argparse.Namespace) -> int:
         for task, classes in report.labels.items():
             counts = {name: sum(where.values()) for name, where in classes.items()}
             charts.count_chart(counts, f"{task} in {report.kind}", arguments.charts / f"{report.kind}-{task}.png")
-    print("\n".join(report.lines()))
+    for line in report.lines():
+        answer(line)
     return report.exit_code
 
 
 def add_models(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the list as JSON")
+    parser.add_argument("--json", type=given_path, metavar="FILE", help="write the list as JSON")
     add_places(parser)
 
 
 def models(arguments: argparse.Namespace) -> int:
+    check_files(arguments, "json")
     found = card.list_checkpoints(arguments.weights or card.shipped_weights(), arguments.runs)
     rows = []
     for name, folder in found.items():
         try:
             one = card.read_card(folder)
         except CheckpointError as error:
-            print(f"{name}: {error}", file=sys.stderr)
+            say(f"{name}: {error}")
             continue
         tasks = [task.name for task in one.tasks]
         rows.append(
@@ -631,7 +660,7 @@ def models(arguments: argparse.Namespace) -> int:
                 "created": one.created,
             }
         )
-        print(
+        answer(
             f"{name}: {', '.join(tasks)}; {one.network}, {one.parameters / 1e6:.1f} M parameters, {one.created}"
             + (f", from {one.parent}" if one.parent else "")
         )
@@ -665,52 +694,50 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
 }
 
 
-def _let_go() -> None:
-    """What could not be said must not be tried again on the way out, where Python would complain of it."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            with open(os.devnull, "w", encoding="utf-8") as nowhere:
-                os.dup2(nowhere.fileno(), stream.fileno())
+def _check_stdout(arguments: argparse.Namespace) -> None:
+    """Raise UsageError where the answer could be written nowhere: stdout is closed and no option names a file."""
+    instead = ANSWERS.get(arguments.command, ())
+    if instead and not has_stdout() and not any(getattr(arguments, name) for name in instead):
+        raise UsageError(
+            "stdout is closed. Expected a place for the answers; leave it open, or name a file with --json."
+        )
 
 
 def main(words: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if words is None else words)
     if words[:1] == ["--job"]:  # how jobs.py starts this program for the page
         return jobs.attend(Path(words[1]), lambda: main(words[2:]))
-    parser = argparse.ArgumentParser(prog="mtl_model", description="Apparent age, gender and smile of faces.")
+    prepare()
+    parser = Parser(prog="mtl_model", description="Apparent age, gender and smile of faces.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (text, add, _) in COMMANDS.items():
         add(commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + "."))
     arguments = parser.parse_args(words)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be text in any encoding
-        sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        _check_stdout(arguments)
         code = COMMANDS[arguments.command][2](arguments)
         sys.stdout.flush()  # here a full disk or a closed pipe can still be told
         return code
     except RunError as error:
-        print(error, file=sys.stderr)
+        say(error)
         return 1
     except MtlError as error:
-        print(error, file=sys.stderr)
+        say(error)
         return 2
     except OSError as error:
         what = f"'{error.filename}'" if error.filename else "A file"  # a full disk names none
         with contextlib.suppress(OSError):
             if not isinstance(error, BrokenPipeError):  # whoever read the answers, such as `head`, wants no more
-                print(
+                say(
                     f"{what} could not be read or written ({error.strerror or error}). Expected a place that may be; check the "
-                    "path, its permissions and the free space.",
-                    file=sys.stderr,
+                    "path, its permissions and the free space."
                 )
-        _let_go()
+        let_go()
         return 1
     except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        return 1
+        say("Stopped.")
+        return STOPPED if arguments.command == "predict" else 1
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+import stat
 import struct
 import warnings
 from pathlib import Path
@@ -155,9 +156,24 @@ def _from_array(array: np.ndarray, max_pixels: int) -> np.ndarray:
     return _decode(Image.fromarray(array), max_pixels)
 
 
-def list_pictures(path: Path) -> list[Path]:
-    """The pictures that a path stands for: itself if it is a file, else all below the folder, sorted."""
-    if path.is_file():
-        return [path]
-    found = (one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())
-    return sorted(one for one in found if not one.name.startswith("._"))  # what macOS leaves beside its pictures
+def list_pictures(path: Path) -> tuple[list[Path], list[Path]]:
+    """List the pictures that a path stands for: itself unless it is a folder, else all below it, sorted.
+
+    Returns: the pictures, and the folders whose pictures cannot be listed.
+    """
+    if not path.is_dir():
+        return [path], []
+    pictures: list[Path] = []
+    unreadable: set[Path] = set()
+    for where, _, files in os.walk(path, onerror=lambda error: unreadable.add(Path(error.filename))):
+        for name in files:
+            if name.startswith("._") or os.path.splitext(name)[1].lower() not in SUFFIXES:
+                continue  # "._": what macOS leaves beside its pictures
+            try:
+                if stat.S_ISREG(os.stat(os.path.join(where, name)).st_mode):
+                    pictures.append(Path(where, name))
+            except FileNotFoundError:  # a link that leads nowhere
+                continue
+            except OSError:
+                unreadable.add(Path(where))
+    return sorted(pictures), sorted(unreadable)

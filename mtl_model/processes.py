@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -28,6 +31,19 @@ def cores() -> int:
 def is_first() -> bool:
     """Whether this is the first of several processes of one training, as torchrun and accelerate number them, or alone."""
     return os.environ.get("RANK", "0") == "0"
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise KeyboardInterrupt at SIGTERM too, as at Ctrl+C; only the main thread can be told of either."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def environment() -> dict[str, str]:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from mtl_model import cache, checkpoint, cli
+from mtl_model import cache, card, checkpoint, cli
 from mtl_model.card import CARD, Card, CropSettings
 from mtl_model.cli import keep_record, main
 from mtl_model.networks import bknet
+from mtl_model.predictor import Predictor
+from mtl_model.records import Photo
 from mtl_model.tasks import TASKS
 
 
@@ -282,12 +287,176 @@ def test_a_list_with_named_columns_is_checked(tmp_path: Path, capsys: pytest.Cap
     assert "kind: rose 12, daisy 12" in shown and "not labelled 6" in shown
 
 
-def test_a_place_that_cannot_be_written_gets_a_sentence(
-    weights: Path, photos: Path, capsys: pytest.CaptureFixture
+@pytest.fixture
+def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever takes time is a failure of the test."""
+
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("the command worked before it looked at where it would write")
+
+    monkeypatch.setattr("mtl_model.predictor.Predictor.load", work)
+    monkeypatch.setattr("mtl_model.checkpoint.load", work)
+    monkeypatch.setattr("mtl_model.layouts.read", work)
+    monkeypatch.setattr(cli, "_claimed", work)
+    monkeypatch.setattr(card, "list_checkpoints", lambda *_: {"bknet": Path("bknet")})
+
+
+TARGETS = [
+    (["predict", "."], ["--json", "--csv"], ["--annotate"]),
+    (["evaluate", "bknet", "--source", "utkface:."], ["--json"], ["--charts"]),
+    (["finetune", ".", "--name", "new"], ["--json"], ["--runs"]),
+    (["train", "--name", "new", "--source", "utkface:."], [], ["--tensorboard", "--runs"]),
+    (["check", "utkface:."], ["--json"], ["--charts", "--cache"]),
+    (["models"], ["--json"], []),
+]
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize(("words", "files", "folders"), TARGETS, ids=[words[0] for words, _, _ in TARGETS])
+def test_where_a_command_writes_is_looked_at_before_it_works(
+    tmp_path: Path, words: list[str], files: list[str], folders: list[str], capsys: pytest.CaptureFixture
 ) -> None:
-    (photos / "file").write_text("")
-    assert run(weights, "predict", photos / "empty.png", "--json", photos / "file" / "a.json") == 1
-    assert "could not be read or written" in capsys.readouterr().err
+    (tmp_path / "file").write_text("precious")
+    (tmp_path / "picture.jpg").write_text("precious")
+    wrong = {
+        **{
+            f"{option} {place}": option
+            for option in files
+            for place in (".", "file/a", "x" * 300, "picture.jpg", "no/../file/b")
+        },
+        **{f"{option} {place}": option for option in folders for place in ("file", "file/a", "x" * 300)},
+    }
+    for text, option in wrong.items():
+        place = tmp_path / text.removeprefix(f"{option} ")
+        assert main([*words, option, str(place)]) == 2, text
+        assert f"{option} names '" in capsys.readouterr().err, text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "picture.jpg"]
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+@pytest.mark.usefixtures("no_work")
+def test_cards_and_logs_are_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(card, "list_checkpoints", lambda *_: {"bknet": tmp_path / "bknet"})
+    (tmp_path / "bknet" / CARD).mkdir(parents=True)  # a folder in the card's place: root may write everywhere else
+    source = ["bknet", "--source", "utkface:."]
+    assert main(["calibrate", *source]) == 2
+    assert main(["evaluate", *source, "--keep"]) == 2
+
+
+@pytest.mark.usefixtures("no_work")
+def test_two_options_do_not_share_a_file(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    target = str(tmp_path / "a")
+    assert main(["predict", ".", "--json", target, "--csv", f"{tmp_path}/x/../a"]) == 2
+    assert "name one file" in capsys.readouterr().err
+
+
+def path_options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    return [
+        one for one in parser._actions if {one.metavar} & {"DIR", "FILE", "PATH", "DATA"} and one.dest != "root_path"
+    ]
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_an_empty_path_is_refused_by_every_option(command: str, capsys: pytest.CaptureFixture) -> None:
+    """It would be the current folder."""
+    parser = argparse.ArgumentParser()
+    cli.COMMANDS[command][1](parser)
+    options = path_options(parser)
+    assert options
+    for one in options:
+        words = [one.option_strings[0], ""] if one.option_strings else [""]
+        with pytest.raises(SystemExit) as left:
+            main([command, *words])
+        assert left.value.code == 2 and "the path is empty" in capsys.readouterr().err, one.dest
+
+
+@pytest.mark.parametrize("words", [["check", ""], ["check", "utkface:"], ["evaluate", "bknet", "--source", "csv:"]])
+def test_an_empty_data_set_is_refused(weights: Path, words: list[str], capsys: pytest.CaptureFixture) -> None:
+    assert main([*words, *(["--weights", str(weights)] if words[0] == "evaluate" else [])]) == 2
+    assert "names no folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "100000"])
+def test_a_number_of_threads_that_torch_would_crash_on_is_refused(
+    weights: Path, number: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert run(weights, "predict", ".", "--threads", number) == 2
+    assert f"--threads is {number}. Expected 1 to " in capsys.readouterr().err
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(5):
+        Image.new("RGB", (40, 40)).save(folder / f"{number}.png")
+    return folder
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    signal.sigtimedwait([], 0.01)  # let it arrive
+
+
+def fill_disk() -> None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(("end", "code"), [(interrupt, 130), (terminate, 130), (fill_disk, 1)])
+def test_what_was_answered_before_the_end_is_written(
+    weights: Path, many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: Callable[[], None], code: int
+) -> None:
+    before = Predictor.photo
+
+    def photo(self: Predictor, source: Path, name: str, **more: Any) -> Photo:
+        if name.endswith("3.png"):
+            end()
+        return before(self, source, name, **more)
+
+    monkeypatch.setattr(Predictor, "photo", photo)
+    places = ["--json", tmp_path / "a.json", "--csv", tmp_path / "a.csv"]
+    assert run(weights, "predict", many, *places) == code
+    answers = json.loads((tmp_path / "a.json").read_text())
+    assert [Path(one["photo"]).name for one in answers] == ["0.png", "1.png", "2.png"]
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == 4
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_lines_on_the_screen_survive_an_interruption(
+    weights: Path, many: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def photo(self: Predictor, source: Path, name: str, **_: Any) -> Photo:
+        if name.endswith("2.png"):
+            raise KeyboardInterrupt
+        return Photo(name)
+
+    monkeypatch.setattr(Predictor, "photo", photo)
+    assert run(weights, "predict", many) == 130
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 2 and "Stopped after 2 of 5 pictures" in captured.err
+
+
+def closed(words: list[str], redirection: str, root: Path) -> subprocess.CompletedProcess[str]:
+    shell = f'exec "$@" {redirection}'
+    return subprocess.run(
+        ["sh", "-c", shell, "sh", sys.executable, "-m", "mtl_model", *words], cwd=root, capture_output=True, text=True
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell's way to close a stream")
+def test_closed_streams_are_no_traceback(weights: Path, tmp_path: Path, root: Path) -> None:
+    words = ["models", "--weights", str(weights), "--runs", str(tmp_path)]
+    found = closed(words, ">&-", root)
+    assert found.returncode == 2 and found.stderr.startswith("stdout is closed.") and found.stderr.count("\n") == 1
+    found = closed([*words, "--json", str(tmp_path / "a.json")], ">&-", root)
+    assert (found.returncode, found.stderr) == (0, "") and json.loads((tmp_path / "a.json").read_text())
+    found = closed(words, "2>&-", root)
+    assert found.returncode == 0 and "bknet" in found.stdout
+    assert closed(["predict", "nowhere.jpg"], ">&- 2>&-", root).returncode == 2
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full disk to write to")
@@ -345,6 +514,49 @@ def test_pictures_of_one_name_are_all_drawn(weights: Path, tmp_path: Path) -> No
     assert run(weights, "predict", tmp_path / "one", tmp_path / "two", "--annotate", tmp_path / "out") == 0
     found = sorted(one.relative_to(tmp_path / "out").as_posix() for one in (tmp_path / "out").rglob("*.png"))
     assert found == ["a.png-2.png", "a.png.png", "deep/a.png.png"]
+
+
+def test_a_folder_that_may_not_be_read_is_said(
+    weights: Path, many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (many / "shut").mkdir()
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert run(weights, "predict", many, "--json", tmp_path / "a.json", "--csv", tmp_path / "a.csv") == 1
+    answers = {Path(one["photo"]).name: one["error"] for one in json.loads((tmp_path / "a.json").read_text())}
+    assert len(answers) == 6 and answers["shut"] == cli.CLOSED_FOLDER
+    assert f"{many / 'shut'}: {cli.CLOSED_FOLDER}" in capsys.readouterr().err
+    assert cli.CLOSED_FOLDER in (tmp_path / "a.csv").read_text()
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may read any folder")
+def test_a_folder_without_permission_is_said(weights: Path, many: Path, tmp_path: Path) -> None:
+    many.chmod(0)
+    assert run(weights, "predict", many, "--json", tmp_path / "a.json") == 1
+    assert [one["error"] for one in json.loads((tmp_path / "a.json").read_text())] == [cli.CLOSED_FOLDER]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+def test_names_cannot_command_the_terminal(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    folder = tmp_path / "a\x1b[2J"
+    folder.mkdir()
+    Image.new("RGB", (40, 40)).save(folder / "b\x1b]0;title\x07\n.png")
+    (folder / "c\x9b31m.png").write_text("broken")
+    run(weights, "predict", folder)
+    run(weights, "predict", folder / "gone\x1b")
+    main(["check", str(folder), "--no-faces"])
+    captured = capsys.readouterr()
+    shown = captured.out + captured.err
+    assert "\\x1b[2J" in shown and "b\\x1b]0;title\\x07\\n.png" in shown and "c\\x9b31m" in shown
+    assert not set(shown) & set("\x1b\x07\x9b")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes are Linux's")

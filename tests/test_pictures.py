@@ -257,11 +257,11 @@ def test_folders_are_searched_for_pictures_alone(tmp_path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     (tmp_path / "folder.jpg").mkdir()
-    found = [path.relative_to(tmp_path).as_posix() for path in list_pictures(tmp_path)]
+    found = [path.relative_to(tmp_path).as_posix() for path in list_pictures(tmp_path)[0]]
     assert found == sorted(found, key=lambda name: Path(name).parts)
     assert [name for name in found if not name.startswith(".")] == ["a/deep/x.Heic", "a/z.png", "b.JPG"]
-    assert list_pictures(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]
-    assert list_pictures(tmp_path / "a" / "deep") == [tmp_path / "a" / "deep" / "x.Heic"]
+    assert list_pictures(tmp_path / "notes.txt") == ([tmp_path / "notes.txt"], [])
+    assert list_pictures(tmp_path / "a" / "deep") == ([tmp_path / "a" / "deep" / "x.Heic"], [])
 
 
 def test_the_suffixes_are_the_contract():

@@ -79,6 +79,10 @@ def parse_spec(spec: str) -> tuple[str, Path]:
     Raises: UsageError for an unknown kind, DataError for a folder that is not there or not recognised.
     """
     kind, colon, rest = spec.partition(":")
+    if not (rest if colon else spec):  # it would be the current folder, which nobody has named
+        raise UsageError(
+            f"The data set '{spec}' names no folder. Expected KIND:DIR or DIR; the current folder is written ."
+        )
     if colon and kind in registry.names("layouts"):
         return kind, Path(rest).expanduser()
     folder = Path(spec).expanduser()

@@ -11,6 +11,7 @@ from typing import Any
 
 from mtl_model.card import shipped_weights
 from mtl_model.errors import UsageError
+from mtl_model.terminal import given_path
 
 HOST, PORT = "127.0.0.1", 7860
 HOST_VARIABLE, PORT_VARIABLE = "GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT"  # set by hosts of Gradio apps
@@ -73,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         elif one.name == "add_user":
             more |= {"nargs": 2}
         elif more.get("metavar") in ("DIR", "FILE"):
-            more |= {"type": Path}
+            more |= {"type": given_path}
         parser.add_argument(f"--{one.name.replace('_', '-')}", default=None, help=one.metadata["help"], **more)
 
 
