@@ -52,7 +52,10 @@ def made_up(count: int, side: int, folder: Path) -> Labelled:
         for row in range(count)
     ]
     mapped = np.load(folder / f"{count}.npy", mmap_mode="r")
-    return Labelled([(samples, Crops(mapped, np.ones(count, np.int16)), np.arange(count))], tuple(TASKS.values()))
+    return Labelled(
+        [(samples, Crops(mapped, np.ones(count, np.int16), np.zeros((count, 4))), np.arange(count))],
+        tuple(TASKS.values()),
+    )
 
 
 def make_run(arguments: argparse.Namespace, count: int, folder: Path) -> Run:

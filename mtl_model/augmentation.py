@@ -18,7 +18,7 @@ from torch.nn import functional
 from torchvision.transforms.v2 import functional as vision
 
 from mtl_model.card import CropSettings
-from mtl_model.crops import GREY
+from mtl_model.quality import GREY
 
 DRAWS = 26  # random numbers a picture
 SHARPNESS = (0.35, 0.5, 0.7)  # shares of the side to which a small picture was sampled down
@@ -45,16 +45,19 @@ def _mix(value: np.ndarray | np.uint64) -> np.ndarray:
     return value ^ (value >> np.uint64(31))
 
 
-def augment(images: Tensor, settings: CropSettings, draws: np.ndarray, strength: float = 1.0) -> Tensor:
+def augment(
+    images: Tensor, settings: CropSettings, draws: np.ndarray, strength: float = 1.0, scatter: float = 1.0
+) -> Tensor:
     """images: float32 (N, C, S, S) as `to_tensor` makes them. draws: float32 (N, DRAWS) from `uniform`.
-    strength: 0 returns the images as they are, 1 is the full range. Returns a tensor of the same shape."""
+    strength: 0 returns the images as they are, 1 is the full range. scatter: multiplies the reach of turns, sizes and shifts.
+    Returns a tensor of the same shape."""
     if strength == 0:
         return images
     mean = torch.tensor(settings.mean, device=images.device).view(1, -1, 1, 1)
     std = torch.tensor(settings.std, device=images.device).view(1, -1, 1, 1)
     numbers = torch.from_numpy(draws).to(images.device)
     pictures = images * std + mean  # 0 to 1, where 0 is black: what geometry fills with
-    pictures = _move(pictures, numbers[:, 0:8], strength)
+    pictures = _move(pictures, numbers[:, 0:8], strength * scatter)
     pictures = _blur(pictures, numbers[:, 8:10], strength)
     pictures = _light(pictures, numbers[:, 10:16], strength)
     pictures = _noise(pictures, numbers[:, 16:19], strength)

@@ -6,7 +6,7 @@ A batch is a function of (seed, epoch, position): every process works out the sa
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from mtl_model.card import Card, CropSettings
 from mtl_model.crops import to_tensor
 from mtl_model.errors import DataError
 from mtl_model.outputs import OUTPUTS, logits
-from mtl_model.records import Sample
+from mtl_model.records import Quality, Sample
 from mtl_model.tasks import Task
 
 
@@ -27,7 +27,7 @@ class Labelled:
     """Samples of one split with their crops and encoded labels.
 
     targets: {task: as its loss takes it, (N, ...)}. known: {task: bool (N,)}. sources: the source of each sample.
-    faces: int16 (N,), how many faces were found in each sample's picture.
+    faces: int16 (N,), how many faces were found in each sample's picture. quality: float32 (N, Q), as in `cache.Crops`.
     """
 
     def __init__(self, parts: Sequence[tuple[Sequence[Sample], Crops, np.ndarray]], tasks: Sequence[Task]) -> None:
@@ -37,6 +37,9 @@ class Labelled:
         self.tasks = tuple(tasks)
         self.sources = np.array([sample.source for sample in self.samples])
         self.faces = np.concatenate([np.zeros(0, np.int16), *[crops.faces[rows] for _, crops, rows in parts]])
+        self.quality = np.concatenate(
+            [np.zeros((0, len(fields(Quality)))), *[crops.quality[rows] for _, crops, rows in parts]]
+        )
         self._images = [crops.images for _, crops, _ in parts]
         self._part = np.concatenate([np.zeros(0, int), *[np.full(len(s), n) for n, (s, _, _) in enumerate(parts)]])
         self._row = np.concatenate([np.zeros(0, int), *[rows for _, _, rows in parts]])
@@ -78,9 +81,11 @@ class Labelled:
                 result[mine] *= (len(mine) / (len(counts) * counts))[which]
         return result.clip(1 / 8, 8)
 
-    def augmented(self, rows: np.ndarray, crop: CropSettings, draws: np.ndarray, strength: float) -> Tensor:
-        """What a network learns from: float32 (B, C, S, S), each picture changed by its draws."""
-        return augment(to_tensor(self.images(rows), crop), crop, draws, strength)
+    def augmented(
+        self, rows: np.ndarray, crop: CropSettings, draws: np.ndarray, strength: float, scatter: float = 1.0
+    ) -> Tensor:
+        """What a network learns from: float32 (B, C, S, S), each picture changed by its draws; see `augment`."""
+        return augment(to_tensor(self.images(rows), crop), crop, draws, strength, scatter)
 
     def logits(self, network: nn.Module, rows: np.ndarray, card: Card, device: str = "cpu") -> dict[str, Tensor]:
         """{task: float32 (B, width)} on the CPU, asked for as the card says."""
@@ -127,6 +132,7 @@ class Batches:
         size: int,
         seed: int,
         augmentation: float = 0.0,
+        scatter: float = 1.0,
         mix: Mapping[str, float] | None = None,
         balance: float = 0.0,
         alternate: bool = False,
@@ -135,7 +141,8 @@ class Batches:
     ) -> None:
         """size: pictures of a batch over all processes. mix: {source: share of each batch}; None: by size.
         balance: how far rarer labels are drawn more often, 0 to 1."""
-        self.data, self.crop, self.size, self.seed, self.augmentation = data, crop, size, seed, augmentation
+        self.data, self.crop, self.size, self.seed = data, crop, size, seed
+        self.augmentation, self.scatter = augmentation, scatter
         self.mix, self.alternate, self.rank, self.processes = dict(mix or {}), alternate, rank, processes
         if size % processes:
             raise DataError(
@@ -198,7 +205,7 @@ class Batches:
     def load(self, plan: Plan, epoch: int, size_px: int = 0) -> Batch:
         """This process's part of a batch, augmented, then shrunk to size_px if that is given."""
         rows = plan.rows[self.rank :: self.processes]
-        images = self.data.augmented(rows, self.crop, uniform(self.seed, epoch, rows), self.augmentation)
+        images = self.data.augmented(rows, self.crop, uniform(self.seed, epoch, rows), self.augmentation, self.scatter)
         if size_px and size_px != images.shape[-1]:
             images = functional.interpolate(images, size=(size_px, size_px), mode="bilinear", antialias=True)
         everywhere, mine = torch.from_numpy(plan.rows), torch.from_numpy(rows)

@@ -35,13 +35,16 @@ from mtl_model.duplicates import silent as silent
 from mtl_model.errors import DataError, PictureError
 from mtl_model.pictures import read_picture
 from mtl_model.processes import cores
-from mtl_model.records import Face
+from mtl_model.quality import quality_of
+from mtl_model.records import Face, Quality
 
-VERSION = 1  # raise it when `find` or `cut` changes what it returns
+FACES_VERSION = 1  # raise it when `find` changes what it returns
+CROPS_VERSION = 2  # raise it when `cut` or `quality` does
 BATCH = 16  # pictures of one size a detector pass: 11 ms each instead of 17
 CHUNK = 256  # pictures between two saves
 HELD_BYTES = 2**28  # of decoded pictures that wait for others of their size; a photo of 12 megapixels takes 36 MB
 UNREADABLE = -1
+SUFFIXES = (".npy", ".quality.npy", ".faces.npy")  # of a list's crops, in the order in which they are written
 
 
 def default_root() -> Path:
@@ -51,10 +54,12 @@ def default_root() -> Path:
 
 @dataclass(frozen=True)
 class Crops:
-    """images: uint8 (N, S, S, 3), memory-mapped. faces: int16 (N,), how many were found, UNREADABLE if none could be."""
+    """images: uint8 (N, S, S, 3), memory-mapped. faces: int16 (N,), how many were found, UNREADABLE if none could be.
+    quality: float32 (N, Q), a column for each field of `Quality`, NaN where it is not known."""
 
     images: np.ndarray
     faces: np.ndarray
+    quality: np.ndarray
 
     @property
     def readable(self) -> np.ndarray:
@@ -103,16 +108,17 @@ def crops_of(
     """
     root = root or default_root()
     digests = [digest_of(path) for path in paths]
-    shape = {"size_px": crop.size_px, "margin": crop.margin}
-    key = _key([VERSION, dataclasses.asdict(detection), shape, digests])
-    images_path, faces_path = root / "crops" / f"{key}.npy", root / "crops" / f"{key}.faces.npy"
-    if not (faces_path.is_file() and images_path.is_file()):
+    shape = {"size_px": crop.size_px, "margin": crop.margin, "upright": crop.upright}
+    key = _key([FACES_VERSION, CROPS_VERSION, dataclasses.asdict(detection), shape, digests])
+    stem = root / "crops" / key
+    if not all(stem.with_suffix(suffix).is_file() for suffix in SUFFIXES):
         faces = _faces_of(paths, digests, detection, root, progress)
         try:
-            _cut_all(paths, faces, crop, images_path, faces_path, progress)
+            _cut_all(paths, faces, crop, stem, progress)
         except OSError as error:
             raise _cannot_write(root, error) from None
-    return Crops(np.load(images_path, mmap_mode="r"), np.load(faces_path))
+    images, quality, counts = (stem.with_suffix(suffix) for suffix in SUFFIXES)
+    return Crops(np.load(images, mmap_mode="r"), np.load(counts), np.load(quality))
 
 
 def _cannot_write(root: Path, error: Exception) -> DataError:
@@ -130,44 +136,46 @@ def _cut_all(
     paths: Sequence[str],
     faces: Sequence[tuple[Face, ...] | None],
     settings: CropSettings,
-    images_path: Path,
-    faces_path: Path,
+    stem: Path,
     progress: Progress,
 ) -> None:
-    images_path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = images_path.with_suffix(f".{os.getpid()}.part")
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    temporary = [stem.with_suffix(f"{suffix}.{os.getpid()}.part") for suffix in SUFFIXES]
     counts = np.full(len(paths), UNREADABLE, np.int16)
+    quality = np.full((len(paths), len(dataclasses.fields(Quality))), np.nan, np.float32)
     shape = (len(paths), settings.size_px, settings.size_px, 3)
     try:
-        images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        images = np.lib.format.open_memmap(temporary[0], mode="w+", dtype=np.uint8, shape=shape)
         if hasattr(os, "posix_fallocate"):  # a full disk is said now; a page that finds no room later kills the process
-            with temporary.open("r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
+            with temporary[0].open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, temporary[0].stat().st_size)
         for index, (path, found) in enumerate(zip(paths, faces, strict=True)):
             if found is not None:
                 picture = read_picture(path)
                 height, width = picture.shape[:2]
-                chosen = main_face(found, width, height)
-                box = chosen.box if chosen else centre_box(width, height)
-                images[index] = cut(picture, [box], settings)[0]
+                face = main_face(found, width, height) or Face(centre_box(width, height), 0.0)
+                images[index] = cut(picture, [face], settings)[0]
+                quality[index] = dataclasses.astuple(quality_of(images[index], face))  # None becomes NaN
                 counts[index] = len(found)
             if index % 500 == 0:
                 progress("cutting crops", index, len(paths))
         images.flush()
         del images
-        os.replace(temporary, images_path)
-        with (faces_path.with_suffix(f".{os.getpid()}.part")).open("wb") as file:
-            np.save(file, counts)
-        os.replace(faces_path.with_suffix(f".{os.getpid()}.part"), faces_path)  # last: it says that the crops are whole
+        for array, path in zip((quality, counts), temporary[1:], strict=True):
+            with path.open("wb") as file:
+                np.save(file, array)
+        for path, suffix in zip(temporary, SUFFIXES, strict=True):  # the last one says that all are whole
+            os.replace(path, stem.with_suffix(suffix))
     finally:
-        temporary.unlink(missing_ok=True)
+        for path in temporary:
+            path.unlink(missing_ok=True)
     progress("cutting crops", len(paths), len(paths))
 
 
 def _faces_of(
     paths: Sequence[str], digests: Sequence[str], settings: DetectionSettings, root: Path, progress: Progress
 ) -> list[tuple[Face, ...] | None]:
-    settings_key = _key([VERSION, dataclasses.asdict(settings)])
+    settings_key = _key([FACES_VERSION, dataclasses.asdict(settings)])
     try:
         root.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(root / "faces.sqlite", timeout=60)) as store:

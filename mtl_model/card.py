@@ -51,6 +51,7 @@ class CropSettings:
     """How a face becomes the network's input: a square of the box's longer edge, widened by margin on each side.
 
     size_px: side of the crop. grey: one channel instead of three. mean, std: per channel, of values from 0 to 1.
+    upright: whether the square is turned with the face, by its landmarks.
     """
 
     size_px: int = 48
@@ -58,6 +59,7 @@ class CropSettings:
     margin: float = 0.0
     mean: tuple[float, ...] = (0.5,)
     std: tuple[float, ...] = (0.25,)
+    upright: bool = False
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,10 @@ class TrainConfig:
     warmup_steps: int = _option(300, "steps over which the learning rate rises from 0")
     clip: float = _option(5.0, "largest norm of the gradient; 0 switches clipping off")
     ema: float = _option(0.999, "decay of the moving average of the weights that is evaluated and kept; 0 is off")
+    margin: float = _option(0.0, "black or picture around the square of the face, a share of its side on each side")
+    upright: bool = _option(False, "turn the square that is cut with the face, by its landmarks")
     augmentation: float = _option(1.0, "strength of the augmentation, 0 (off) to 1")
+    scatter: float = _option(1.0, "reach of the augmentation's turns, sizes and shifts, 0 (none) to 2")
     sizes: str = _option(
         "",
         "sides in px of the crops in equal parts of the run, such as 80,96,112; as the network takes them if not given",
@@ -96,6 +99,8 @@ class TrainConfig:
             (self.learning_rate > 0, "learning-rate", self.learning_rate, "a number above 0"),
             (0 <= self.ema < 1, "ema", self.ema, "0 or a number below 1"),
             (0 <= self.augmentation <= 1, "augmentation", self.augmentation, "a number from 0 to 1"),
+            (0 <= self.scatter <= 2, "scatter", self.scatter, "a number from 0 to 2"),
+            (-0.25 <= self.margin <= 1, "margin", self.margin, "a number from -0.25 to 1"),
             (0 <= self.balance <= 1, "balance", self.balance, "a number from 0 to 1"),
             (0 < self.fraction <= 1, "fraction", self.fraction, "a number above 0 and at most 1"),
         )

@@ -14,11 +14,11 @@ from PIL import Image
 
 from mtl_model.card import CropSettings, DetectionSettings
 from mtl_model.detectors import Detector
+from mtl_model.quality import GREY, tilt
 from mtl_model.records import Box, Face
 
 DETECTOR_LEAST_PX = 20  # MTCNN cannot take a smaller picture
 SMALLEST_FACE_LEAST_PX = 12  # the side of the detector's own window: nothing smaller can be found
-GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma, the weights of PIL's "L"
 
 
 def find(
@@ -147,20 +147,39 @@ def square(box: Box, margin: float) -> Box:
     return (x - half, y - half, x + half, y + half)
 
 
-def cut(picture: np.ndarray, boxes: Sequence[Box], settings: CropSettings) -> np.ndarray:
-    """Square crops around boxes, cut from the whole picture; what lies outside it is black.
+def cut(picture: np.ndarray, faces: Sequence[Face], settings: CropSettings) -> np.ndarray:
+    """Square crops around the boxes of faces, cut from the whole picture; what lies outside it is black.
 
     picture: uint8 RGB (H, W, 3). Returns: uint8 RGB (N, S, S, 3), S = settings.size_px.
     """
     image, side = Image.fromarray(picture), settings.size_px
-    crops = np.zeros((len(boxes), side, side, 3), np.uint8)
-    for index, box in enumerate(boxes):
-        left, top, right, bottom = square(box, settings.margin)
-        outer = (math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom))
-        inner = (left - outer[0], top - outer[1], right - outer[0], bottom - outer[1])
-        region = image.crop(outer)  # black outside the picture
-        crops[index] = np.asarray(region.resize((side, side), Image.Resampling.BILINEAR, box=inner))
+    crops = np.zeros((len(faces), side, side, 3), np.uint8)
+    for index, face in enumerate(faces):
+        box = square(face.box, settings.margin)
+        angle = tilt(face.landmarks) if settings.upright else 0.0
+        crops[index] = np.asarray(_turned(image, box, side, angle) if angle else _resized(image, box, side))
     return crops
+
+
+def _resized(image: Image.Image, box: Box, side: int) -> Image.Image:
+    left, top, right, bottom = box
+    outer = (math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom))
+    inner = (left - outer[0], top - outer[1], right - outer[0], bottom - outer[1])
+    region = image.crop(outer)  # black outside the picture
+    return region.resize((side, side), Image.Resampling.BILINEAR, box=inner)
+
+
+def _turned(image: Image.Image, box: Box, side: int, angle: float) -> Image.Image:
+    """The square turned clockwise by an angle about its centre. What it reaches over is first resized, which does not alias as
+    turning a large region would."""
+    reach = abs(math.cos(angle)) + abs(math.sin(angle))
+    wide = math.ceil(side * reach)
+    x, y, half = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, (box[2] - box[0]) / 2 * wide / side
+    region = _resized(image, (x - half, y - half, x + half, y + half), wide)
+    cosine, sine = math.cos(angle), math.sin(angle)
+    left, top = (wide - side * (cosine - sine)) / 2, (wide - side * (sine + cosine)) / 2
+    to_region = (cosine, -sine, left, sine, cosine, top)
+    return region.transform((side, side), Image.Transform.AFFINE, to_region, Image.Resampling.BICUBIC)
 
 
 def to_tensor(crops: np.ndarray | torch.Tensor, settings: CropSettings) -> torch.Tensor:

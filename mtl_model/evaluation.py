@@ -15,6 +15,7 @@ from mtl_model.batches import Labelled
 from mtl_model.card import Card
 from mtl_model.errors import DataError, unknown
 from mtl_model.outputs import band_of, class_of, distributions, folded, median_years, year_interval
+from mtl_model.quality import poor
 from mtl_model.records import Sample
 from mtl_model.tasks import Task
 
@@ -226,7 +227,8 @@ def _first_years(data: Labelled) -> np.ndarray:
 
 def groups_of(data: Labelled) -> dict[str, dict[str, np.ndarray]]:
     """{attribute: {level: rows}}: what the source knows of its faces, the tasks whose classes serve as groups, age by
-    its bands, or by the ranges as which it is known, in order of age, these two crossed, and whether a face was found."""
+    its bands, or by the ranges as which it is known, in order of age, these two crossed, whether a face was found, and what
+    is poor in its picture."""
     groups: dict[str, dict[str, np.ndarray]] = {}
     names = sorted({name for sample in data.samples for name in sample.attributes if name in GROUPING})
     for name in names:
@@ -248,6 +250,7 @@ def groups_of(data: Labelled) -> dict[str, dict[str, np.ndarray]]:
                 for word, theirs in groups[other].items()
             }
     groups["face"] = {"found": np.flatnonzero(data.faces > 0)}
+    groups["quality"] = {name: rows for name, mask in poor(data.quality).items() if len(rows := np.flatnonzero(mask))}
     return {name: levels for name, levels in groups.items() if levels}
 
 

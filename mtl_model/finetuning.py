@@ -69,7 +69,9 @@ class Featured(Labelled):
 
     features: Tensor
 
-    def augmented(self, rows: np.ndarray, crop: CropSettings, draws: np.ndarray, strength: float) -> Tensor:
+    def augmented(
+        self, rows: np.ndarray, crop: CropSettings, draws: np.ndarray, strength: float, scatter: float = 1.0
+    ) -> Tensor:
         views = (draws[:, 0] * len(self.features)).astype(int)
         return self.features[torch.from_numpy(views), torch.from_numpy(rows)]
 

@@ -16,6 +16,7 @@ from mtl_model.detectors import Detector
 from mtl_model.errors import MtlError, UsageError
 from mtl_model.outputs import OUTPUTS, distributions, folded, logits
 from mtl_model.pictures import PictureSource, read_picture
+from mtl_model.quality import quality_of
 from mtl_model.records import Face, Photo, Reading
 
 BATCH = 64  # crops a network pass, so that a crowd does not fill the memory
@@ -82,7 +83,8 @@ class Predictor:
         readings = []
         for start in range(0, len(faces), BATCH):
             some = faces[start : start + BATCH]
-            images = crops.to_tensor(crops.cut(upright, [face.box for face in some], self.card.crop), self.card.crop)
+            cut = crops.cut(upright, some, self.card.crop)
+            images = crops.to_tensor(cut, self.card.crop)
             outputs = logits(self.network, images.to(self.device), self.card.flip_averaging)
             chances = distributions(outputs, self.card)
             for row, face in enumerate(some):
@@ -92,7 +94,7 @@ class Predictor:
                     )
                     for task in self.card.tasks
                 }
-                readings.append(Reading(face, estimates))
+                readings.append(Reading(face, estimates, quality_of(cut[row], face)))
         return readings
 
     def photo(self, source: PictureSource, name: str, *, smallest_face_px: float | None = None) -> Photo:

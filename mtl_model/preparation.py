@@ -69,7 +69,7 @@ def prepare(config: TrainConfig, progress: cache.Progress = cache.silent, start:
     tasks = _taught(config, asked, [one for some in chosen for one in some])
     chosen = [_labelled(some, tasks) for some in chosen]
     module = registry.load("networks", config.network)
-    crop = CropSettings(**module.INPUT)
+    crop = CropSettings(**{**module.INPUT, "margin": config.margin, "upright": config.upright})
     options = {"size_px": crop.size_px, "channels": 1 if crop.grey else 3}
     card = Card(config.network, options, tasks, DetectionSettings(config.detector), crop, terms=RESEARCH_TERMS)
     registry.load("detectors", config.detector)  # a wrong name is said now, not when faces are looked for

@@ -106,6 +106,7 @@ class Run:
             size=config.batch_size,
             seed=config.seed,
             augmentation=config.augmentation,
+            scatter=config.scatter,
             mix=data.mix,
             balance=config.balance,
             alternate=config.mode == "alternate",
@@ -135,6 +136,7 @@ class Run:
             0.0  # when state was saved, a step told, the counting of pictures begun
         )
         self._seen = 0  # pictures since then
+        self._outputs: dict[str, torch.Tensor] = {}  # the logits of val, as last measured: by them the checkpoint is calibrated
         self._ratios: dict[str, float] = {}  # norms of the tasks' gradients at the first step of an epoch
 
     def _average(self, old: torch.Tensor, new: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
@@ -313,8 +315,8 @@ class Run:
         """Val, by the moving average; worked out once and told to the other processes."""
         told: list[Any] = [None]
         if self.accelerator.is_main_process:
-            outputs = network_outputs(self.evaluated, self.data.val, self.data.card, str(self.accelerator.device))
-            told = [errors_on(self.data.card.tasks, distributions(outputs, self.data.card), self.data.val)]
+            self._outputs = network_outputs(self.evaluated, self.data.val, self.data.card, str(self.accelerator.device))
+            told = [errors_on(self.data.card.tasks, distributions(self._outputs, self.data.card), self.data.val)]
         return broadcast_object_list(told)[0]
 
     @property
@@ -325,8 +327,7 @@ class Run:
     # -- on disk -------------------------------------------------------------------------------------------------
 
     def _save_checkpoint(self, epoch: int, found: Mapping[str, Mapping[str, float]]) -> None:
-        outputs = network_outputs(self.evaluated, self.data.val, self.data.card, str(self.accelerator.device))
-        fitted = fit(self.data.card.tasks, outputs, self.data.val.targets, self.data.val.known)
+        fitted = fit(self.data.card.tasks, self._outputs, self.data.val.targets, self.data.val.known)
         calibration = {**self.data.card.calibration, **fitted}
         training = {
             "command": self.data.command or command_of(self.config),

@@ -81,3 +81,22 @@ def test_half_of_the_pictures_are_mirrored() -> None:
     changed = augment(images, GREY, uniform(0, 1, np.arange(400)), 1e-6)
     mirrored = (changed[..., 24:].mean((1, 2, 3)) > 0).float().mean()
     assert 0.4 < mirrored < 0.6
+
+
+def test_scatter_reaches_as_far_as_it_is_told() -> None:
+    """Where a white spot in the middle comes to lie says how far a picture was moved, its size how that was scaled."""
+    images = torch.zeros(400, 1, 48, 48)
+    images[:, :, 20:28, 20:28] = 1
+    numbers = torch.from_numpy(uniform(0, 0, np.arange(400)))
+
+    def moved(reach: float) -> tuple[float, float]:
+        pictures = augmentation._move(images.clone(), numbers, reach)
+        across = (pictures.sum((1, 2)) * torch.arange(48)).sum(1) / pictures.sum((1, 2, 3))
+        return float((across - 23.5).abs().max()), float(pictures.sum((1, 2, 3)).std())
+
+    (no_way, same), (way, sizes), (further, wider) = moved(0), moved(1), moved(1.5)
+    assert no_way < 0.01 and same < 0.01
+    assert further > 1.3 * way > 3 and wider > 1.3 * sizes > 3
+    settings = CropSettings(48, True, 0.0, (0.5,), (1.0,))
+    still, scattered = (augment(images - 0.5, settings, numbers.numpy(), 0.5, scatter).std(0) for scatter in (0.0, 2.0))
+    assert still[0, 15].max() < 0.5 * scattered[0, 15].max()  # beside the spot; light, noise and the like stay

@@ -27,7 +27,7 @@ def labelled(ages: int = 60, smiles: int = 20) -> Labelled:
             samples.append(
                 Sample(f"{source}{row}", {"age": float(row)} if source == "years" else {"smile": smile}, source=source)
             )
-        parts.append((samples, Crops(images, np.ones(count, np.int16)), np.arange(count)))
+        parts.append((samples, Crops(images, np.ones(count, np.int16), np.zeros((count, 4))), np.arange(count)))
     return Labelled(parts, (TASKS["age"], TASKS["smile"]))
 
 
@@ -49,6 +49,15 @@ def test_every_picture_keeps_its_own_labels() -> None:
             seen += 1
         assert batch.labelled == {task: int(known.sum()) for task, known in batch.known.items()}
     assert seen == 80
+
+
+def test_samples_keep_the_quality_of_their_own_crops() -> None:
+    samples = [Sample(str(row), {"age": 30.0}) for row in range(4)]
+    quality = np.arange(16, dtype=np.float32).reshape(4, 4)
+    crops = Crops(np.zeros((4, 16, 16, 3), np.uint8), np.ones(4, np.int16), quality)
+    data = Labelled([(samples[:1], crops, np.array([2])), (samples[1:], crops, np.array([3, 0, 1]))], (TASKS["age"],))
+    assert (data.quality == quality[[2, 3, 0, 1]]).all()
+    assert Labelled([], (TASKS["age"],)).quality.shape == (0, 4)
 
 
 def test_by_size_an_epoch_shows_each_picture_once_in_a_new_order() -> None:
@@ -117,7 +126,7 @@ def test_fewer_pictures_than_a_batch_make_one_smaller_batch() -> None:
 def test_rare_labels_are_drawn_as_often_as_balance_says(balance: float, share: float, mix: dict) -> None:
     labels = ["smiling" if row < 20 else "not smiling" for row in range(200)]
     samples = [Sample(str(row), {"smile": label}, source="smiles") for row, label in enumerate(labels)]
-    crops = Crops(np.zeros((200, 16, 16, 3), np.uint8), np.ones(200, np.int16))
+    crops = Crops(np.zeros((200, 16, 16, 3), np.uint8), np.ones(200, np.int16), np.zeros((200, 4)))
     data = Labelled([(samples, crops, np.arange(200))], (TASKS["smile"],))
     batches = Batches(data, CROP, size=20, seed=0, balance=balance, mix=mix)
     rows = np.concatenate([plan.rows for epoch in range(10) for plan in batches.plans(epoch)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import os
 import signal
@@ -21,6 +22,7 @@ from mtl_model import cache
 from mtl_model.card import CropSettings, DetectionSettings
 from mtl_model.crops import centre_box, cut
 from mtl_model.errors import DataError
+from mtl_model.quality import quality_of
 from mtl_model.records import Face
 
 DETECTION, CROP = DetectionSettings(), CropSettings(size_px=16)
@@ -42,11 +44,14 @@ def test_faces_and_crops_of_each_kind_of_picture(pictures: list[str], tmp_path: 
     assert crops.readable.tolist() == [True, True, False]
     assert crops.counts() == {"one": 1, "none": 1, "several": 0, "unreadable": 1}
     plain = np.asarray(Image.open(pictures[1]))
-    assert (crops.images[1] == cut(plain, [centre_box(60, 40)], CROP)[0]).all()
+    assert (crops.images[1] == cut(plain, [Face(centre_box(60, 40), 0.0)], CROP)[0]).all()
     faces = cache.faces_of(pictures, DETECTION, tmp_path / "cache")
     assert faces[0] is not None and faces[1] == () and faces[2] is None
     picture = np.asarray(Image.open(pictures[0]))
-    assert (crops.images[0] == cut(picture, [faces[0][0].box], CROP)[0]).all()
+    assert (crops.images[0] == cut(picture, faces[0], CROP)[0]).all()
+    expected = dataclasses.astuple(quality_of(crops.images[0], faces[0][0]))
+    assert crops.quality[0].tolist() == pytest.approx(expected) and crops.quality[0, 3] < 20
+    assert crops.quality[1, 0] == 40 and np.isnan(crops.quality[1, 3]) and np.isnan(crops.quality[2]).all()
 
 
 def test_the_second_time_nothing_is_looked_for(
@@ -61,6 +66,8 @@ def test_the_second_time_nothing_is_looked_for(
     again = cache.crops_of(pictures, DETECTION, CROP, tmp_path / "cache")
     assert (again.images == first.images).all()
     cache.crops_of(pictures[:2], DETECTION, CropSettings(size_px=8), tmp_path / "cache")  # other crops, known faces
+    upright = cache.crops_of(pictures, DETECTION, dataclasses.replace(CROP, upright=True), tmp_path / "cache")
+    assert (upright.images[0] != first.images[0]).any() and (upright.images[1] == first.images[1]).all()
     with pytest.raises(AssertionError, match="looked again"):
         cache.crops_of(pictures, DetectionSettings(size_px=640), CROP, tmp_path / "cache")
 

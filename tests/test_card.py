@@ -58,6 +58,14 @@ def runs(tmp_path: Path) -> Path:
 def test_a_card_survives_its_file(tmp_path: Path):
     folder = write(tmp_path, "made")
     assert cards.read_card(folder) == CARD
+
+
+def test_crops_of_a_card_that_knows_nothing_of_upright_are_cut_as_before(tmp_path: Path):
+    folder = write(tmp_path, "made")
+    plain = json.loads((folder / cards.CARD).read_text())
+    del plain["crop"]["upright"]
+    (folder / cards.CARD).write_text(json.dumps(plain))
+    assert not cards.read_card(folder).crop.upright
     plain = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     assert plain["format"] == cards.FORMAT
     assert list(plain["tasks"]) == ["age", "smile", "hair"]

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mtl_model import registry
 from mtl_model.card import CropSettings, DetectionSettings
 from mtl_model.crops import centre_box, cut, find, find_all, main_face, square, to_tensor
 from mtl_model.pictures import read_picture
 from mtl_model.records import Box, Face
+from tests.faces import turned_face
 
 SETTINGS = DetectionSettings()
 
@@ -133,7 +135,8 @@ def test_the_square_has_the_longer_edge(box: Box, margin: float, expected: Box) 
 
 def test_crops_are_cut_where_the_box_is_and_black_outside() -> None:
     image = picture(100, 100, (0, 0, 50, 100))
-    inside, over = cut(image, [(10, 10, 40, 40), (-40, 30, 40, 70)], CropSettings(size_px=16))
+    faces = [Face(box, 0.9) for box in ((10.0, 10.0, 40.0, 40.0), (-40.0, 30.0, 40.0, 70.0))]
+    inside, over = cut(image, faces, CropSettings(size_px=16))
     assert inside.shape == (16, 16, 3) and inside.min() == 255
     assert over[:, :7].max() == 0 and over[:, 9:].min() == 255  # left half lies outside the picture
     assert cut(image, [], CropSettings(size_px=16)).shape == (0, 16, 16, 3)
@@ -142,9 +145,29 @@ def test_crops_are_cut_where_the_box_is_and_black_outside() -> None:
 def test_a_box_of_fractions_moves_the_crop_by_fractions() -> None:
     ramp = np.repeat(np.repeat(2 * np.arange(100, dtype=np.uint8)[None, :, None], 100, 0), 3, 2)
     here, there = (
-        cut(ramp, [box], CropSettings(size_px=20))[0].mean() for box in ((40, 40, 60, 60), (40.5, 40, 60.5, 60))
+        cut(ramp, [Face(box, 0.9)], CropSettings(size_px=20))[0].mean()
+        for box in ((40.0, 40.0, 60.0, 60.0), (40.5, 40.0, 60.5, 60.0))
     )
     assert there - here == pytest.approx(1.0, abs=0.1)  # the shade rises by 2 a pixel
+
+
+@pytest.mark.parametrize("degrees", [-60, -20, 5, 45, 90])
+def test_an_upright_crop_turns_with_the_face(sample_picture: np.ndarray, degrees: float) -> None:
+    image = Image.fromarray(sample_picture).resize((200, 200))
+    turned = np.asarray(image.rotate(-degrees, Image.Resampling.BICUBIC, center=(100, 100)))
+    as_found, upright = CropSettings(size_px=48, margin=0.1), CropSettings(size_px=48, margin=0.1, upright=True)
+    expected = cut(np.asarray(image), [turned_face(0)], as_found)[0].astype(float)
+    found = cut(turned, [turned_face(degrees)], upright)[0].astype(float)
+    assert np.abs(found - expected).mean() < 4
+    assert np.abs(cut(turned, [turned_face(degrees)], as_found)[0] - expected).mean() > 8
+
+
+def test_crops_of_cards_without_upright_stay_as_they_were(sample_picture: np.ndarray) -> None:
+    settings = CropSettings(size_px=48)
+    without = Face(turned_face(30).box, 0.9)
+    assert (cut(sample_picture, [turned_face(30)], settings) == cut(sample_picture, [without], settings)).all()
+    upright = CropSettings(size_px=48, upright=True)
+    assert (cut(sample_picture, [without], upright) == cut(sample_picture, [without], settings)).all()
 
 
 def test_tensors_are_scaled_and_ordered() -> None:

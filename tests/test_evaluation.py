@@ -38,12 +38,18 @@ def years(*ages: int) -> np.ndarray:
     return np.eye(101)[list(ages)]
 
 
-def data_of(labels: list[dict[str, Label]], faces: list[int] | None = None, races: list[str] | None = None) -> Labelled:
+def data_of(
+    labels: list[dict[str, Label]],
+    faces: list[int] | None = None,
+    races: list[str] | None = None,
+    quality: np.ndarray | None = None,
+) -> Labelled:
+    quality = np.full((len(labels), 4), np.nan) if quality is None else quality
     samples = [
         Sample(str(row), one, source="made", attributes={"race": races[row]} if races else {})
         for row, one in enumerate(labels)
     ]
-    crops = Crops(np.zeros((len(labels), 8, 8, 3), np.uint8), np.array(faces or [1] * len(labels), np.int16))
+    crops = Crops(np.zeros((len(labels), 8, 8, 3), np.uint8), np.array(faces or [1] * len(labels), np.int16), quality)
     return Labelled([(samples, crops, np.arange(len(labels)))], (AGE, GENDER, SMILE))
 
 
@@ -149,10 +155,12 @@ def test_groups_are_measured_apart() -> None:
         labels,
         faces=[0 if row < 20 else 1 for row in range(count)],
         races=["Asian" if row < 30 else "White" for row in range(count)],
+        quality=np.array([[30 if row < 25 else 90, 0.1, 0.5, 30 if row % 2 else np.nan] for row in range(count)]),
     )
     groups = groups_of(data)
     assert {name: sorted(levels) for name, levels in groups.items()} == {
         "race": ["Asian", "White"], "age": ["1-13", "24-39"], "gender": ["female", "male"], "face": ["found"],
+        "quality": ["small", "turned"],
         "age x gender": ["1-13, female", "1-13, male", "24-39, female", "24-39, male"],
     }  # fmt: skip
     assert groups["age x gender"]["1-13, male"].tolist() == list(range(31, 60, 2))
@@ -170,6 +178,7 @@ def test_groups_are_measured_apart() -> None:
     )
     assert by["race"]["Asian"]["age"]["mae"]["value"] < 0.1 and by["race"]["White"]["age"]["mae"]["value"] > 21
     assert by["face"]["found"]["gender"]["accuracy"]["n"] == 40
+    assert by["quality"]["turned"]["gender"]["accuracy"] == by["gender"]["male"]["gender"]["accuracy"]
 
 
 def test_a_figure_that_has_no_value_is_left_out() -> None:

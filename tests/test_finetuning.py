@@ -236,7 +236,7 @@ def test_pictures_of_many_labels_are_parted_so_that_each_can_be_learned(tmp_path
         (tmp_path / "labels.csv").write_text("\n".join(lines))
         samples = layouts.read(str(tmp_path)).samples
         rows = material._allot(samples, [[one] for one in range(len(samples))], material.SHARES, trial)
-        crops, none = cache.Crops(np.zeros((0, 1, 1, 3)), np.zeros(0)), np.zeros(0, int)
+        crops, none = cache.Crops(np.zeros((0, 1, 1, 3)), np.zeros(0), np.zeros((0, 4))), np.zeros(0, int)
         parts = {part: ([samples[one] for one in some], crops, none) for part, some in rows.items()}
         material.check_parts(parts, set(words))  # raises DataError where one cannot
         assert sorted(one for some in rows.values() for one in some) == list(range(len(samples)))

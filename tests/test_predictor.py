@@ -15,10 +15,11 @@ import torch
 from PIL import Image
 
 import mtl_model
-from mtl_model import checkpoint
+from mtl_model import checkpoint, crops
 from mtl_model.card import Card, CropSettings
 from mtl_model.errors import CheckpointError, PictureError, UsageError
 from mtl_model.predictor import Predictor, choose_device
+from mtl_model.quality import quality_of
 from mtl_model.records import Reading
 from mtl_model.tasks import TASKS
 
@@ -53,6 +54,8 @@ def test_every_way_to_hand_over_a_picture_gives_the_same(
     content = (tmp_path / "face.png").read_bytes()
     readings = predictor.predict(sample_picture)
     assert len(readings) == 1 and list(readings[0].estimates) == ["age", "gender", "smile"]
+    cut = crops.cut(sample_picture, [readings[0].face], predictor.card.crop)[0]
+    assert readings[0].quality == quality_of(cut, readings[0].face)
     for source in (tmp_path / "face.png", str(tmp_path / "face.png"), content, Image.open(io.BytesIO(content))):
         assert plain(predictor.predict(source)) == plain(readings)
 

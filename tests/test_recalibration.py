@@ -58,7 +58,7 @@ def test_rows_go_by_the_answers_and_the_card_finds_them_again() -> None:
     """Thirty faces answered as 30 and female, ten years older in truth; thirty as 70 and male, right, too few of them known."""
     samples = [Sample(str(row), {"age": 40.0, "gender": "male"}) for row in range(30)]
     samples += [Sample(str(row), {"age": 70.0 if row < 10 else (60.0, 79.0), "smile": "smiling"}) for row in range(30)]
-    crops = Crops(np.zeros((60, 16, 16, 3), np.uint8), np.ones(60, np.int16))
+    crops = Crops(np.zeros((60, 16, 16, 3), np.uint8), np.ones(60, np.int16), np.zeros((60, 4)))
     card = Card("bknet", {}, tuple(TASKS.values()))
     data = Labelled([(samples, crops, np.arange(60))], card.tasks)
     years = np.zeros((60, 101))

@@ -6,15 +6,18 @@ import json
 
 import pytest
 
-from mtl_model.records import Estimate, Face, Photo, Reading, clip_box, csv_columns, to_csv, to_json
+from mtl_model.records import Estimate, Face, Photo, Quality, Reading, clip_box, csv_columns, to_csv, to_json
 
 AGE = Estimate("34 years", 34.2, True, {"33": 0.4, "34": 0.6}, low=28.0, high=41.3, group="24-39")
 GENDER = Estimate("female", "female", False, {"female": 0.6, "male": 0.4}, confidence=0.6)
 FACE = Face(
     (-3.04, 10.26, 60.0, 90.0), 0.99987, ((10.04, 20.0), (30.0, 20.0), (20.0, 30.0), (12.0, 40.0), (28.0, 40.0))
 )
+GOOD = Quality(79.7, 0.12, 0.4, 12.5)
 SMALL = Face((50.0, 50.0, 60.0, 61.0), 0.91)
-PHOTO = Photo("a, b.jpg", None, (Reading(FACE, {"age": AGE, "gender": GENDER}), Reading(SMALL, {"age": AGE})), 64, 80)
+PHOTO = Photo(
+    "a, b.jpg", None, (Reading(FACE, {"age": AGE, "gender": GENDER}, GOOD), Reading(SMALL, {"age": AGE})), 64, 80
+)
 YEARS = {"age": True, "gender": False}
 
 
@@ -45,10 +48,12 @@ def test_the_json_is_the_contract():
         ("cut.jpg", "It is cut off.", 0),
     ]
     face = plain[0]["faces"][0]
-    assert list(face) == ["box", "confidence", "landmarks", "estimates"]
+    assert list(face) == ["box", "confidence", "landmarks", "estimates", "quality"]
     assert face["box"] == [0, 10.3, 60.0, 80]
     assert face["confidence"] == 0.9999
     assert face["landmarks"][0] == [10.0, 20.0] and len(face["landmarks"]) == 5
+    assert face["quality"] == {"size_px": 79.7, "sharpness": 0.12, "exposure": 0.4, "turn": 12.5}
+    assert plain[0]["faces"][1]["quality"] is None
     assert face["estimates"]["age"] == {
         "text": "34 years",
         "value": 34.2,

@@ -84,6 +84,13 @@ def test_a_run_says_what_it_does_and_leaves_a_checkpoint(config: TrainConfig, tm
     assert set(card.calibration) == {"age", "gender", "smile"}
 
 
+def test_a_run_cuts_as_it_is_told_and_its_card_says_so(config: TrainConfig, tmp_path: Path) -> None:
+    run_all(dataclasses.replace(config, epochs=1, upright=True, margin=0.2), tmp_path / "run")
+    _, card = checkpoint.load(tmp_path / "run")
+    assert card.crop.upright and card.crop.margin == 0.2
+    assert " --margin 0.2 --upright " in card.training["command"]
+
+
 def test_it_learns(config: TrainConfig, tmp_path: Path) -> None:
     events = run_all(dataclasses.replace(config, epochs=30, augmentation=0.0), tmp_path / "run")
     last = [one for one in events if isinstance(one, Evaluated)][-1].metrics
@@ -561,7 +568,13 @@ def test_of_many_pictures_the_share_of_wrong_answers_counts(monkeypatch: pytest.
     chances = np.array([[0.9, 0.1], [0.4, 0.6], [0.8, 0.2]])
     samples = [Sample(str(row), {"smile": "not smiling"}) for row in range(3)]
     data = Labelled(
-        [(samples, cache.Crops(np.zeros((3, 16, 16, 3), np.uint8), np.ones(3, np.int16)), np.arange(3))],
+        [
+            (
+                samples,
+                cache.Crops(np.zeros((3, 16, 16, 3), np.uint8), np.ones(3, np.int16), np.zeros((3, 4))),
+                np.arange(3),
+            )
+        ],
         (TASKS["smile"],),
     )
     assert errors_on(data.tasks, {"smile": chances}, data)["smile"]["error"] == pytest.approx(1 / 3)

@@ -55,7 +55,7 @@ def made_up(count: int) -> Labelled:
         if row % 3 == 1:
             labels["gender"] = "male" if row % 2 else "female"
         samples.append(Sample(str(row), labels, source="made"))
-    crops = Crops(images, np.ones(count, np.int16))
+    crops = Crops(images, np.ones(count, np.int16), np.zeros((count, 4)))
     return Labelled([(samples, crops, np.arange(count))], tuple(TASKS.values()))
 
 

@@ -7,6 +7,7 @@ disk, and a download is made by sending the picture again.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import io
 import os
 from pathlib import Path
@@ -21,7 +22,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from mtl_model import crops, drawing, records
-from mtl_model.card import Card, CropSettings
+from mtl_model.card import Card
 from mtl_model.errors import MtlError, PictureError, UsageError
 from mtl_model.pictures import read_picture
 from mtl_model.predictor import Predictor
@@ -101,9 +102,8 @@ class _Reader:
         }
         if rgb is None:
             return plain
-        boxes = [reading.face.box for reading in photo.readings]
-        crop_settings = CropSettings(size_px=CROP_PX, grey=False, margin=predictor.card.crop.margin)
-        shown = crops.cut(rgb, boxes, crop_settings)
+        as_seen = dataclasses.replace(predictor.card.crop, size_px=CROP_PX)
+        shown = crops.cut(rgb, [reading.face for reading in photo.readings], as_seen)
         first = comparison.Side(predictor.name, predictor.card, photo.readings)
         second, note = self._second(asked, first, rgb)
         sides = (first, second) if second else None

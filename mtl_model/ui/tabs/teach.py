@@ -8,6 +8,7 @@ their state are ui/teaching.py and ui/steps.py; jobs.py runs what takes long.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import io
 import itertools
@@ -25,7 +26,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mtl_model import card, checkpoint, crops, jobs, parcels
-from mtl_model.card import CropSettings
 from mtl_model.errors import UsageError
 from mtl_model.pictures import read_picture
 from mtl_model.predictor import Predictor, choose_device
@@ -151,8 +151,8 @@ class _Teach:
             comparison.Side(parent, before.card, tuple(before.read(rgb, [one.face for one in photo.readings]))),
             comparison.Side(run.name, after.card, photo.readings),
         )
-        settings = CropSettings(size_px=CROP_PX, grey=False, margin=after.card.crop.margin)
-        cut = crops.cut(rgb, [one.face.box for one in photo.readings], settings)
+        as_seen = dataclasses.replace(after.card.crop, size_px=CROP_PX)
+        cut = crops.cut(rgb, [reading.face for reading in photo.readings], as_seen)
         faces = views.faces_text(len(photo.readings))
         return {
             "html": comparison.cards(photo, cut, sides, place="try-"),
