@@ -15,7 +15,7 @@ from mtl_model.card import Card, find_checkpoint, shipped_weights
 from mtl_model.detectors import Detector
 from mtl_model.errors import MtlError, UsageError
 from mtl_model.outputs import OUTPUTS, distributions, folded, logits
-from mtl_model.pictures import PictureSource, read_picture
+from mtl_model.pictures import PictureSource, upright
 from mtl_model.quality import quality_of
 from mtl_model.records import Face, Photo, Reading
 
@@ -64,7 +64,7 @@ class Predictor:
 
     def find(self, picture: PictureSource, *, smallest_face_px: float | None = None) -> list[Face]:
         """The faces alone, largest first; see `predict`."""
-        return crops.find(read_picture(picture), self._detector, self.card.detection, smallest_face_px)
+        return crops.find(upright(picture), self._detector, self.card.detection, smallest_face_px)
 
     def predict(self, picture: PictureSource, *, smallest_face_px: float | None = None) -> list[Reading]:
         """All faces of a picture with an Estimate for each task, largest face first; an empty list where there is none.
@@ -73,17 +73,17 @@ class Predictor:
         smallest_face_px: longer edge of the smallest face looked for, in pixels of the upright picture.
         Raises PictureError with a sentence for what cannot be read.
         """
-        upright = read_picture(picture)
-        return self.read(upright, crops.find(upright, self._detector, self.card.detection, smallest_face_px))
+        rgb = upright(picture)
+        return self.read(rgb, self.find(rgb, smallest_face_px=smallest_face_px))
 
-    def read(self, upright: np.ndarray, faces: Sequence[Face]) -> list[Reading]:
+    def read(self, rgb: np.ndarray, faces: Sequence[Face]) -> list[Reading]:
         """What `predict` says of faces that are found already, in their order; another checkpoint may have found them.
 
-        upright: uint8 RGB (H, W, 3), the picture in whose pixels the boxes are."""
+        rgb: uint8 RGB (H, W, 3), the upright picture in whose pixels the boxes are."""
         readings = []
         for start in range(0, len(faces), BATCH):
             some = faces[start : start + BATCH]
-            cut = crops.cut(upright, some, self.card.crop)
+            cut = crops.cut(rgb, some, self.card.crop)
             images = crops.to_tensor(cut, self.card.crop)
             outputs = logits(self.network, images.to(self.device), self.card.flip_averaging)
             chances = distributions(outputs, self.card)
@@ -100,9 +100,9 @@ class Predictor:
     def photo(self, source: PictureSource, name: str, *, smallest_face_px: float | None = None) -> Photo:
         """Like `predict`, as a Photo called `name`; what is wrong with the picture is a sentence inside it."""
         try:
-            upright = read_picture(source)
-            readings = self.predict(upright, smallest_face_px=smallest_face_px)
+            rgb = upright(source)
+            readings = self.predict(rgb, smallest_face_px=smallest_face_px)
         except MtlError as error:
             return Photo(name, str(error))
-        height, width = upright.shape[:2]
+        height, width = rgb.shape[:2]
         return Photo(name, None, tuple(readings), width, height)

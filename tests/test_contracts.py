@@ -546,7 +546,7 @@ def test_a_tiny_folder_becomes_a_batch(layout_name: str, tmp_path: Path):
     rows = []
     for sample in source.samples[:BATCH]:
         picture = np.asarray(Image.open(sample.path).convert("RGB"))
-        rows.append(crops.cut(picture, [crops.centre_box(picture.shape[1], picture.shape[0])], settings))
+        rows.append(crops.cut(picture, [Face(crops.centre_box(picture.shape[1], picture.shape[0]), 1.0)], settings))
     network = build("bknet", some).train()
     outputs = network(crops.to_tensor(np.concatenate(rows), settings))
     parts = []

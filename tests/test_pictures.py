@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pillow_heif
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile, ImageOps
 
 from mtl_model import pictures
 from mtl_model.errors import PictureError
 from mtl_model.pictures import MAX_PIXELS, SUFFIXES, PictureSource, list_pictures, read_picture
+from tests.test_jpeg import with_scans
 
 WIDTH, HEIGHT = 60, 40
 RED, BLUE = (220, 30, 30), (30, 30, 220)
@@ -52,11 +53,12 @@ def animation() -> bytes:
     return encoded(halves(), "GIF", save_all=True, append_images=[Image.new("RGB", (WIDTH, HEIGHT), "black")] * 3)
 
 
+def chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
 def bomb(side: int = 10_000) -> bytes:
     """A PNG that says it has side x side pixels, in a few hundred bytes."""
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     rows = zlib.compress(bytes(1000))
@@ -187,6 +189,76 @@ def test_what_is_no_picture_gets_one_sentence(tmp_path: Path, name: str, content
     text = str(caught.value)
     assert "\n" not in text and str(tmp_path) not in text
     assert text[0].isupper() and text.endswith(".") and len(text) < 300
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_every_orientation_is_undone_as_pillow_does(orientation: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pictures, "STRIP_PIXELS", 70)  # several strips, the last one smaller
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (23, 31, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(noise, "PNG", exif=exif)
+    with Image.open(io.BytesIO(content)) as image:
+        upright = ImageOps.exif_transpose(image)
+    assert np.array_equal(read_picture(content), np.asarray(upright))
+
+
+def test_a_picture_that_is_upright_already_is_not_copied():
+    given = np.zeros((4, 5, 3), np.uint8)
+    assert pictures.upright(given) is given
+    assert pictures.upright(given[:, :, 0]).shape == (4, 5, 3)
+    with pytest.raises(PictureError):
+        pictures.upright(given.astype(float))
+
+
+def column(height: int, width: int = 1) -> bytes:
+    """A PNG of very many rows."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    )
+
+
+COSTLY = [
+    ("rows", column(63_000_000), "1 x 63,000,000 pixels. Expected at most 32,000 on each side"),
+    ("columns", column(1, 63_000_000), "63,000,000 x 1 pixels. Expected at most 32,000 on each side"),
+    ("webp", encoded(halves(6_000, 6_000), "WEBP", method=0), "36 million pixels, more than the 31 million"),
+    (
+        "progressive",
+        encoded(halves(7_600, 7_600), "JPEG", progressive=True),
+        "58 million pixels, more than the 56 million",
+    ),
+    ("scans", with_scans(encoded(halves(), "JPEG", progressive=True), 101), "more than 100 scans"),
+    (
+        "scans of a large one",
+        with_scans(encoded(halves(5_000, 5_000), "JPEG", progressive=True), 61),
+        "61 scans of 25 million pixels. Expected at most 60 of that size",
+    ),
+]
+
+
+@pytest.mark.parametrize(("content", "sentence"), [case[1:] for case in COSTLY], ids=[case[0] for case in COSTLY])
+def test_what_would_cost_too_much_is_never_decoded(content: bytes, sentence: str, monkeypatch: pytest.MonkeyPatch):
+    def load(*_: object) -> None:
+        pytest.fail("it is decoded")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    with pytest.raises(PictureError, match=sentence):
+        read_picture(content)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF", "TIFF"])
+def test_of_many_frames_only_the_first_is_decoded(kind: str):
+    """So pixels times frames cost nothing: many frames take as long as few, and no more memory."""
+    others = [Image.new("RGB", (400, 300), (number, 0, 0)) for number in range(1, 60)]
+    content = encoded(halves(400, 300), kind, save_all=True, append_images=others)
+    decodings: list[str] = []
+    original = ImageFile.ImageFile.load
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ImageFile.ImageFile, "load", lambda image: decodings.append(image.tell()) or original(image))
+        picture = read_picture(content)
+    assert np.abs(picture[5, 200].astype(int) - RED).max() < 40
+    assert set(decodings) == {0}
 
 
 def test_the_next_picture_works():

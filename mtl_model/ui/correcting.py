@@ -20,7 +20,6 @@ from starlette.routing import BaseRoute, Route
 
 from mtl_model import corrections, crops
 from mtl_model.errors import CheckpointError, UsageError
-from mtl_model.pictures import read_picture
 from mtl_model.records import Box
 from mtl_model.tasks import Task
 from mtl_model.ui import views
@@ -61,7 +60,7 @@ def _keep(shared: Shared, asked: Asked, box: Box, given: Mapping[str, str]) -> d
             tasks += shared.models.card(asked.compare).tasks
     tasks += shared.models.card(asked.checkpoint).tasks
     labels = corrections.read_labels(tasks, given)
-    saved = corrections.add(shared.options.runs, generous(read_picture(asked.body), box), labels)
+    saved = corrections.add(shared.options.runs, generous(shared.decoders.read(asked.body), box), labels)
     return {"saved": saved, "count": corrections.count(shared.options.runs)}
 
 

@@ -9,7 +9,8 @@ What is said on it, in this order:
 
 Settings may be sent again at any time; frames sent before any are answered with the default checkpoint. A browser
 sends its next frame when the last one is answered, so a slow model makes a slower picture and never a backlog. All
-viewers share one thread for the model: each has at most one frame waiting there, so they take turns.
+viewers share one thread for the model: each has at most one frame waiting there, so they take turns. Frames are decoded
+before that, in processes that are ended after FRAME_SECONDS, so a frame that was made to be slow delays its own viewer.
 """
 
 from __future__ import annotations
@@ -19,20 +20,23 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Protocol
 
+import numpy as np
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from mtl_model.card import Card
+from mtl_model.decoding import Decoders
 from mtl_model.errors import MtlError, PictureError, UsageError
-from mtl_model.pictures import read_picture
 from mtl_model.records import Photo, Reading, to_json
 
 PATH = "/live"
 MAX_FRAME_BYTES = 2_000_000
 MAX_FRAME_PIXELS = 2_100_000  # 1920 x 1080 and a little
+FRAME_SECONDS = 2.0  # to decode one, which takes 10 ms
+DECODING_AT_ONCE = 2
 MAX_VIEWERS = 8
 IDLE_SECONDS = 60.0  # a viewer who sends nothing for so long gives the place back
 
@@ -85,12 +89,16 @@ class LiveServer:
         # One thread: two frames at once on the same cores would only delay each other, and torch would start
         # its own threads twice.
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="live")
+        self._decoders = Decoders(DECODING_AT_ONCE, FRAME_SECONDS)
+        self._decoding = ThreadPoolExecutor(DECODING_AT_ONCE, thread_name_prefix="live-decoding")
 
     def route(self, path: str = PATH) -> WebSocketRoute:
         return WebSocketRoute(path, self.serve, name="live")
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._decoding):
+            pool.shutdown(wait=False, cancel_futures=True)
+        self._decoders.close()
 
     async def serve(self, socket: WebSocket) -> None:
         """One viewer, from handshake to goodbye."""
@@ -120,15 +128,13 @@ class LiveServer:
                 return
             frame = message.get("bytes")
             if frame is None:
-                checkpoint, answer = await self._in_pool(self._settle, message.get("text") or "", checkpoint)
+                checkpoint, said = await _in(self._pool, self._settle, message.get("text") or "", checkpoint)
+                answer = json.dumps(said, allow_nan=False)
             elif len(frame) > MAX_FRAME_BYTES:
                 return await socket.close(TOO_BIG)
             else:
-                answer = await self._in_pool(self._answer, frame, checkpoint)
-            await socket.send_json(answer)
-
-    async def _in_pool(self, work: Callable, *arguments):
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+                answer = await self._answer(frame, checkpoint)
+            await socket.send_text(answer)
 
     def _settle(self, text: str, before: str | None) -> tuple[str | None, dict]:
         """Take settings over and load their checkpoint, so that the first frame need not wait for it."""
@@ -140,18 +146,29 @@ class LiveServer:
         named = [{"name": task.name, "title": task.title, "kind": task.kind} for task in tasks]
         return checkpoint, {"settings": {"checkpoint": checkpoint}, "tasks": named, "error": None}
 
-    def _answer(self, frame: bytes, checkpoint: str | None) -> dict:
-        """The contract's object for one frame; boxes are in its pixels, seconds from decoding to the last estimate."""
+    async def _answer(self, frame: bytes, checkpoint: str | None) -> str:
+        """The contract's object for one frame as JSON; boxes are in its pixels, seconds from decoding to the last estimate."""
         started = time.perf_counter()
         try:
-            picture = read_picture(frame, max_pixels=MAX_FRAME_PIXELS)
-            height, width = picture.shape[:2]
-            readings = self._load(checkpoint).predict(picture)
-            photo = Photo("frame", None, tuple(readings), width, height)
+            picture = await _in(self._decoding, self._decoders.read, frame, MAX_FRAME_PIXELS)
+            return _text(await _in(self._pool, self._photo, picture, checkpoint), started)
         except Exception as error:
-            photo = Photo("frame", _sentence(error))
-        seconds = round(time.perf_counter() - started, 4)
-        return {**to_json([photo])[0], "width": photo.width, "height": photo.height, "seconds": seconds}
+            return _text(Photo("frame", _sentence(error)), started)
+
+    def _photo(self, picture: np.ndarray, checkpoint: str | None) -> Photo:
+        height, width = picture.shape[:2]
+        return Photo("frame", None, tuple(self._load(checkpoint).predict(picture)), width, height)
+
+
+def _text(photo: Photo, started: float) -> str:
+    """Raises ValueError for a number that JSON does not have."""
+    seconds = round(time.perf_counter() - started, 4)
+    plain = {**to_json([photo])[0], "width": photo.width, "height": photo.height, "seconds": seconds}
+    return json.dumps(plain, allow_nan=False)
+
+
+async def _in(pool: Executor, work: Callable, *arguments):
+    return await asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
 
 
 def _sentence(error: Exception) -> str:

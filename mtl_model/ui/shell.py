@@ -26,6 +26,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from mtl_model import registry
+from mtl_model.decoding import Decoders
 from mtl_model.errors import MtlError
 from mtl_model.pictures import prepare as prepare_pictures
 from mtl_model.ui import bodies
@@ -74,12 +75,14 @@ class Shared:
     What the pickers above the tabs say is `mtl.checkpoint` and `mtl.compare` in the browser, and a change is the event
     "mtl:checkpoint" of the document. routes: a tab adds its own Routes and WebSocketRoutes here while it is built;
     they pass the check of Host and Origin as everything does, and ask `user_of` who is there (None: nobody may).
+    decoders: what reads the pictures of all tabs, in processes that can be ended.
     """
 
     options: UiOptions
     models: Models
     access: Access
     routes: list[BaseRoute] = field(default_factory=list)
+    decoders: Decoders = field(default_factory=Decoders)
 
     def user_of(self, connection: HTTPConnection) -> str | None:
         return self.access.user_of(connection)
@@ -187,6 +190,7 @@ def stay_inside() -> None:
 def start(blocks: gr.Blocks, shared: Shared) -> None:
     """Serve the page in a thread of its own and come back."""
     stay_inside()
+    shared.decoders.begin()
     options = shared.options
     secure = options.ssl_certfile is not None
     blocks.queue(default_concurrency_limit=2, max_size=64)

@@ -24,6 +24,7 @@ from mtl_model.ui import live
 from mtl_model.ui.access import Access, Gate
 from mtl_model.ui.live import LiveServer, parse_settings
 from mtl_model.ui.options import UiOptions
+from tests.test_decoding import slow as slow_tiff
 
 CARD = Card(network="fake", network_options={}, tasks=(TASKS["gender"], TASKS["smile"]))
 
@@ -118,6 +119,39 @@ def test_a_bad_frame_gets_a_sentence_and_the_next_works(served, bad: bytes) -> N
         assert answer["faces"] == [] and answer["error"].endswith(".")
         socket.send_bytes(jpeg())
         assert socket.receive_json()["error"] is None
+
+
+def slow() -> bytes:
+    """A frame that would take minutes: Pillow reads its strips byte by byte."""
+    content = slow_tiff(side=1000, strips=500)
+    assert len(content) < live.MAX_FRAME_BYTES
+    return content
+
+
+def test_a_slow_frame_is_ended_and_delays_its_own_viewer_alone(served, monkeypatch) -> None:
+    with served.websocket_connect("/live") as bad, served.websocket_connect("/live") as good:
+        for socket in (bad, good):
+            socket.send_bytes(jpeg())
+            socket.receive_json()
+        bad.send_bytes(slow())
+        for _ in range(10):
+            good.send_bytes(jpeg())
+            assert good.receive_json()["seconds"] < live.FRAME_SECONDS
+        answer = bad.receive_json()
+        assert answer["faces"] == [] and "takes over 2 seconds" in answer["error"]
+        assert live.FRAME_SECONDS <= answer["seconds"] < 20
+        bad.send_bytes(jpeg())
+        assert bad.receive_json()["error"] is None
+
+
+def test_an_answer_that_is_no_json_is_a_sentence(model) -> None:
+    class Broken(FakeModel):
+        def predict(self, picture):
+            return [Reading(Face((0.0, 0.0, 9.0, float("nan")), 0.99), {})]
+
+    with client(Broken()) as served, served.websocket_connect("/live") as socket:
+        socket.send_bytes(jpeg())
+        assert socket.receive_json()["error"] == live.NEUTRAL
 
 
 def test_a_fault_of_our_own_shows_nothing_of_it(caplog) -> None:

@@ -23,8 +23,8 @@ from starlette.routing import Route
 
 from mtl_model import crops, drawing, records
 from mtl_model.card import Card
+from mtl_model.decoding import Decoders
 from mtl_model.errors import MtlError, PictureError, UsageError
-from mtl_model.pictures import read_picture
 from mtl_model.predictor import Predictor
 from mtl_model.registry import PACKAGE
 from mtl_model.ui import comparison, correcting, views
@@ -85,7 +85,7 @@ class _Reader:
         async with self._free:
             if await request.is_disconnected():
                 return Response(status_code=GONE)
-            body = await asyncio.to_thread(_annotated, self._predictor(asked), asked)
+            body = await asyncio.to_thread(_annotated, self._shared.decoders, self._predictor(asked), asked)
         name = quote(f"{Path(asked.name).stem}-faces.jpg")
         return Response(
             body, media_type="image/jpeg", headers={"content-disposition": f"attachment; filename*=UTF-8''{name}"}
@@ -93,7 +93,7 @@ class _Reader:
 
     def _answer(self, asked: Asked) -> dict[str, Any]:
         predictor = self._predictor(asked)
-        photo, rgb = _photo(predictor, asked.body, asked.name, asked.smallest_face_px)
+        photo, rgb = _photo(self._shared.decoders, predictor, asked.body, asked.name, asked.smallest_face_px)
         tasks, correctable = predictor.card.tasks, not self._shared.options.read_only
         plain: dict[str, Any] = {
             "error": photo.error,
@@ -137,11 +137,11 @@ class _Reader:
 
 
 def _photo(
-    predictor: Predictor, body: bytes, name: str, smallest_face_px: float | None = None
+    decoders: Decoders, predictor: Predictor, body: bytes, name: str, smallest_face_px: float | None = None
 ) -> tuple[records.Photo, np.ndarray | None]:
     """The answer, and the picture unless it cannot be read."""
     try:
-        rgb = read_picture(body)
+        rgb = decoders.read(body)
     except MtlError as error:
         return records.Photo(name, error=str(error)), None
     photo = predictor.photo(rgb, name, smallest_face_px=smallest_face_px)
@@ -154,8 +154,8 @@ def _least_px(card: Card, photo: records.Photo) -> int:
     return round(card.detection.smallest_face_px * shrunk)
 
 
-def _annotated(predictor: Predictor, asked: Asked) -> bytes:
-    photo, rgb = _photo(predictor, asked.body, asked.name, asked.smallest_face_px)
+def _annotated(decoders: Decoders, predictor: Predictor, asked: Asked) -> bytes:
+    photo, rgb = _photo(decoders, predictor, asked.body, asked.name, asked.smallest_face_px)
     if rgb is None:
         raise PictureError(photo.error or "The picture cannot be read.")
     stream = io.BytesIO()
@@ -172,7 +172,7 @@ def _predict_upload(shared: Shared, picture: Any) -> list[dict[str, Any]]:
     try:
         if not path.resolve().is_relative_to(uploads) or not path.is_file():  # Gradio itself lets any path through
             raise UsageError("No picture came with the request. Expected one uploaded file; send one.")
-        photo, _ = _photo(shared.models.get(), path.read_bytes(), name)
+        photo, _ = _photo(shared.decoders, shared.models.get(), path.read_bytes(), name)
     except Exception as error:
         photo = records.Photo(name, error=sentence_for(error))
     return records.to_json([photo])

@@ -27,7 +27,6 @@ from starlette.routing import Route
 
 from mtl_model import card, checkpoint, crops, jobs, parcels
 from mtl_model.errors import UsageError
-from mtl_model.pictures import read_picture
 from mtl_model.predictor import Predictor, choose_device
 from mtl_model.ui import bodies, comparison, kept, labelled, picture_views, teaching, uploads, views
 from mtl_model.ui.asked import Asked
@@ -132,8 +131,11 @@ class _Teach:
         async with self._free:
             if await request.is_disconnected():
                 return Response(status_code=bodies.GONE)
-            body = await asyncio.to_thread(lambda: views.jpeg(read_picture(path), THUMBNAIL_PX, 85))
+            body = await asyncio.to_thread(self._thumbnail, path)
         return Response(body, media_type="image/jpeg", headers={"cache-control": "private, max-age=600"})
+
+    def _thumbnail(self, path: Path) -> bytes:
+        return views.jpeg(self._shared.decoders.read(path.read_bytes()), THUMBNAIL_PX, 85)
 
     async def try_out(self, request: Request) -> Response:
         """A photo's cards with what the checkpoint to start from and the one that waits say of the same faces."""
@@ -143,7 +145,7 @@ class _Teach:
             return JSONResponse(await asyncio.to_thread(self._compare, run, asked))
 
     def _compare(self, run: Run, asked: Asked) -> dict[str, Any]:
-        rgb = read_picture(asked.body)
+        rgb = self._shared.decoders.read(asked.body)
         parent = run.record.as_learned().parent
         before, after = self._shared.models.get(parent), self._waiting(run)
         photo = after.photo(rgb, asked.name)

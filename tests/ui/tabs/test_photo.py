@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from mtl_model import corrections, crops, layouts
 from mtl_model.card import Card
+from mtl_model.decoding import Decoders
 from mtl_model.errors import CheckpointError
 from mtl_model.predictor import Predictor
 from mtl_model.records import Estimate, Photo, to_json
@@ -26,6 +27,8 @@ from mtl_model.ui.shell import LARGEST_UPLOAD
 from mtl_model.ui.tabs import photo
 from tests.ui.conftest import FakePredictor, Served, choose
 
+DECODERS = Decoders()
+
 
 class FakeShared:
     """What the routes of the tab ask of the shell."""
@@ -34,6 +37,7 @@ class FakeShared:
         self.options, self.access, self.routes = options, Access(options), []
         self.models, self.predictor = self, predictor
         self.default = "fake"
+        self.decoders = DECODERS
 
     def get(self, name: str = "") -> FakePredictor:
         if name not in ("", "fake", "second"):
