@@ -16,7 +16,7 @@ from mtl_model.detectors import Detector
 from mtl_model.errors import MtlError, UsageError
 from mtl_model.outputs import OUTPUTS, distributions, folded, logits
 from mtl_model.pictures import PictureSource, read_picture
-from mtl_model.records import Face, Photo, Reading
+from mtl_model.records import Face, Photo, Reading, reading_order
 
 BATCH = 64  # crops a network pass, so that a crowd does not fill the memory
 
@@ -62,18 +62,20 @@ class Predictor:
         return cls(folder.name, network, card, chosen)
 
     def find(self, picture: PictureSource, *, smallest_face_px: float | None = None) -> list[Face]:
-        """The faces alone, largest first; see `predict`."""
-        return crops.find(read_picture(picture), self._detector, self.card.detection, smallest_face_px)
+        """The faces alone, in the order in which they are numbered; see `predict`."""
+        faces = crops.find(read_picture(picture), self._detector, self.card.detection, smallest_face_px)
+        return reading_order(faces)
 
     def predict(self, picture: PictureSource, *, smallest_face_px: float | None = None) -> list[Reading]:
-        """All faces of a picture with an Estimate for each task, largest face first; an empty list where there is none.
+        """All faces of a picture with an Estimate for each task, row by row from left to right as a person counts them; an empty
+        list where there is none.
 
         picture: a path, the bytes of a file, a PIL image or a uint8 RGB array (H, W, 3).
         smallest_face_px: longer edge of the smallest face looked for, in pixels of the upright picture.
         Raises PictureError with a sentence for what cannot be read.
         """
         upright = read_picture(picture)
-        return self.read(upright, crops.find(upright, self._detector, self.card.detection, smallest_face_px))
+        return self.read(upright, self.find(upright, smallest_face_px=smallest_face_px))
 
     def read(self, upright: np.ndarray, faces: Sequence[Face]) -> list[Reading]:
         """What `predict` says of faces that are found already, in their order; another checkpoint may have found them.

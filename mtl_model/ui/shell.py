@@ -47,9 +47,11 @@ LARGEST_UPLOAD = 64 * 2**20
 TABS = "ui/tabs"
 SCRIPTS = (
     "page.js",
+    "tabs.js",
     "ask.js",
     "picker.js",
     "faces.js",
+    "labels.js",
     "camera.js",
     "photo_view.js",
     "corrections.js",
@@ -163,7 +165,8 @@ def head(models: Models, root_path: str = "") -> str:
 
     root_path: the page's files are asked for below it, so its address needs the slash at the end."""
     root = json.dumps(root_path.rstrip("/")).replace("<", "\\u003c")
-    slash = f"if (location.pathname === {root}) location.replace({root} + '/' + location.search);" if root_path else ""
+    whole = f"{root} + '/' + location.search + location.hash"
+    slash = f"if (location.pathname === {root}) location.replace({whole});" if root_path else ""
     default = json.dumps(models.default).replace("<", "\\u003c")
     script = "".join(asset(name) for name in SCRIPTS).replace("__DEFAULT_CHECKPOINT__", default)
     icon = quote(asset("icon.svg").strip())
