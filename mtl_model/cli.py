@@ -190,7 +190,7 @@ def readable(photo: Photo) -> Iterator[str]:
                 if estimate.low is not None and estimate.high is not None
                 else f"{100 * (estimate.confidence or 0):.0f} %"
             )
-            parts.append(f"{estimate.text} ({detail}{'' if estimate.sure else ', unsure'})")
+            parts.append(f"{estimate.caption} ({detail}{'' if estimate.sure else ', unsure'})")
         yield f"{photo.photo}: face {number}: {', '.join(parts)}"
 
 

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, features
 
+from mtl_model.names import ISOLATE, POP, caption, shortened
 from mtl_model.records import Photo, Reading, clip_box
 
 FACE_COLOURS = ("#1d63d6", "#b4480c", "#0f766e", "#a21caf", "#b91c1c", "#4d7c0f", "#6d3fd4", "#be185d")
 """Each carries white text at 4.5:1 or better, and differs from its neighbours in lightness or hue."""
 UNSURE = "unsure"
 MARGIN = 0.35  # of the font's size, around a label's text
+LINE = 1.2  # of the font's size, from one line of a label to the next
+OWN_SHARE = 0.15  # of its own face that a label may cover; the page's labels.js has the same
+ROUNDS = 3  # of placing all labels of a picture
+LONGEST_NAME = 28  # characters of a task's or a class's name in a label
+FONTS = ("", "DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial.ttf", "Arial Unicode.ttf", "NotoSansCJK-Regular.ttc")
+"""The first that can write a label is taken. "" is Pillow's own, which has the letters of ASCII alone."""
+
+Rectangle = tuple[int, int, int, int]
+"""left, top, right, bottom in pixels of the picture."""
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def colour_of(number: int) -> str:
@@ -20,14 +34,21 @@ def colour_of(number: int) -> str:
     return FACE_COLOURS[(number - 1) % len(FACE_COLOURS)]
 
 
-def label_of(number: int, reading: Reading) -> str:
-    """One line about a face: "1  34 years, female, smiling (unsure)"."""
-    said = [one.text if one.sure else f"{one.text} ({UNSURE})" for one in reading.estimates.values()]
-    return "  ".join([str(number), ", ".join(said)]).rstrip()
+def label_of(number: int, reading: Reading, between: str = ", ") -> str:
+    """Return what a label says: "1  Age: 34 years, Gender: female, Smile: smiling (unsure)"."""
+    answers = [
+        caption(shortened(estimate.title, LONGEST_NAME), shortened(estimate.text, LONGEST_NAME))
+        + ("" if estimate.sure else f" ({UNSURE})")
+        for estimate in reading.estimates.values()
+    ]
+    return "  ".join([str(number), between.join(answers)]).rstrip()
 
 
 def annotate(rgb: np.ndarray, photo: Photo) -> Image.Image:
-    """The picture with a numbered box and a label for each face.
+    """Return the picture with a numbered box and a label for each face.
+
+    A label stands beside its box where it covers neither a face nor another label, in one line or in a line per task. Where it
+    finds no such place, the number stands alone where it covers least.
 
     rgb: uint8 (H, W, 3), the upright picture that `photo` answers for. Returns: a new RGB image of the same size, which
     carries nothing but pixels (no EXIF, no place).
@@ -35,53 +56,140 @@ def annotate(rgb: np.ndarray, photo: Photo) -> Image.Image:
     image = Image.fromarray(rgb).convert("RGB")
     draw = ImageDraw.Draw(image)
     line = max(2, round(min(image.size) / 250))
-    drawn: list[_Label] = []
-    for number, reading in enumerate(photo.readings, start=1):
-        box = _corners(reading, image.size)
+    boxes = [_corners(reading, image.size) for reading in photo.readings]
+    for number, box in enumerate(boxes, start=1):
         around = (box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1)
         draw.rectangle(around, outline="white")  # keeps the box visible on ground of its own colour
         draw.rectangle(box, outline=colour_of(number), width=line)
-        label = _place(draw, image.size, box, number, reading)
-        drawn.append(label)
-    for label in reversed(drawn):  # the largest face's label on top
-        draw.rectangle(label.box, fill=label.colour)
-        draw.text((label.box[0] + label.margin, label.box[1] + label.margin), label.text, "white", label.font)
+    for number, label in _labels(image.size, photo.readings, boxes).items():
+        draw.rectangle(label.box, fill=colour_of(number))
+        for row, text in enumerate(label.lines):
+            down = label.margin + round(row * LINE * label.points)
+            draw.text((label.box[0] + label.margin, label.box[1] + down), text, "white", label.font)
     return image
 
 
 @dataclass(frozen=True)
+class Taken:
+    """What a label should not cover: the face that it belongs to, and the other faces and their labels, int (N, 4)."""
+
+    own: Rectangle
+    others: np.ndarray
+
+    def covered_by(self, label: Rectangle) -> int:
+        """Pixels that a label covers: those of others twice, of its own face only what is more than OWN_SHARE of it."""
+        left, top, right, bottom = self.own
+        own = int(_shared(np.array([self.own]), label).sum() - OWN_SHARE * (right - left) * (bottom - top))
+        return max(0, own) + 2 * int(_shared(self.others, label).sum())
+
+
+def _shared(boxes: np.ndarray, label: Rectangle) -> np.ndarray:
+    """int (N,), the pixels that each of boxes (N, 4) has in common with a label."""
+    across = np.minimum(boxes[:, 2], label[2]) - np.maximum(boxes[:, 0], label[0])
+    down = np.minimum(boxes[:, 3], label[3]) - np.maximum(boxes[:, 1], label[1])
+    return across.clip(0) * down.clip(0)
+
+
+def places(size: tuple[int, int], box: Rectangle, label: tuple[int, int]) -> Iterator[Rectangle]:
+    """Yield where a label can stand inside a picture: above its box, below, right and left of it, then inside.
+
+    size, label: width and height in pixels.
+    """
+    (width, height), (wide, high) = size, label
+    left, top, right, bottom = box
+    above, below = (left, top - high), (left, bottom)
+    corners = [above, below, (right - wide, top - high), (right - wide, bottom)]
+    corners += [(right, top), (left - wide, top), (right, bottom - high), (left - wide, bottom - high)]
+    for x, y in [*corners, (left, top), (left, bottom - high), (right - wide, top), (right - wide, bottom - high)]:
+        x = max(0, min(x, width - wide)) if y in (top - high, bottom) else x  # along the box it may be moved
+        if 0 <= x <= width - wide and 0 <= y <= height - high:
+            yield x, y, x + wide, y + high
+
+
+@dataclass(frozen=True)
 class _Label:
-    text: str
-    box: tuple[int, int, int, int]
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+    whole: bool
+    """Whether it says more than the number."""
+    lines: Sequence[str]
+    box: Rectangle
+    font: Font
+    points: int
     margin: int
-    colour: str
 
 
-def _place(
-    draw: ImageDraw.ImageDraw, size: tuple[int, int], box: tuple[int, int, int, int], number: int, reading: Reading
-) -> _Label:
-    """The label above its box, else below it, else inside; only the number where the whole would not fit."""
-    width, height = size
-    points = max(10, min(round(min(size) / 32), max(12, (box[2] - box[0]) // 6)))
-    font = ImageFont.load_default(points)
-    margin = max(2, round(points * MARGIN))
-    for text in (label_of(number, reading), str(number)):
-        text_width = round(draw.textlength(text, font)) + 2 * margin
-        if text_width <= width:
+def _labels(size: tuple[int, int], readings: Sequence[Reading], boxes: Sequence[Rectangle]) -> dict[int, _Label]:
+    """A label per face number. Those that found no place for more than their number choose first in the next round."""
+    order, best = list(range(1, len(boxes) + 1)), {}
+    for _ in range(ROUNDS):
+        labels: dict[int, _Label] = {}
+        for number in order:
+            others = [*boxes[: number - 1], *boxes[number:], *(label.box for label in labels.values())]
+            labels[number] = _label(
+                size, number, readings[number - 1], Taken(boxes[number - 1], np.array(others, int).reshape(-1, 4))
+            )
+        alone = [number for number in order if not labels[number].whole]
+        if not best or len(alone) < sum(not label.whole for label in best.values()):
+            best = labels
+        if not alone:
             break
-    text_height = round(points * 1.2) + 2 * margin
-    left = max(0, min(box[0], width - text_width))
-    if box[1] - text_height >= 0:
-        top = box[1] - text_height
-    elif box[3] + text_height <= height:
-        top = box[3]
-    else:
-        top = max(0, box[1])
-    return _Label(text, (left, top, left + text_width, top + text_height), font, margin, colour_of(number))
+        order = [*alone, *(number for number in order if labels[number].whole)]
+    return best
 
 
-def _corners(reading: Reading, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def _label(size: tuple[int, int], number: int, reading: Reading, taken: Taken) -> _Label:
+    """The longest label that covers nothing, else the number where it covers least."""
+    whole, stacked = label_of(number, reading), label_of(number, reading, between="\n")
+    for text in (whole, stacked):
+        label, fits = _fitted(size, text, taken)
+        if fits and not taken.covered_by(label.box):
+            return label
+    return dataclasses.replace(_fitted(size, str(number), taken)[0], whole=False)
+
+
+def _fitted(size: tuple[int, int], text: str, taken: Taken) -> tuple[_Label, bool]:
+    """A label where it covers least, and whether it fits into the picture at all."""
+    points = max(10, min(round(min(size) / 32), max(12, (taken.own[2] - taken.own[0]) // 6)))
+    margin = max(2, round(points * MARGIN))
+    font, lines = _font(_able(text), points), _drawn(text).splitlines()
+    wide = round(max(font.getlength(line) for line in lines)) + 2 * margin
+    high = round(points * LINE * len(lines)) + 2 * margin
+    found = list(places(size, taken.own, (wide, high)))
+    box = min(found, key=taken.covered_by, default=(0, 0, wide, high))
+    return _Label(True, lines, box, font, points, margin), bool(found)
+
+
+@functools.lru_cache(64)
+def _font(name: str, points: int) -> Font:
+    return ImageFont.truetype(name, points) if name else ImageFont.load_default(points)
+
+
+@functools.lru_cache(4096)
+def _has(name: str, letter: str) -> bool:
+    """Whether a font is installed and has a letter; it draws the same box for all that it lacks."""
+    try:
+        font = _font(name, 16)
+    except OSError:
+        return False
+    drawn = []
+    for shown in (letter, "\uffff"):
+        image = Image.new("L", (40, 40))
+        ImageDraw.Draw(image).text((8, 8), shown, 255, font)
+        drawn.append(image.tobytes())
+    return drawn[0] != drawn[1]
+
+
+def _able(text: str) -> str:
+    """The first font that has each letter of a text, else the first of all."""
+    letters = set(text) - {" ", "\n", ISOLATE, POP}
+    return next((name for name in FONTS if all(_has(name, letter) for letter in letters)), FONTS[0])
+
+
+def _drawn(text: str) -> str:
+    """The text as the font's layout takes it: without Raqm, isolates would be drawn as boxes."""
+    return text if features.check("raqm") else text.replace(ISOLATE, "").replace(POP, "")
+
+
+def _corners(reading: Reading, size: tuple[int, int]) -> Rectangle:
     width, height = size
     left, top, right, bottom = (round(edge) for edge in clip_box(reading.face.box, width, height))
     left, top = min(left, width - 1), min(top, height - 1)

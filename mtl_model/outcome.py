@@ -11,6 +11,7 @@ from torch import nn
 from mtl_model.batches import Labelled
 from mtl_model.card import Card
 from mtl_model.evaluation import class_rows, confusion, network_outputs, range_rows, year_rows
+from mtl_model.names import isolated
 from mtl_model.outputs import OUTPUTS, distributions
 from mtl_model.tasks import Task
 
@@ -147,12 +148,14 @@ def _paired(differences: np.ndarray) -> list[float]:
 def sentence_of(tasks: Mapping[str, Mapping[str, Any]], changed: Mapping[str, float], titles: Mapping[str, str]) -> str:
     """What it brought, as people say it."""
     parts = [_told(one) for one in tasks.values()]
-    same = [titles[name].lower() for name, share in changed.items() if share == 0]
+    same = [isolated(titles[name].lower()) for name, share in changed.items() if share == 0]
     if same:
         joined = same[0] if len(same) == 1 else f"{', '.join(same[:-1])} and {same[-1]}"
         parts.append(f"{joined[0].upper()}{joined[1:]} unchanged.")
     parts += [
-        f"{titles[name]}: {100 * share:.0f} % of the answers changed." for name, share in changed.items() if share
+        f"{isolated(titles[name])}: {100 * share:.0f} % of the answers changed."
+        for name, share in changed.items()
+        if share
     ]
     return " ".join(parts) or "No held-out picture could be measured."
 
@@ -181,8 +184,8 @@ def _told(one: Mapping[str, Any]) -> str:
     what = "years of error on" if years else "% right of"
     pictures = f"{one['n']} held-out picture{'' if one['n'] == 1 else 's'}"
     if one["before"] is None:
-        return f"{one['title']}: {shown(one['after'])} {what} {pictures}, newly learned."
+        return f"{isolated(one['title'])}: {shown(one['after'])} {what} {pictures}, newly learned."
     verdict = verdict_of(one)
     if verdict == "the same":
-        return f"{one['title']}: {shown(one['after'])} {what} {pictures}, as before."
-    return f"{one['title']}: {shown(one['before'])} → {shown(one['after'])} {what} {pictures} ({verdict})."
+        return f"{isolated(one['title'])}: {shown(one['after'])} {what} {pictures}, as before."
+    return f"{isolated(one['title'])}: {shown(one['before'])} → {shown(one['after'])} {what} {pictures} ({verdict})."

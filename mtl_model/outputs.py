@@ -51,6 +51,7 @@ class ClassOutput:
         top = int(probabilities.argmax())
         confidence = float(probabilities[top])
         return Estimate(
+            title=task.title,
             text=task.classes[top],
             value=task.classes[top],
             sure=confidence >= calibration.threshold,
@@ -79,6 +80,7 @@ class YearOutput:
         low, high = (round(float(edge), 1) for edge in year_interval(probabilities[None], calibration.margin)[0])
         whole = math.floor(value + 0.5)
         return Estimate(
+            title=task.title,
             text=f"{whole} year" if whole == 1 else f"{whole} years",
             value=value,
             sure=high - low <= calibration.threshold,

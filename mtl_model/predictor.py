@@ -17,7 +17,7 @@ from mtl_model.errors import MtlError, UsageError
 from mtl_model.outputs import OUTPUTS, distributions, folded, logits
 from mtl_model.pictures import PictureSource, upright
 from mtl_model.quality import quality_of
-from mtl_model.records import Face, Photo, Reading
+from mtl_model.records import Face, Photo, Reading, reading_order
 
 BATCH = 64  # crops a network pass, so that a crowd does not fill the memory
 
@@ -63,11 +63,12 @@ class Predictor:
         return cls(folder.name, network, card, chosen)
 
     def find(self, picture: PictureSource, *, smallest_face_px: float | None = None) -> list[Face]:
-        """The faces alone, largest first; see `predict`."""
-        return crops.find(upright(picture), self._detector, self.card.detection, smallest_face_px)
+        """The faces alone, in the order in which they are numbered; see `predict`."""
+        return reading_order(crops.find(upright(picture), self._detector, self.card.detection, smallest_face_px))
 
     def predict(self, picture: PictureSource, *, smallest_face_px: float | None = None) -> list[Reading]:
-        """All faces of a picture with an Estimate for each task, largest face first; an empty list where there is none.
+        """All faces of a picture with an Estimate for each task, row by row from left to right as a person counts them; an empty
+        list where there is none.
 
         picture: a path, the bytes of a file, a PIL image or a uint8 RGB array (H, W, 3).
         smallest_face_px: longer edge of the smallest face looked for, in pixels of the upright picture.

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
+from mtl_model.names import caption
 from mtl_model.tasks import Label
 
 Box = tuple[float, float, float, float]
@@ -49,8 +50,29 @@ class Face:
         return self.box[3] - self.box[1]
 
     @property
+    def middle(self) -> float:
+        """Of its height, from the top of the picture."""
+        return (self.box[1] + self.box[3]) / 2
+
+    @property
     def area(self) -> float:
         return self.width * self.height
+
+
+def reading_order(faces: Iterable[Face]) -> list[Face]:
+    """Return the faces as a person counts them: row by row from the top, each row from left to right.
+
+    A face belongs to the row above it while its middle lies less than half a face's height below the middle of that row.
+    """
+    rows: list[list[Face]] = []
+    for face in sorted(faces, key=lambda face: (face.middle, face.box)):
+        row = rows[-1] if rows else []
+        height = max(face.height, sum(other.height for other in row) / max(1, len(row)))
+        if row and face.middle - sum(other.middle for other in row) / len(row) < height / 2:
+            row.append(face)
+        else:
+            rows.append([face])
+    return [face for row in rows for face in sorted(row, key=lambda face: face.box)]
 
 
 @dataclass(frozen=True)
@@ -72,7 +94,7 @@ class Quality:
 class Estimate:
     """What a network says of one face for one task.
 
-    text: how people say it ("34 years", "not smiling"). value: a class name, or years with one decimal.
+    title: the task's. text: how people say it ("34 years", "not smiling"). value: a class name, or years with one decimal.
     sure: whether the card's threshold is met. scores: probability of each class, summing to 1.
     low, high, group: for years, the interval and the named band. confidence: for classes, the top probability.
     """
@@ -85,6 +107,12 @@ class Estimate:
     high: float | None = None
     group: str | None = None
     confidence: float | None = None
+    title: str = field(kw_only=True)
+
+    @property
+    def caption(self) -> str:
+        """The answer with its task, as it stands wherever no other text names the task: "Smile: not smiling"."""
+        return caption(self.title, self.text)
 
 
 @dataclass(frozen=True)
@@ -98,7 +126,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Photo:
-    """One picture's answer: its readings, largest face first, or the sentence why there are none."""
+    """One picture's answer: its readings in `reading_order`, or the sentence why there are none."""
 
     photo: str
     error: str | None = None

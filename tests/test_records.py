@@ -6,10 +6,21 @@ import json
 
 import pytest
 
-from mtl_model.records import Estimate, Face, Photo, Quality, Reading, clip_box, csv_columns, to_csv, to_json
+from mtl_model.records import (
+    Estimate,
+    Face,
+    Photo,
+    Quality,
+    Reading,
+    clip_box,
+    csv_columns,
+    reading_order,
+    to_csv,
+    to_json,
+)
 
-AGE = Estimate("34 years", 34.2, True, {"33": 0.4, "34": 0.6}, low=28.0, high=41.3, group="24-39")
-GENDER = Estimate("female", "female", False, {"female": 0.6, "male": 0.4}, confidence=0.6)
+AGE = Estimate("34 years", 34.2, True, {"33": 0.4, "34": 0.6}, low=28.0, high=41.3, group="24-39", title="Age")
+GENDER = Estimate("female", "female", False, {"female": 0.6, "male": 0.4}, confidence=0.6, title="Gender")
 FACE = Face(
     (-3.04, 10.26, 60.0, 90.0), 0.99987, ((10.04, 20.0), (30.0, 20.0), (20.0, 30.0), (12.0, 40.0), (28.0, 40.0))
 )
@@ -36,6 +47,35 @@ def test_boxes_are_clipped_to_the_picture(box: tuple[float, float, float, float]
 
 def test_a_face_measures_its_box():
     assert (SMALL.width, SMALL.height, SMALL.area) == (10, 11, 110)
+
+
+def faces_at(*boxes: tuple[float, float, float, float]) -> list[Face]:
+    return [Face(box, 0.9) for box in boxes]
+
+
+ORDERS = {
+    "left to right": faces_at((10, 50, 40, 90), (60, 45, 90, 85), (100, 55, 130, 95)),
+    "a large one in a row of small ones": faces_at((10, 60, 30, 80), (40, 0, 140, 120), (150, 40, 170, 60)),
+    "two rows": faces_at((50, 10, 90, 50), (150, 14, 190, 54), (20, 70, 60, 110), (100, 66, 140, 106)),
+    "stacked": faces_at((50, 10, 90, 50), (45, 60, 95, 110), (52, 120, 88, 150)),
+    "one in front of two rows": faces_at(
+        (10, 100, 40, 140), (200, 105, 230, 145), (10, 200, 40, 240), (90, 150, 180, 320), (200, 205, 230, 245)
+    ),
+}
+
+
+@pytest.mark.parametrize("expected", ORDERS.values(), ids=ORDERS.keys())
+def test_faces_are_counted_row_by_row_from_left_to_right(expected: list[Face]):
+    for given in (expected, expected[::-1], sorted(expected, key=lambda face: -face.area)):
+        assert reading_order(given) == expected
+
+
+def test_no_face_has_no_order():
+    assert reading_order([]) == []
+
+
+def test_an_answer_stands_with_its_task():
+    assert (AGE.caption, GENDER.caption) == ("Age: 34 years", "Gender: female")
 
 
 def test_the_json_is_the_contract():
@@ -102,7 +142,9 @@ def test_the_csv_is_the_contract():
 @pytest.mark.parametrize("name", ['=HYPERLINK("http:evil").jpg', "+1.jpg", "-2.jpg", "@a.jpg", "\tb.jpg"])
 def test_no_name_becomes_a_formula(name: str):
     task = f"{name[0]}hat"
-    face = Reading(Face((0, 0, 5, 5), 0.9), {task: Estimate("x", "=cmd", True, {"=cmd": 1.0}, confidence=1.0)})
+    face = Reading(
+        Face((0, 0, 5, 5), 0.9), {task: Estimate("x", "=cmd", True, {"=cmd": 1.0}, confidence=1.0, title="Hat")}
+    )
     text = to_csv([Photo(name), Photo(name, readings=(face,), width=9, height=9)], {task: False})
     rows = list(csv.reader(io.StringIO(text)))
     assert not [cell for row in rows for cell in row if cell[:1] in ("=", "+", "-", "@", "\t")]

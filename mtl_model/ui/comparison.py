@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtl_model.card import Card
+from mtl_model.names import caption, isolated
 from mtl_model.records import Estimate, Photo, Reading
 from mtl_model.tasks import Task
 from mtl_model.ui import views
-from mtl_model.ui.views import escape
 
 YEARS_APART = 5.0
 """Ages count as different from here on, and wherever their groups differ."""
@@ -51,13 +51,15 @@ def difference(first: Estimate | None, second: Estimate | None) -> str:
     if first is None or second is None:
         return ""
     if first.low is None or second.low is None:
-        return "" if first.value == second.value else f"Another answer: {first.value} and {second.value}."
+        return "" if first.value == second.value else f"{first.caption} and {isolated(second.text)}."
     apart = abs(float(first.value) - float(second.value))
     reasons = []
     if first.group != second.group:
-        reasons.append(f"Another group: {first.group} and {second.group}.")
+        reasons.append(f"{caption(first.title, 'another group')}, {first.group} and {second.group}.")
     if apart > YEARS_APART:
-        reasons.append(f"{apart:.1f} years apart; more than {YEARS_APART:.0f} count as different.")
+        reasons.append(
+            f"{caption(first.title, f'{apart:.1f} years apart')}; more than {YEARS_APART:.0f} count as different."
+        )
     return " ".join(reasons)
 
 
@@ -105,12 +107,12 @@ def cards(photo: Photo, crops: np.ndarray, sides: Sides, correctable: bool = Fal
 def _verdict(sides: Sides, number: int) -> str:
     differing = _differing(sides, number)
     alike = "No difference" if _shared(sides) else "No task in common"
-    said = f"Different: {', '.join(differing)}" if differing else alike
-    return f'<p class="verdict{" differing" if differing else ""}">{escape(said)}</p>'
+    said = f"Different: {', '.join(map(views.named, differing))}" if differing else alike
+    return f'<p class="verdict{" differing" if differing else ""}">{said}</p>'
 
 
 def _columns(sides: Sides, number: int, key: str) -> str:
-    heads = "".join(f'<th scope="col">{escape(side.name)}</th>' for side in sides)
+    heads = "".join(f'<th scope="col">{views.escape(side.name)}</th>' for side in sides)
     blocks = [
         views.estimates(f"{key}-{column}", side.readings[number - 1], side.card)
         for column, side in enumerate(sides, start=1)
@@ -130,7 +132,7 @@ def _task(task: Task, sides: Sides, number: int, key: str, blocks: Sequence[dict
     )
     return (
         f'<tbody{" class=different" if why else ""}><tr><th scope="rowgroup" colspan="2"><span class="line">'
-        f"{escape(task.title)}{mark}</span></th></tr><tr>{answers}</tr></tbody>"
+        f"{views.named(task.title)}{mark}</span></th></tr><tr>{answers}</tr></tbody>"
     )
 
 
@@ -143,7 +145,7 @@ def table(photo: Photo, sides: Sides) -> str:
         return ""
     known = tasks(sides)
     heads = [
-        f'{escape(head)} <span class="of">{escape(side.name)}</span>'
+        f'{views.named(head)} <span class="of">{views.escape(side.name)}</span>'
         for task in known
         for head in views.heads(task)
         for side in sides
@@ -154,6 +156,6 @@ def table(photo: Photo, sides: Sides) -> str:
         for task in known:
             both = [views.cells(task, side.estimates(number, task)) for side in sides]
             row += [cell for pair in zip(*both, strict=True) for cell in pair]
-        differing = ", ".join(_differing(sides, number))
-        rows.append([*row, (escape(differing) or "–", differing)])
+        differing = _differing(sides, number)
+        rows.append([*row, (", ".join(map(views.named, differing)) or "–", ", ".join(differing))])
     return views.sortable(photo, [*heads, "Different"], rows)

@@ -116,4 +116,4 @@ def _field(task: Task) -> str:
     else:
         options = "".join(f"<option>{views.escape(one)}</option>" for one in task.classes)
         entry = f'<select name="{name}"><option value="">not sure</option>{options}</select>'
-    return f"<label><span>{views.escape(task.title)}</span>{entry}</label>"
+    return f"<label><span>{views.named(task.title)}</span>{entry}</label>"

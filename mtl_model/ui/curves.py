@@ -10,8 +10,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from mtl_model.events import Evaluated, Event, Started, Step
+from mtl_model.names import isolated
 from mtl_model.tasks import Task
-from mtl_model.ui.views import escape
+from mtl_model.ui.views import escape, named
 
 WIDTH, HEIGHT = 400, 230
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 44
@@ -61,7 +62,7 @@ def chart(title: str, lines: Mapping[str, Line], across: str, up: str, unit: str
         parts.append(f'<polyline class="line{number % 4}" stroke-dasharray="{DASHES[number % 4]}" points="{path}"/>')
         if unit or len(placed) == 1:
             parts += [f'<circle class="line{number % 4}" cx="{x}" cy="{y}" r="3"/>' for x, y in placed]
-    told = "; ".join(f"{name} from {line[0][1]:.3g} to {line[-1][1]:.3g}" for name, line in lines.items())
+    told = "; ".join(f"{isolated(name)} from {line[0][1]:.3g} to {line[-1][1]:.3g}" for name, line in lines.items())
     return (
         f'<figure class="plot"><figcaption>{escape(title)}{_legend(lines, unit)}</figcaption>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{title}, {up}: {told}")}">'
@@ -79,7 +80,7 @@ def _spread(values: Sequence[float], most: float) -> tuple[float, float]:
 def _legend(lines: Mapping[str, Line], unit: str) -> str:
     keys = "".join(
         f'<span><svg viewBox="0 0 28 8" width="28" height="8" aria-hidden="true"><line class="line{number % 4}" x1="0" '
-        f'x2="28" y1="4" y2="4" stroke-dasharray="{DASHES[number % 4]}"/></svg>{escape(name)} '
+        f'x2="28" y1="4" y2="4" stroke-dasharray="{DASHES[number % 4]}"/></svg>{named(name)} '
         f"<b>{line[-1][1]:.3g}{escape(unit)}</b></span>"
         for number, (name, line) in enumerate(lines.items())
     )

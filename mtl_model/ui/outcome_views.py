@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtl_model.card import Card
+from mtl_model.names import caption, isolated
 from mtl_model.outcome import verdict_of
 from mtl_model.ui.figures import METRICS, PLAIN
 from mtl_model.ui.progress_views import broken_off
 from mtl_model.ui.teach_views import HOW_FAR, button, duration, plural
 from mtl_model.ui.teaching import Run
-from mtl_model.ui.views import escape
+from mtl_model.ui.views import escape, named
 
 FEW_HELD = 30  # pictures: with fewer the figures can hardly tell anything
 
@@ -76,7 +77,7 @@ def table(tasks: Mapping[str, Any]) -> str:
         metric = str(one.get("metric", ""))
         measured = f"{METRICS.get(metric, (metric, PLAIN))[0].lower()}, {plural(int(one.get('n', 0)), 'picture')}"
         rows += (
-            f'<tr><th scope="row">{escape(one.get("title", ""))} <span class="small">{escape(measured)}</span></th>'
+            f'<tr><th scope="row">{named(one.get("title", ""))} <span class="small">{escape(measured)}</span></th>'
             f'<td data-head="Before">{figure(one.get("before"), unit)}</td>'
             f'<td data-head="After"><b>{figure(one.get("after"), unit)}</b> '
             f'<span class="small">{escape(range_text(one.get("interval"), unit))}</span></td>'
@@ -97,7 +98,7 @@ def untouched(changed: Mapping[str, float], card: Card | None) -> str:
     """Of the tasks that were not taught: how many answers are others than before. If none is, the sentence says so."""
     titles = {task.name: task.title for task in card.tasks} if card else {}
     told = [
-        f"{titles.get(name, name)}: {'no answer changed' if not share else f'{100 * share:.1f} % of answers changed'}"
+        f"{isolated(titles.get(name, name))}: {'no answer changed' if not share else f'{100 * share:.1f} % of answers changed'}"
         for name, share in changed.items()
     ]
     return f"<p>Not taught, on the same faces: {escape('; '.join(told))}.</p>" if any(changed.values()) else ""
@@ -107,30 +108,32 @@ def confusion(one: Mapping[str, Any]) -> str:
     """What was answered for what is true, before and after."""
     classes = [str(name) for name in one.get("classes") or ()]
     tables = "".join(
-        _matrix(title, classes, one[key])
-        for title, key in (("Before", "confusion_before"), ("After", "confusion_after"))
+        _matrix(str(one.get("title", "")), when, classes, one[key])
+        for when, key in (("Before", "confusion_before"), ("After", "confusion_after"))
         if one.get(key) and classes
     )
     if not tables:
         return ""
-    title = escape(one.get("title", ""))
+    title = named(one.get("title", ""))
     return (
         f'<details class="fold"><summary>{title}: which class was taken for which</summary>'
         f'<div class="matrices">{tables}</div></details>'
     )
 
 
-def _matrix(title: str, classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in classes)
+def _matrix(task: str, when: str, classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
+    head = "".join(f'<th scope="col">{named(name)}</th>' for name in classes)
     rows = ""
     for truth, (name, row) in enumerate(zip(classes, counts, strict=False)):
         cells = "".join(
             f'<td class="{"hit" if answer == truth else "miss"}{"" if count else " none"}">{count:,}</td>'
             for answer, count in enumerate(row)
         )
-        rows += f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
+        rows += f'<tr><th scope="row">{named(name)}</th>{cells}</tr>'
+    told = escape(caption(task, f"answers by label, {when.lower()}"))
     return (
-        f'<div class="scroll"><table class="matrix"><caption>{title}: rows are the labels, columns the answers</caption>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{told}">'
+        f'<table class="matrix"><caption>{when}: rows are the labels, columns the answers</caption>'
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
@@ -152,11 +155,11 @@ def _picture(one: Mapping[str, Any], tasks: Mapping[str, Any]) -> str:
     file = str(one.get("file", ""))
     title = tasks.get(str(one.get("task")), {}).get("title", one.get("task", ""))
     return (
-        f'<li class="picture"><div class="thumb"><img data-src="{escape(file)}" alt="{escape(file)}" width="128" '
+        f'<li class="picture"><div class="thumb"><img data-src="{escape(file)}" alt="{escape(isolated(file))}" width="128" '
         'height="128"></div>'
-        f'<p class="file" title="{escape(file)}">{escape(file.rsplit("/", 1)[-1])}</p>'
-        f'<p class="small">{escape(title)}: {escape(one.get("truth", ""))}</p>'
-        f'<p class="small">{escape(one.get("before", ""))} → <b>{escape(one.get("after", ""))}</b></p></li>'
+        f'<p class="file" title="{escape(file)}">{named(file.rsplit("/", 1)[-1])}</p>'
+        f'<p class="small">{named(title)}: {named(one.get("truth", ""))}</p>'
+        f'<p class="small">{named(one.get("before", ""))} → <b>{named(one.get("after", ""))}</b></p></li>'
     )
 
 

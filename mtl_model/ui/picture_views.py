@@ -8,13 +8,14 @@ from typing import Any
 from mtl_model import jobs
 from mtl_model.card import read_plain
 from mtl_model.check import RARE, UNLABELLED
+from mtl_model.names import caption, isolated
 from mtl_model.tasks import Task
 from mtl_model.ui import labelled, teaching
 from mtl_model.ui.labelled import CHANGED, LEFT_OUT, Labelled, Picture
 from mtl_model.ui.progress_views import job_line
 from mtl_model.ui.teach_views import button, plural, problem
 from mtl_model.ui.teaching import CHECK, Run
-from mtl_model.ui.views import escape
+from mtl_model.ui.views import escape, named
 
 PAGE = 24
 NEEDED = 3  # of a class: one to learn from, one to stop by, one to measure with
@@ -48,10 +49,12 @@ def unlearnable(shown: Labelled) -> dict[str, str]:
     for name, classes in shown.counts().items():
         task, known = shown.tasks[name], [count for word, count in classes.items() if word != UNLABELLED]
         if task.kind == "years" and sum(known) < RARE:
-            lacking[name] = f"{task.title} cannot be learned yet: it needs {RARE} pictures with an age at least."
+            lacking[name] = (
+                f"{isolated(task.title)} cannot be learned yet: it needs {RARE} pictures with an age at least."
+            )
         elif task.kind != "years" and sum(count >= NEEDED for count in known) < 2:
             each = f"two classes need {NEEDED} pictures each at least, better {RARE}"
-            lacking[name] = f"{task.title} cannot be learned yet: {each}."
+            lacking[name] = f"{isolated(task.title)} cannot be learned yet: {each}."
     return lacking
 
 
@@ -98,7 +101,7 @@ def counts(shown: Labelled) -> str:
         task = shown.tasks[name]
         rows = "".join(_row(name, word, count, most, task) for word, count in classes.items())
         parts.append(
-            f'<div class="tally" role="group" aria-label="{escape(task.title)}"><h4>{escape(task.title)}</h4>{rows}</div>'
+            f'<div class="tally" role="group" aria-label="{escape(task.title)}"><h3>{named(task.title)}</h3>{rows}</div>'
         )
     return "".join(parts)
 
@@ -109,7 +112,7 @@ def _row(name: str, word: str, count: int, most: int, task: Task) -> str:
     quiet = " quiet" if word == UNLABELLED else ""
     return (
         f'<button type="button" class="count{quiet}" id="{escape(f"teach-count-{name}-{word}")}" data-do="browse" '
-        f'data-task="{escape(name)}" data-class="{escape(word)}"><span class="word">{escape(word)}{few}</span>'
+        f'data-task="{escape(name)}" data-class="{escape(word)}"><span class="word">{named(word)}{few}</span>'
         f'<span class="track" aria-hidden="true"><span style="width:{100 * count / most:.1f}%"></span></span>'
         f'<span class="number">{count:,}<span class="unseen"> pictures; show them</span></span></button>'
     )
@@ -217,7 +220,7 @@ def _findings(report: Mapping[str, Any], shown: Labelled) -> Iterable[str]:
         if known:
             yield _block(text, known, shown, more=int(one.get("count", 0)) - len(known))
         else:
-            names = ", ".join(file[:120] for file in files[:5])
+            names = ", ".join(isolated(file[:120]) for file in files[:5])
             yield f'<div class="finding"><p>{escape(text)} <span class="small">{escape(names)}</span></p></div>'
 
 
@@ -233,11 +236,11 @@ def card(one: Picture, shown: Labelled) -> str:
     mark = "left out" if one.out else "relabelled" if one.relabelled else ""
     return (
         f'<li class="picture{" gone" if one.out else ""}" data-file="{escape(one.file)}"><div class="thumb">'
-        f'<img data-src="{escape(one.file)}" alt="{escape(one.file)}" width="128" height="128">'
+        f'<img data-src="{escape(one.file)}" alt="{escape(isolated(one.file))}" width="128" height="128">'
         f"{f'<span class=tag>{mark}</span>' if mark else ''}</div>"
-        f'<p class="file" title="{escape(one.file)}">{escape(name)}</p>{labels}'
+        f'<p class="file" title="{escape(one.file)}">{named(name)}</p>{labels}'
         f'<button type="button" class="button small-button" data-do="{out}" '
-        f'aria-label="{action} {escape(name)}">{action}</button></li>'
+        f'aria-label="{action} {escape(isolated(name))}">{action}</button></li>'
     )
 
 
@@ -246,20 +249,20 @@ def _label(one: Picture, task: Task, shown: Labelled) -> str:
     if label is None and len(shown.tasks) > 1 and task.name not in one.first:
         return ""
     name, text = one.file.rsplit("/", 1)[-1], labelled.label_text(label)
-    told = f"{task.title} of {name}"
+    told, title = f"{isolated(task.title)} of {isolated(name)}", f"<span>{named(task.title)}</span>"
     if task.kind == "years":
         field = f'<input data-relabel="{escape(task.name)}" inputmode="numeric" maxlength="9" value="{escape(text)}"'
-        return f'<label class="relabel"><span>{escape(task.title)}</span>{field} aria-label="{escape(told)}"></label>'
+        return f'<label class="relabel">{title}{field} aria-label="{escape(told)}"></label>'
     if len(task.classes) == 2 and text in task.classes:
         other = task.classes[1 - task.classes.index(text)]
         return (
-            f'<p class="relabel"><span>{escape(text)}</span><button type="button" class="button small-button" data-do="relabel" '
-            f'data-task="{escape(task.name)}" data-word="{escape(other)}" aria-label="{escape(f"{told} is {other}")}">'
-            f"It is {escape(other)}</button></p>"
+            f'<p class="relabel"><span>{named(task.title)}: {named(text)}</span><button type="button" '
+            f'class="button small-button" data-do="relabel" data-task="{escape(task.name)}" data-word="{escape(other)}" '
+            f'aria-label="{escape(f"It is {isolated(other)}: {told}")}">It is {named(other)}</button></p>'
         )
     options = "".join(f"<option{' selected' if word == text else ''}>{escape(word)}</option>" for word in task.classes)
     return (
-        f'<label class="relabel"><select data-relabel="{escape(task.name)}" aria-label="{escape(told)}">'
+        f'<label class="relabel">{title}<select data-relabel="{escape(task.name)}" aria-label="{escape(told)}">'
         f'<option value=""{"" if text else " selected"}>not labelled</option>{options}</select></label>'
     )
 
@@ -270,7 +273,11 @@ def browse(shown: Labelled, task: str, word: str, page: int) -> str:
     pages = max(1, -(-len(chosen) // PAGE))
     page = min(max(page, 1), pages)
     title = (
-        word if word in (LEFT_OUT, CHANGED) else f"{shown.tasks[task].title}: {word}" if task in shown.tasks else "All"
+        word
+        if word in (LEFT_OUT, CHANGED)
+        else caption(shown.tasks[task].title, word)
+        if task in shown.tasks
+        else "All"
     )
     cards = "".join(card(one, shown) for one in chosen[(page - 1) * PAGE : page * PAGE])
     turn = "".join(

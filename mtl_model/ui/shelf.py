@@ -25,11 +25,12 @@ from mtl_model.card import (
     write_text,
 )
 from mtl_model.errors import CheckpointError, RunError, UsageError
+from mtl_model.names import isolated
 from mtl_model.tasks import Task
 from mtl_model.ui import kept, teaching
 from mtl_model.ui.figures import HEADLINES, METRICS, PLAIN, SOURCES, YEARS, Figure, number
 from mtl_model.ui.options import UiOptions
-from mtl_model.ui.views import escape
+from mtl_model.ui.views import escape, named
 
 UNSHOWN = "Its card holds something that cannot be shown."
 
@@ -120,7 +121,9 @@ def body(card: Card, folder: Path) -> str:
     """What a checkpoint is, as HTML: tasks, parent, date, size, the few figures that count.
 
     Raises any exception for a card that was written by hand and holds what cannot be shown."""
-    tasks = _listed(task.title if number == 0 else task.title.lower() for number, task in enumerate(card.tasks))
+    tasks = _listed(
+        isolated(task.title if number == 0 else task.title.lower()) for number, task in enumerate(card.tasks)
+    )
     pairs = [
         ("Made from", card.parent),
         ("Made on", _date(card.created)),
@@ -172,7 +175,7 @@ def _row(task: Task, card: Card, outcome: Mapping[str, Any]) -> str:
             f"answers the same as {parent}" if share == 0 else f"of the answers on held-out faces differ from {parent}"
         )
     return (
-        f'<tr><th scope="row">{escape(task.title)}</th><td><b>{escape(value)}</b>'
+        f'<tr><th scope="row">{named(task.title)}</th><td><b>{escape(value)}</b>'
         f"{f' <span class=small>{escape(said)}</span>' if said else ''}</td></tr>"
     )
 

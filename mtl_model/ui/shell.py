@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import importlib
 import json
 import logging
 import os
@@ -48,9 +47,11 @@ LARGEST_UPLOAD = 64 * 2**20
 TABS = "ui/tabs"
 SCRIPTS = (
     "page.js",
+    "tabs.js",
     "ask.js",
     "picker.js",
     "faces.js",
+    "labels.js",
     "camera.js",
     "photo_view.js",
     "corrections.js",
@@ -166,7 +167,8 @@ def head(models: Models, root_path: str = "") -> str:
 
     root_path: the page's files are asked for below it, so its address needs the slash at the end."""
     root = json.dumps(root_path.rstrip("/")).replace("<", "\\u003c")
-    slash = f"if (location.pathname === {root}) location.replace({root} + '/' + location.search);" if root_path else ""
+    whole = f"{root} + '/' + location.search + location.hash"
+    slash = f"if (location.pathname === {root}) location.replace({whole});" if root_path else ""
     default = json.dumps(models.default).replace("<", "\\u003c")
     script = "".join(asset(name) for name in SCRIPTS).replace("__DEFAULT_CHECKPOINT__", default)
     icon = quote(asset("icon.svg").strip())
@@ -263,10 +265,11 @@ def import_all() -> None:
     for folder in ("detectors", "layouts", "networks"):
         for name in registry.names(folder):
             registry.load(folder, name)
-    # One of the layouts imports the first when it reads, gradio the others at its first event.
-    for name in ("scipy.io", "matplotlib.pyplot", "matplotlib.backends.backend_agg"):
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
+    import scipy.io  # noqa: F401 - one of the layouts does when it reads
+
+    with contextlib.suppress(ImportError):  # gradio does at its first event
+        import matplotlib.backends.backend_agg
+        import matplotlib.pyplot  # noqa: F401
     prepare_pictures()
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtl_model.card import Card
+from mtl_model.names import isolated
 from mtl_model.ui import teaching
 from mtl_model.ui.teaching import CHECK, Run
-from mtl_model.ui.views import escape
+from mtl_model.ui.views import escape, named
 
 KINDS: Mapping[str, str] = {
     "folders": "folders named after their class",
@@ -75,8 +76,9 @@ def plural(count: int, one: str, many: str = "") -> str:
 
 def tasks_text(tasks: Mapping[str, Mapping[str, Any]]) -> str:
     return "; ".join(
-        f"{one['title']} ({'in years' if one['kind'] == 'years' else ', '.join(one['classes'][:12])})"
-        for one in tasks.values()
+        f"{isolated(task['title'])} "
+        f"({'in years' if task['kind'] == 'years' else ', '.join(map(isolated, task['classes'][:12]))})"
+        for task in tasks.values()
     )
 
 
@@ -139,7 +141,7 @@ def found(run: Run, examples: Mapping[str, Sequence[str]]) -> str:
 
 
 def _examples(some: Sequence[str], count: int) -> str:
-    lines = "".join(f"<li>{escape(one[:300])}</li>" for one in some)
+    lines = "".join(f"<li>{named(one[:300])}</li>" for one in some)
     more = f"<li>and {count - len(some):,} more</li>" if count > len(some) else ""
     return f'<ul class="small">{lines}{more}</ul>' if some else ""
 
@@ -156,7 +158,7 @@ def form(run: Run, parent: Card | None, names: Sequence[str], seconds: float | N
     chosen = set(record.tasks or record.found.get("tasks", {}))
     tasks = "".join(
         f'<label class="choice"><input type="checkbox" id="teach-learn-{escape(name)}" data-task="{escape(name)}"'
-        f'{" checked" if name in chosen else ""}><span><b>{escape(one["title"])}</b><span class="small">'
+        f'{" checked" if name in chosen else ""}><span><b>{named(one["title"])}</b><span class="small">'
         f"{'is learned further' if name in known else 'is new: it gets a branch of its own'}</span></span></label>"
         for name, one in record.found.get("tasks", {}).items()
     )

@@ -16,6 +16,7 @@ from PIL import Image
 
 from mtl_model.card import Card
 from mtl_model.drawing import colour_of
+from mtl_model.names import isolated
 from mtl_model.records import Estimate, Photo, Reading, clip_box
 from mtl_model.tasks import Task
 
@@ -28,6 +29,11 @@ CURVE_WIDTH, CURVE_HEIGHT = 202, 40
 
 def escape(text: object) -> str:
     return html.escape(str(text), quote=True)
+
+
+def named(text: object) -> str:
+    """A name that people chose, escaped; its direction stays inside it (see `names.isolated`)."""
+    return f"<bdi>{escape(text)}</bdi>"
 
 
 def percent(probability: float) -> str:
@@ -64,7 +70,7 @@ def data_url(rgb: np.ndarray, longest_px: int, quality: int = 88) -> str:
 def stage(rgb: np.ndarray, photo: Photo) -> str:
     """The photo with a button over each face."""
     boxes = "".join(_box(number, reading, photo) for number, reading in enumerate(photo.readings, start=1))
-    alt = f"{photo.photo}: {faces_text(len(photo.readings)).lower()}"
+    alt = f"{isolated(photo.photo)}: {faces_text(len(photo.readings)).lower()}"
     return (
         f'<div class="frame" style="--wide:{photo.width};--high:{photo.height}">'
         f'<img src="{data_url(rgb, SHOWN_PX)}" alt="{escape(alt)}" width="{photo.width}" height="{photo.height}">'
@@ -79,9 +85,8 @@ def _box(number: int, reading: Reading, photo: Photo) -> str:
         f"left:{left * across:.3f}%;top:{top * down:.3f}%;"
         f"width:{(right - left) * across:.3f}%;height:{(bottom - top) * down:.3f}%;--face:{colour_of(number)}"
     )
-    high = " high" if top * down < 10 else ""  # no room for the number above it
     return (
-        f'<button type="button" class="box{high}" data-face="{number}" aria-pressed="false" '
+        f'<button type="button" class="box" tabindex="-1" data-face="{number}" aria-pressed="false" '
         f'aria-label="Show face {number}" style="{place}">{_badge(number)}</button>'
     )
 
@@ -102,20 +107,23 @@ def cards(photo: Photo, crops: np.ndarray, card: Card, correctable: bool = False
 
 def _card(number: int, reading: Reading, crop: np.ndarray, card: Card, correctable: bool) -> str:
     blocks = estimates(str(number), reading, card)
-    years = [name for name, one in reading.estimates.items() if one.low is not None]
-    first = "".join(blocks.pop(name) for name in years[:1])
+    years = [task for task, estimate in reading.estimates.items() if estimate.low is not None]
+    first = "".join(blocks.pop(task) for task in years[:1])
     return face(number, crop, first, "".join(blocks.values()), correctable)
 
 
 def face(number: int, crop: np.ndarray, beside: str, below: str, correctable: bool) -> str:
     """The frame of a card: the crop, the HTML beside it and below it, and "This is wrong"."""
-    button = '<button type="button" class="link" data-do="wrong" aria-expanded="false">This is wrong</button>'
+    button = (
+        '<button type="button" class="link" tabindex="-1" data-do="wrong" aria-expanded="false">This is wrong</button>'
+    )
     wrong = f'<div class="wrong">{button}</div>' if correctable else ""
     return (
         f'<section class="face" role="group" aria-label="Face {number}" data-face="{number}" '
         f'style="--face:{colour_of(number)}">'
         f'<div class="top"><button type="button" class="crop" data-face="{number}" aria-pressed="false" '
-        f'aria-label="Show face {number}"><img src="{data_url(crop, crop.shape[0], 90)}" alt="" width="96" height="96">'
+        f'aria-label="Show face {number}" aria-describedby="face-keys">'
+        f'<img src="{data_url(crop, crop.shape[0], 90)}" alt="" width="96" height="96">'
         f"{_badge(number)}</button>{beside}</div>{below}{wrong}</section>"
     )
 
@@ -156,8 +164,8 @@ def _like(identity: str, estimate: Estimate, row: Mapping[str, Any] | None) -> s
 def with_tip(identity: str, name: str, text: str, why: str) -> str:
     """A few words that say more when pointed at or focused. name: its class in the style sheet."""
     return (
-        f'<span class="why"><button type="button" class="{name}" aria-describedby="{escape(identity)}">{escape(text)}'
-        f'</button><span role="tooltip" id="{escape(identity)}">{escape(why)}</span></span>'
+        f'<span class="why"><button type="button" class="{name}" tabindex="-1" aria-describedby="{escape(identity)}">'
+        f'{escape(text)}</button><span role="tooltip" id="{escape(identity)}">{escape(why)}</span></span>'
     )
 
 
@@ -177,7 +185,7 @@ def _years(task: Task, estimate: Estimate, mark: str, like: str) -> str:
         group = f'<span class="group"><span class="unseen">, </span>group {escape(estimate.group)}</span>'
     return (
         f'<div class="estimate years{"" if estimate.sure else " muted"}" data-task="{escape(task.name)}">'
-        f'<p class="value"><span class="unseen">{escape(task.title)}: </span><b>{escape(estimate.text)}</b>{mark}</p>'
+        f'<p class="value"><span class="name">{named(task.title)}</span> <b>{escape(estimate.text)}</b>{mark}</p>'
         f'<p class="interval"><span class="unseen">, most likely </span>{low} to {high}{group}</p>'
         f"{_curve(task, estimate)}{like}</div>"
     )
@@ -197,7 +205,7 @@ def _curve(task: Task, estimate: Estimate) -> str:
         for year, score in zip(years, scores, strict=True)
     )
     left, right, middle = across(estimate.low or 0), across(estimate.high or 0), across(float(estimate.value))
-    label = f"Distribution of {task.title.lower()} from {first:.0f} to {last:.0f}, around {estimate.text}"
+    label = f"Distribution of {isolated(task.title.lower())} from {first:.0f} to {last:.0f}, around {estimate.text}"
     return (
         f'<div class="curve"><svg viewBox="0 0 {CURVE_WIDTH} {CURVE_HEIGHT}" preserveAspectRatio="none" role="img" '
         f'aria-label="{escape(label)}"><rect class="shade" x="{left}" y="0" width="{max(1.0, right - left):.2f}" '
@@ -211,18 +219,18 @@ def _curve(task: Task, estimate: Estimate) -> str:
 def _classes(task: Task, estimate: Estimate, mark: str, like: str) -> str:
     ranked = sorted(estimate.scores.items(), key=lambda item: -item[1])
     others = [item for item in ranked if item[0] != estimate.value][:OTHER_CLASSES] if len(ranked) > 2 else []
-    rows = "".join(_bar(name, score) for name, score in others)
+    rows = "".join(_bar(word, score) for word, score in others)
     confidence = estimate.confidence or 0.0
     return (
         f'<div class="estimate classes{"" if estimate.sure else " muted"}" data-task="{escape(task.name)}">'
-        f'<p class="line"><span class="name">{escape(task.title)}</span> <b>{escape(estimate.text)}</b>{mark} '
+        f'<p class="line"><span class="name">{named(task.title)}</span> <b>{named(estimate.text)}</b>{mark} '
         f'<span class="number">{percent(confidence)}</span></p>{_track(confidence)}{rows}{like}</div>'
     )
 
 
-def _bar(name: str, score: float) -> str:
+def _bar(word: str, score: float) -> str:
     return (
-        f'<p class="line other"><span class="name"></span> <span>{escape(name)}</span> '
+        f'<p class="line other"><span class="name"></span> <span>{named(word)}</span> '
         f'<span class="number">{percent(score)}</span></p>{_track(score)}'
     )
 
@@ -235,8 +243,8 @@ def table(photo: Photo, card: Card) -> str:
     """All faces as rows; the heads are buttons that sort."""
     if not photo.readings:
         return ""
-    rows = [[one for task in card.tasks for one in cells(task, reading.estimates)] for reading in photo.readings]
-    return sortable(photo, [escape(head) for task in card.tasks for head in heads(task)], rows)
+    rows = [[cell for task in card.tasks for cell in cells(task, reading.estimates)] for reading in photo.readings]
+    return sortable(photo, [named(head) for task in card.tasks for head in heads(task)], rows)
 
 
 Cell = tuple[str, float | str]
@@ -277,7 +285,7 @@ def cells(task: Task, estimates: Mapping[str, Estimate]) -> list[Cell]:
     one = estimates.get(task.name)
     if one is None:
         return [("", "")] * len(heads(task))
-    text = escape(one.text) + ("" if one.sure else ' <span class="small">unsure</span>')
+    text = named(one.text) + ("" if one.sure else ' <span class="small">unsure</span>')
     if one.low is not None and one.high is not None:
         group = escape(one.group or "")
         return [

@@ -47,20 +47,20 @@ def estimate_years(value: float, low: float, high: float, sure: bool = True) -> 
     years = np.arange(101)
     chances = np.exp(-(((years - value) / 6.0) ** 2))
     scores = {str(year): round(float(p), 6) for year, p in zip(years, chances / chances.sum(), strict=True)}
-    return Estimate(f"{round(value)} years", value, sure, scores, low=low, high=high, group="24-39")
+    return Estimate(f"{round(value)} years", value, sure, scores, low=low, high=high, group="24-39", title="Age")
 
 
-def estimate_class(names: tuple[str, ...], top: str, chance: float, sure: bool = True) -> Estimate:
+def estimate_class(names: tuple[str, ...], top: str, chance: float, sure: bool = True, title: str = "Mood") -> Estimate:
     rest = (1 - chance) / (len(names) - 1)
     scores = {name: chance if name == top else rest for name in names}
-    return Estimate(top, top, sure, scores, confidence=chance)
+    return Estimate(top, top, sure, scores, confidence=chance, title=title)
 
 
 def reading(box: tuple[float, float, float, float], age: float = 34.2, sure: bool = True) -> Reading:
     estimates = {
         "age": estimate_years(age, age - 6, age + 7.4, sure),
-        "gender": estimate_class(("female", "male"), "female", 0.93),
-        "smile": estimate_class(("not smiling", "smiling"), "not smiling", 0.61, sure=False),
+        "gender": estimate_class(("female", "male"), "female", 0.93, title="Gender"),
+        "smile": estimate_class(("not smiling", "smiling"), "not smiling", 0.61, sure=False, title="Smile"),
     }
     return Reading(Face(box, 0.987), estimates)
 

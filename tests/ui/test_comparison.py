@@ -43,13 +43,13 @@ def with_glasses(photo: Photo) -> Side:
     return Side("new", card, tuple(each))
 
 
-SMILES = [estimate_class(("not smiling", "smiling"), name, 0.9) for name in ("smiling", "not smiling")]
+SMILES = [estimate_class(("not smiling", "smiling"), name, 0.9, title="Smile") for name in ("smiling", "not smiling")]
 PAIRS = [
     ("the same class", SMILES[0], SMILES[0], ""),
-    ("another class", *SMILES, "Another answer: smiling and not smiling."),
+    ("another class", *SMILES, "Smile: smiling and not smiling."),
     ("five years", years(30), years(35), ""),
-    ("a little more", years(30), years(35.1), "5.1 years apart; more than 5 count as different."),
-    ("another group", years(39), years(40, "40-55"), "Another group: 24-39 and 40-55."),
+    ("a little more", years(30), years(35.1), "Age: 5.1 years apart; more than 5 count as different."),
+    ("another group", years(39), years(40, "40-55"), "Age: another group, 24-39 and 40-55."),
     ("one does not know", SMILES[0], None, ""),
 ]
 
@@ -65,7 +65,7 @@ def test_each_card_has_a_column_a_checkpoint(photo: Photo) -> None:
     assert re.findall(r'role="group" aria-label="([^"]+)"', text) == ["Face 1", "Face 2"]
     assert "34 years" in text and "44 years" in text
     assert text.count("Different: Age") == 2 and text.count("≠ different") == 2
-    assert text.count("10.0 years apart; more than 5 count as different.") == 2
+    assert text.count("Age: 10.0 years apart; more than 5 count as different.") == 2
     identities = re.findall(r' id="([^"]+)"', text)
     assert len(set(identities)) == len(identities)
 
@@ -112,7 +112,7 @@ def test_the_table_names_the_checkpoints(photo: Photo) -> None:
     heads = [re.sub("<[^>]+>", "", one) for one in re.findall(r'data-column="\d+">(.*?)</button>', text)]
     assert heads[:3] == ["Face", "Age default", "Age b&lt;k&gt;net"] and heads[-2:] == ["Different", "Detection"]
     assert text.count("<th ") * 2 == text.count("<td ") == 2 * (1 + 2 * 8 + 2)
-    assert text.count(">Age</td>") == 2
+    assert text.count("<bdi>Age</bdi></td>") == 2
 
 
 def test_no_face_is_said_as_ever() -> None:

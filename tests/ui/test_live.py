@@ -40,7 +40,7 @@ class FakeModel:
     def predict(self, picture) -> list[Reading]:
         self.seen.append(picture.shape)
         height, width = picture.shape[:2]
-        gender = Estimate("female", "female", True, {"female": 0.9, "male": 0.1}, confidence=0.9)
+        gender = Estimate("female", "female", True, {"female": 0.9, "male": 0.1}, confidence=0.9, title="Gender")
         return [Reading(Face((-4.0, 0.0, width / 2, float(height)), 0.99), {"gender": gender})]
 
 

@@ -39,11 +39,11 @@ def test_boxes_lie_on_the_picture(two_faces: Photo) -> None:
     assert 'alt="two.png: 2 faces found"' in text
 
 
-def test_the_number_of_a_face_at_the_top_lies_inside_its_box() -> None:
-    """Above it, it would lie outside of the picture, and be cut away."""
-    photo = Photo("top.png", None, (reading((10, 2, 60, 60)), reading((80, 90, 140, 160))), 300, 200)
-    text = views.stage(np.zeros((200, 300, 3), np.uint8), photo)
-    assert re.findall(r'class="(box[^"]*)"', text) == ["box high", "box"]
+def test_a_face_is_one_stop_of_the_tab_key(two_faces: Photo) -> None:
+    text = views.stage(np.zeros((200, 300, 3), np.uint8), two_faces) + views.cards(two_faces, CROPS, CARD, True)
+    stops = [button for button in re.findall(r"<button [^>]+>", text) if 'tabindex="-1"' not in button]
+    assert [re.findall('aria-label="([^"]+)"', button) for button in stops] == [["Show face 1"], ["Show face 2"]]
+    assert text.count("<button") == 2 * 2 + 3 + 2  # boxes and crops, what is unsure, "This is wrong"
 
 
 def test_names_never_become_markup() -> None:

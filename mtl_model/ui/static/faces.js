@@ -1,5 +1,6 @@
-// Faces on a picture and their cards know each other: hover, focus or click on one marks the other, arrows walk them.
-// `element` holds both; whatever carries data-face="1" stands for face 1.
+// Faces on a picture and their cards know each other: hover, focus or click on one marks the other.
+// `element` holds both; whatever carries data-face="1" stands for face 1. A card is one stop of the Tab key: Left and Right
+// go to the card beside it, Down and Up through what can be pressed inside. On the picture all arrows walk the boxes.
 mtl.faces = (element) => {
   const all = (number) => element.querySelectorAll(`[data-face="${number}"]`);
 
@@ -19,6 +20,9 @@ mtl.faces = (element) => {
       if (one.matches("section.face, .box") && !one.contains(from)) mtl.scrollTo(one);
     }
   }
+
+  const after = (button, row, step) => row[(row.indexOf(button) + step + row.length) % row.length];
+  const inside = (card) => [...card.querySelectorAll("button")].filter((one) => !one.closest(".correct") && one.checkVisibility());
 
   function hint(number) {
     for (const one of element.querySelectorAll("[data-face]")) {
@@ -41,14 +45,14 @@ mtl.faces = (element) => {
   });
   element.addEventListener("pointerleave", () => hint(0));
   element.addEventListener("keydown", (event) => {
-    const button = event.target.closest("button[data-face]");
     if (event.key === "Escape") mark(0);
-    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    if (!button || !step) return;
+    const button = event.target.closest("button"), card = button?.closest("section.face");
+    const across = { ArrowRight: 1, ArrowLeft: -1 }[event.key], down = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!(across || down) || !button?.closest("[data-face]") || button.closest(".correct")) return;
     event.preventDefault();
-    const kind = button.classList.contains("box") ? "button.box" : "button.crop";
-    const row = [...element.querySelectorAll(kind)];
-    const next = row[(row.indexOf(button) + step + row.length) % row.length];
+    if (card && down) return after(button, inside(card), down).focus();
+    const row = [...element.querySelectorAll(card ? "button.crop" : "button.box")];
+    const next = after(card?.querySelector("button.crop") || button, row, across || down);
     next.focus();
     show(Number(next.dataset.face), next);
   });

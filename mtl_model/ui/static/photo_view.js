@@ -20,7 +20,6 @@ mtl.photoView = (root, state) => {
     set(".table", answer?.table || "");
     const many = (answer?.faces || 0) > 12;
     find(".cards").classList.toggle("many", many);
-    root.classList.toggle("crowd", many);
     root.classList.toggle("old", busy && Boolean(answer));
     root.classList.toggle("failed", !busy && !answer);
     root.classList.toggle("faceless", !answer?.faces);
@@ -41,15 +40,25 @@ mtl.photoView = (root, state) => {
     return true;
   }
 
+  function badges() {
+    root.classList.toggle("crowd", state.photos[state.open]?.answer?.faces > 12);
+    const frame = find(".frame");
+    if (frame) mtl.placeBadges(frame);
+  }
+  new ResizeObserver(badges).observe(find(".view"));
+
   function paintView(photo) {
-    if (photo.answer) return set(".view", photo.answer.stage);
     const view = find(".view");
+    if (photo.answer) {
+      if (set(".view", photo.answer.stage)) badges();
+      return;
+    }
     const key = photo.preview + photo.error;
     if (view.shown === key) return;
     view.shown = key;
     if (photo.error && photo.status === "done") {
       const again = mtl.make("button", { type: "button", class: "button", "data-do": "again" }, "Try again");
-      const content = [mtl.make("b", {}, photo.name), mtl.make("p", {}, photo.error), ...(photo.plain ? [] : [again])];
+      const content = [mtl.make("b", { dir: "auto" }, photo.name), mtl.make("p", {}, photo.error), ...(photo.plain ? [] : [again])];
       return view.replaceChildren(mtl.make("div", { class: "problem", role: "alert" }, ...content));
     }
     const image = new Image();

@@ -3,12 +3,8 @@
 mtl.teach = (host) => {
   const root = host.querySelector(".teach"), find = (selector) => root.querySelector(selector);
   const SILENT = "The server did not answer. Check that it is still running; this page goes on by itself then.";
-  const KEY = "mtl.teach";
-  const state = { run: recall(), fresh: false, version: "", stamp: undefined, step: 0, said: null, browse: null, edits: "", place: null };
+  const state = { run: mtl.opened("teach"), fresh: false, version: "", stamp: undefined, step: 0, said: null, browse: null, edits: "", place: null };
   let asking = false, silent = false, photo = "";
-
-  function recall() { try { return sessionStorage.getItem(KEY) || ""; } catch { return ""; } }
-  function remember() { try { sessionStorage.setItem(KEY, state.run); } catch { /* a browser that keeps nothing */ } }
 
   async function call(path, query = {}, more = {}) {
     const answer = await mtl.call(path, query, more);
@@ -58,7 +54,7 @@ mtl.teach = (host) => {
     Object.assign(state, { run: answer.run, version: answer.version, stamp: answer.stamp });
     root.dataset.run = answer.run;
     root.dataset.state = answer.state;
-    remember();
+    mtl.opens("teach", state.run);
     if (other) { close(); photo = ""; find("[data-try]").replaceChildren(); find(".told-try").textContent = ""; }
     for (const place of root.querySelectorAll("[data-part]")) mtl.morph(place, answer.parts[place.dataset.part] || "");
     const moved = other || state.step !== answer.step;
@@ -84,7 +80,7 @@ mtl.teach = (host) => {
     corrections.textContent = `Use ${answer.corrections} correction${answer.corrections === 1 ? "" : "s"} from the Photo tab`;
     find(".upload").hidden = answer.busy || ["done", "accepted"].includes(answer.state);
     find(".named").hidden = Boolean(answer.run);
-    find(".drop h4").textContent = answer.run ? `Add more pictures to ${answer.run}` : "Drop a folder or a zip of labelled pictures here";
+    find(".drop h3").textContent = answer.run ? `Add more pictures to ${answer.run}` : "Drop a folder or a zip of labelled pictures here";
     find("[data-do=pick-folder]").classList.toggle("primary", !answer.run);
     pictures();
     if (state.said !== null && answer.said !== state.said && answer.said) mtl.announce(answer.said);
@@ -278,7 +274,10 @@ mtl.teach = (host) => {
     const summary = event.target.closest(".step > summary");
     if (summary?.getAttribute("aria-disabled") === "true") event.preventDefault();
     const chosen = event.target.closest("[data-run].run"), button = event.target.closest("[data-do]");
-    if (chosen) show(chosen.dataset.run);
+    if (chosen) {
+      mtl.opens("teach", chosen.dataset.run, true);
+      show(chosen.dataset.run);
+    }
     if (!button || button.disabled) return;
     const step = button.closest(".step") || root, name = button.dataset.do;
     if (actions[name]) actions[name](button, step);
@@ -304,11 +303,12 @@ mtl.teach = (host) => {
   });
   root.addEventListener("keydown", (event) => { if (event.key === "Escape" && state.browse) close(); });
   document.addEventListener("mtl:models", poll);
+  document.addEventListener("mtl:address", ({ detail: { tab, name } }) => { if (tab === "teach" && name !== state.run) show(name); });
   document.addEventListener("mtl:renamed", ({ detail: { from, to } }) => {
     if (state.run !== from) return;
     Object.assign(state, { run: to, version: "" });
     root.dataset.run = to;
-    remember();
+    mtl.opens("teach", to);
   });
   mtl.faces(find("[data-try]"));
   find("[data-template]").href = mtl.address("/mtl/teach/template");

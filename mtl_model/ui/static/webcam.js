@@ -35,8 +35,9 @@ let taken = document.createElement("canvas"), shown = document.createElement("ca
 const small = document.createElement("canvas");
 
 const colourOf = (index) => props.face_colours[index % props.face_colours.length];
-const overlay = makeOverlay(part("overlay"), colourOf);
-const cards = makeCards(part("cards"), (name) => titles[name] ?? name, colourOf);
+const titleOf = (name) => titles[name] ?? name;
+const overlay = makeOverlay(part("overlay"), titleOf, colourOf);
+const cards = makeCards(part("cards"), titleOf, colourOf);
 const announcer = makeAnnouncer(mtl.announce);
 
 function say(sentence) {

@@ -6,6 +6,9 @@ const CARDS_STAY_MS = 1000; // a face that is lost for a moment does not make it
 const COUNT_SETTLES_MS = 1200; // how long a number of faces must stay before it is announced
 const NOBODY = "No face is seen. Come closer, or turn towards the light.";
 
+const GAP = 4; // between a box and its label, in pixels
+
+const rectangle = (node) => ({ left: node.offsetLeft, top: node.offsetTop, width: node.offsetWidth, height: node.offsetHeight });
 const make = (tag, className, ...content) => mtl.make(tag, { class: className || false }, ...content);
 
 const wholeYears = (years) => String(Math.floor(years + 0.5));
@@ -14,22 +17,19 @@ const isYears = (estimate) => estimate.low !== undefined && estimate.high !== un
 const rangeOf = (estimate, between) => wholeYears(estimate.low) + between + wholeYears(estimate.high);
 const groupText = (group) => group.endsWith("+") ? `${group.slice(0, -1)} and over` : group.replace("-", "–");
 
-// A face's one line, such as "34 (28–41) · female · smiling"; what is unsure is muted and ends in a question mark.
-function lineOf(face) {
-  const line = make("span");
-  for (const estimate of Object.values(face.estimates)) {
-    const mark = estimate.sure ? "" : "?";
-    const text = isYears(estimate)
-      ? `${wholeYears(estimate.value)}${mark} (${rangeOf(estimate, "–")})`
-      : `${estimate.value}${mark}`;
-    if (line.childNodes.length) line.append(" · ");
-    line.append(estimate.sure ? text : make("i", "", text));
-  }
-  return line;
+// A face's one line, such as "Age: 34 (28–41) · Gender: female"; what is unsure is muted and ends in a question mark.
+function lineOf(face, titleOf) {
+  return make("span", "answers", ...Object.entries(face.estimates).map(([name, estimate]) => {
+    const value = isYears(estimate) ? wholeYears(estimate.value) : estimate.value;
+    const more = `${estimate.sure ? "" : "?"}${isYears(estimate) ? ` (${rangeOf(estimate, "–")})` : ""}`;
+    return make("span", estimate.sure ? "" : "muted", make("bdi", "", titleOf(name)), ": ", make("bdi", "", value), more);
+  }));
 }
 
 // Boxes and labels as elements over the picture: sharp at any size, and never mirrored with it.
-function makeOverlay(layer, colourOf) {
+function makeOverlay(layer, titleOf, colourOf) {
+  const FORMS = ["whole", "stacked", "number-only"]; // of a label, the longest first
+
   const pairs = []; // a box and its label for each face, used again from frame to frame
 
   function makePair(index) {
@@ -48,7 +48,6 @@ function makeOverlay(layer, colourOf) {
       box.remove();
       label.remove();
     }
-    const placed = [];
     faces.forEach((face, index) => {
       const { box, label } = pairs[index] ??= makePair(index);
       const [left, top, right, bottom] = face.box;
@@ -56,34 +55,28 @@ function makeOverlay(layer, colourOf) {
       box.style.top = `${100 * top / height}%`;
       box.style.width = `${100 * (right - left) / width}%`;
       box.style.height = `${100 * (bottom - top) / height}%`;
-      const line = lineOf(face);
+      const line = lineOf(face, titleOf);
       if (line.innerHTML !== pairs[index].said) {
         pairs[index].said = line.innerHTML;
         label.replaceChildren(make("b", "", String(index + 1)), line);
       }
-      placed.push(placeLabel(box, label, placed));
+    });
+    const boxes = pairs.map(({ box }) => rectangle(box)), layerBox = rectangle(layer), placed = [];
+    pairs.forEach(({ label }, index) => {
+      const others = [...boxes.filter((_, other) => other !== index), ...placed];
+      placed.push(placeLabel(label, boxes[index], others, layerBox));
     });
   }
 
-  // Above its box, else below it, else inside its upper edge; never outside the picture, nor on another label. Where
-  // the whole line finds no place, the number alone is shown, and the card says the rest.
-  function placeLabel(box, label, placed) {
-    const gap = 4;
-    const foot = box.offsetTop + box.offsetHeight;
-    const findPlace = () => {
-      const wide = label.offsetWidth, high = label.offsetHeight, above = box.offsetTop - high - gap;
-      const middle = box.offsetLeft + box.offsetWidth / 2;
-      const left = Math.max(gap, Math.min(middle - wide / 2, layer.clientWidth - wide - gap));
-      const free = (top) => top >= gap && top + high <= layer.clientHeight - gap && placed.every((one) =>
-        left + wide <= one.left || one.left + one.wide <= left || top + high <= one.top || one.top + one.high <= top);
-      const top = [above, foot + gap, box.offsetTop + gap].find(free);
-      return { left, top: top ?? Math.max(gap, above), wide, high, free: top !== undefined };
-    };
-    label.classList.remove("number-only");
-    let place = findPlace();
-    if (!place.free && placed.length) {
-      label.classList.add("number-only");
-      place = findPlace();
+  // The longest form of a label that covers nothing; where none finds a place, the number where it covers least, and the
+  // card says the rest.
+  function placeLabel(label, box, others, layerBox) {
+    let place;
+    for (const form of FORMS) {
+      label.dataset.form = form;
+      const { width, height } = rectangle(label);
+      place = mtl.placeLabel(box, { width, height }, others, layerBox, GAP);
+      if (!place.covered) break;
     }
     label.style.left = `${place.left}px`;
     label.style.top = `${place.top}px`;
@@ -116,12 +109,12 @@ function makeCards(list, titleOf, colourOf) {
     block.dataset.task = name;
     if (isYears(estimate)) {
       const group = estimate.group ? make("span", "group", ` · ${groupText(estimate.group)}`) : "";
-      block.append(make("p", "value", make("b", "", estimate.text), " ", unsure));
+      block.append(make("p", "value", make("bdi", "name", titleOf(name)), make("b", "", estimate.text), " ", unsure));
       block.append(make("p", "interval", rangeOf(estimate, " to "), group));
       return block;
     }
     const share = make("span", "number", percent(estimate.confidence));
-    block.append(make("p", "line", make("span", "name", titleOf(name)), make("b", "", estimate.text), unsure, share));
+    block.append(make("p", "line", make("bdi", "name", titleOf(name)), make("b", "", make("bdi", "", estimate.text)), unsure, share));
     const bar = make("span");
     bar.style.width = `${100 * estimate.confidence}%`;
     block.append(make("div", "track", bar));

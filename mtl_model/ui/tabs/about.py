@@ -16,12 +16,13 @@ from starlette.routing import Route
 
 from mtl_model import __version__
 from mtl_model.card import Card
+from mtl_model.names import isolated
 from mtl_model.ui import kept, labelled, shelf
 from mtl_model.ui.figures import HEADLINES, METRICS, PLAIN, SOURCES, YEARS, Figure, number
 from mtl_model.ui.options import UiOptions
 from mtl_model.ui.shell import Shared, guarded_route
 from mtl_model.ui.teach_views import duration
-from mtl_model.ui.views import escape, group_text
+from mtl_model.ui.views import escape, group_text, named
 
 TITLE = "About"
 ORDER = 90
@@ -80,7 +81,7 @@ def _pairs(pairs: Iterable[tuple[str, object]]) -> str:
 
 def _what(card: Card) -> str:
     bands = "".join(
-        f"<p>{escape(task.title)} is told in {len(task.bands)} groups of years: "
+        f"<p>{named(task.title)} is told in {len(task.bands)} groups of years: "
         + ", ".join(escape(group_text(band)) for band, _, _ in task.bands)
         + ".</p>"
         for task in card.tasks
@@ -88,7 +89,8 @@ def _what(card: Card) -> str:
     )
     summary = f'<p class="lead">{escape(card.summary)}</p>' if card.summary else ""
     tasks = ", ".join(
-        f"{task.title} ({'years' if task.kind == 'years' else ', '.join(task.classes)})" for task in card.tasks
+        f"{isolated(task.title)} ({'years' if task.kind == 'years' else ', '.join(map(isolated, task.classes))})"
+        for task in card.tasks
     )
     pairs = (
         ("Estimates", tasks),
@@ -120,7 +122,7 @@ def _record(record: Mapping[str, Any], card: Card) -> str:
         count += f"; in {missed:,} no face was found, and the centre was looked at"
     titles = {task.name: task.title for task in card.tasks}
     blocks = "".join(
-        f"<h5>{escape(titles.get(task, task))}</h5>{_bars(_named(figures))}"
+        f"<h5>{named(titles.get(task, task))}</h5>{_bars(_named(figures))}"
         for task, figures in record.get("tasks", {}).items()
     )
     groups = "".join(
@@ -156,7 +158,7 @@ def _group(attribute: str, levels: Mapping[str, Any], titles: Mapping[str, str])
             for level, found in levels.items()
             if metric in found.get(task, {})
         ]
-        blocks.append(f"<h5>{escape(titles.get(task, task))}: {escape(words.lower())}</h5>{_bars(rows)}")
+        blocks.append(f"<h5>{named(titles.get(task, task))}: {escape(words.lower())}</h5>{_bars(rows)}")
     name = ATTRIBUTES.get(attribute) or f"By {titles.get(attribute, attribute.replace('_', ' ')).lower()}"
     return f"<h4>{escape(name)}</h4>{''.join(blocks)}" if blocks else ""
 
@@ -179,7 +181,7 @@ def _bar(words: str, unit: str, figure: Figure, longest_years: float) -> str:
     top = longest_years if unit == YEARS else 1.0
     left, middle, right = (f"{100 * min(max(one / top, 0), 1):.1f}%" for one in (low, value, high))
     return (
-        f'<tr><th scope="row">{escape(words)}</th><td class="figure"><b>{number(value, unit)}</b> '
+        f'<tr><th scope="row">{named(words)}</th><td class="figure"><b>{number(value, unit)}</b> '
         f'<span class="small">{number(low, unit, False)} to {number(high, unit, False)}</span></td>'
         f'<td class="whisker" aria-hidden="true"><span class="bar" style="width:{middle}"></span>'
         f'<span class="range" style="left:{left};right:calc(100% - {right})"></span></td></tr>'
@@ -216,7 +218,7 @@ def _training(card: Card) -> str:
 def _counts(counts: Mapping[str, Any], titles: Mapping[str, str]) -> str:
     pictures = counts.get("pictures")
     labels = [
-        f"{int(count):,} with {titles.get(name, name)}"
+        f"{int(count):,} with {isolated(titles.get(name, name))}"
         for name, count in counts.items()
         if name != "pictures" and count
     ]

@@ -226,7 +226,7 @@ class TestComparing:
 def test_a_new_task_appears_by_itself(client: TestClient, fake_predictor: FakePredictor) -> None:
     task = class_task("glasses", ("with", "without"))
     fake_predictor.card = dataclasses.replace(fake_predictor.card, tasks=(*fake_predictor.card.tasks, task))
-    glasses = Estimate("with", "with", True, {"with": 0.9, "without": 0.1}, confidence=0.9)
+    glasses = Estimate("with", "with", True, {"with": 0.9, "without": 0.1}, confidence=0.9, title="Glasses")
     plain = fake_predictor.photo
 
     def photo_with_glasses(*positional: Any, **named: Any) -> Photo:
