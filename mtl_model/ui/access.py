@@ -1,4 +1,4 @@
-"""Who may talk to the server: the check of Host, Origin and log-in that every request and WebSocket passes.
+"""Who may talk to the server: the check of proxy, Host, Origin, log-in and body that every request and WebSocket passes.
 
 Without it any web page that a person visits could use the server of their machine: by a request across origins, or by
 a name of its own that it lets point to 127.0.0.1 (DNS rebinding).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -16,14 +17,24 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mtl_model.ui.environment import LOOPBACK
+from mtl_model import cache
+from mtl_model.ui.addresses import LOCAL, Proxies
+from mtl_model.ui.bodies import API, Bodies, Body
+from mtl_model.ui.environment import LOOPBACK, uploads_folder
 from mtl_model.ui.login import LOGIN, Login, route_path
 from mtl_model.ui.options import SPACE_VARIABLE, UiOptions
 from mtl_model.ui.passwords import read_users
 
+ANOTHER = "Another web page may not use this server. Open its own address in a new tab."
 ANY_ADDRESS = ("0.0.0.0", "::", "[::]", "")
 STARTED = "/gradio_api/startup-events"  # gradio asks its own server for it, once, before it counts as started
 CLOSED = 4403  # WebSocket close code: refused
+HUB = "https://huggingface.co https://*.hf.space"
+"""Whose pages may show a page with log-in inside them, where a hub hosts it."""
+OWN_SITE = ("same-origin", "none")
+"""Sec-Fetch-Site of what the page itself asks for, and of what a person opens."""
+UNUSED = tuple(API + name for name in ("process_recording", "stream/", "run-history/", "vibe-", "proxy="))
+"""Gradio's routes that this page has no use for: some write where nothing is cleared."""
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 # The browser's part of "no request leaves the machine": whatever a page or a picture asks for, it stays here.
@@ -46,7 +57,9 @@ class Access:
         spaces = (os.environ.get(SPACE_VARIABLE, "") if space_host is None else space_host).split(",")
         self._spaces = {one.strip().lower() for one in spaces if one.strip()}
         self._bound_wider = options.host in ANY_ADDRESS
-        self._trust_forwarded = bool(options.root_path or self._spaces)
+        self.proxies = Proxies(options.proxy, expected=bool(options.root_path or self._spaces))
+        self.bodies = Bodies(public=options.read_only)
+        self._own_folders = options.runs, options.weights
         named: Iterable[str] = (*options.allow_host, *(() if self._bound_wider else (options.host,)))
         self._hosts = {*LOOPBACK, *self._spaces, *(one.strip("[]").lower() for one in named)}
         # A browser sends cookies to all ports of a host: two servers on one machine need two names.
@@ -56,6 +69,15 @@ class Access:
     def user_of(self, connection: HTTPConnection) -> str | None:
         """The name of the person asking; None where nobody may. Without log-in everybody is the same person."""
         return "anonymous" if self.login is None else self.login.user_of(connection)
+
+    def sees_paths(self, connection: HTTPConnection) -> bool:
+        """Tell whether the person may read where things lie on this machine: at the machine itself, or logged in."""
+        return bool(connection.scope.get(LOCAL)) if self.login is None else self.user_of(connection) is not None
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders of this server that `hide_paths` knows by name."""
+        return *self._own_folders, uploads_folder(), cache.default_root()
 
     def routes(self) -> list[Route]:
         return [] if self.login is None else self.login.routes()
@@ -69,6 +91,7 @@ class Access:
 
     def refusal(self, scope: Scope) -> str | None:
         """Why a request or WebSocket is turned away, as a sentence; None if it may pass."""
+        scope = self.proxies.resolve(scope)
         headers = Headers(scope=scope)
         host = self._host(headers)
         for asked in (
@@ -83,7 +106,7 @@ class Access:
                 )
         origin = headers.get("origin")
         if origin is None:
-            return None
+            return self._foreign(scope, headers)
         name, port = _split(f"//{host}")
         scheme = origin.partition("://")[0]
         default = DEFAULT_PORTS.get(scheme)
@@ -94,22 +117,33 @@ class Access:
                 "pass on Host with its port, or X-Forwarded-Host."
             )
         if origin_name != name:
-            return "Another web page may not use this server. Open its own address in a new tab."
-        return None
+            return ANOTHER
+        return self._foreign(scope, headers)
+
+    def _foreign(self, scope: Scope, headers: Headers) -> str | None:
+        """Refuse what another web page asks for, embedded or fetched; it may only lead a person to the page itself.
+
+        WebSockets are left out: browsers send Origin with each of them, and disagree about Sec-Fetch-Site.
+        """
+        site = headers.get("sec-fetch-site")
+        if scope["type"] == "websocket" or site is None or site in OWN_SITE:
+            return None
+        leads = headers.get("sec-fetch-mode") == "navigate" and scope["method"] in ("GET", "HEAD")
+        return None if leads and route_path(scope) in ("", "/") else ANOTHER
 
     def _host(self, headers: Headers) -> str:
-        """The host that the browser asked for; what a proxy says of it counts only where one is expected."""
-        host = headers.get("host", "")
-        return headers.get("x-forwarded-host", host).split(",")[0].strip() if self._trust_forwarded else host
+        """Return the host that the browser asked for; `Proxies` leaves only what a proxy may say of it."""
+        return headers.get("x-forwarded-host", headers.get("host", "")).split(",")[0].strip()
 
     def headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
-        host = self._host(Headers(scope=scope))
+        host = self._host(Headers(scope=self.proxies.resolve(scope)))
         safe = host if host.replace(".", "").replace("-", "").replace(":", "").strip("[]").isalnum() else ""
-        policy = CONTENT_POLICY.format(
-            sockets=f"ws://{safe} wss://{safe}" if safe else "", framers="*" if self._spaces else "'self'"
-        )
+        # Strangers can do nothing that being framed would make them do; a person logged in could be led to.
+        framers = "'self'" if not self._spaces else "*" if self.login is None else HUB
+        policy = CONTENT_POLICY.format(sockets=f"ws://{safe} wss://{safe}" if safe else "", framers=framers)
         return [
             (b"content-security-policy", policy.encode()),
+            (b"cross-origin-resource-policy", b"same-origin"),
             (b"referrer-policy", b"no-referrer"),
             (b"x-content-type-options", b"nosniff"),
         ]
@@ -130,7 +164,7 @@ def _own_address(scope: Scope) -> str:
 
 
 class Gate:
-    """ASGI middleware that lets pass only what `Access` allows."""
+    """ASGI middleware that lets pass only what `Access` allows, and no body beyond what `Bodies` allows."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app, self._access = app, access
@@ -138,18 +172,27 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             return await self._app(scope, receive, send)
-        sentence, login = self._access.refusal(scope), self._access.stranger(scope)
-        if scope["type"] == "websocket" and (sentence is not None or login is not None):
+        access, scope = self._access, self._access.proxies.resolve(scope)
+        sentence, login = access.refusal(scope), access.stranger(scope)
+        if scope["type"] == "websocket":
+            if sentence is None and login is None:
+                return await self._app(scope, receive, send)
             await receive()  # websocket.connect
             reason = (sentence or "Log in first, then try again.")[:120]
             return await send({"type": "websocket.close", "code": CLOSED, "reason": reason})
+        path = route_path(scope)
         if sentence is not None:
-            return await PlainTextResponse(sentence, status_code=403)(scope, receive, send)
+            app: ASGIApp = PlainTextResponse(sentence, 403)
+        elif login is not None:
+            app = login.answer(scope)
+        elif path.startswith(UNUSED):
+            app = PlainTextResponse("Not Found", 404)
+        else:
+            app = self._app
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *self._access.headers(scope)]
+                message["headers"] = [*message.get("headers", []), *access.headers(scope)]
             await send(message)
 
-        app = self._app if login is None else login.answer(scope)
-        await app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+        await Body(access.bodies, path, scope, receive, send_with_headers).answer(app)

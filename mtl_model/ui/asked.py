@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from mtl_model.errors import PictureError, UsageError
 from mtl_model.ui import bodies
-from mtl_model.ui.shell import LARGEST_UPLOAD
+from mtl_model.ui.bodies import LARGEST_UPLOAD
 
 TOO_LARGE = (
     f"The file is larger than {LARGEST_UPLOAD // 2**20} MB. Expected a photo as cameras make them; save it smaller."
@@ -31,6 +31,16 @@ class Asked:
         smallest = _smallest(query.get("smallest", ""))
         body = await bodies.whole(request, LARGEST_UPLOAD, PictureError(TOO_LARGE))
         return cls(body, name, query.get("checkpoint", ""), query.get("compare", ""), smallest)
+
+
+def read_whole(text: str, what: str, most: int) -> int:
+    """Return a whole number from 1 to most that a query gives. Raises UsageError."""
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+    if not 1 <= number <= most:
+        raise UsageError(
+            f"The {what} is '{text[:20]}'. Expected a whole number from 1 to {most:,}; reload the page, then try again."
+        )
+    return number
 
 
 def _smallest(text: str) -> float | None:

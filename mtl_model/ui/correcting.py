@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +21,7 @@ from mtl_model import corrections, crops
 from mtl_model.errors import CheckpointError, UsageError
 from mtl_model.records import Box
 from mtl_model.tasks import Task
-from mtl_model.ui import views
+from mtl_model.ui import bodies, views
 from mtl_model.ui.asked import Asked
 from mtl_model.ui.shell import Shared, guarded_route
 
@@ -77,13 +76,11 @@ def _box(text: str) -> Box:
 
 def _given(text: str) -> dict[str, str]:
     """{task: right answer} from JSON."""
-    try:
-        plain = json.loads(text[:10_000])
-    except ValueError:
-        plain = None
-    if not isinstance(plain, dict) or not all(isinstance(one, str) for one in plain.values()):
-        raise UsageError('The right answers are not readable. Expected {"task": "answer"}; load the page anew.')
-    return plain
+    with contextlib.suppress(UsageError):
+        plain = bodies.read_object(text[:10_000], {})
+        if all(isinstance(answer, str) for answer in plain.values()):
+            return plain
+    raise UsageError('The right answers are not readable. Expected {"task": "answer"}; load the page anew.')
 
 
 def generous(rgb: np.ndarray, box: Box) -> np.ndarray:

@@ -26,8 +26,12 @@ OFFLINE = {
     "GRADIO_SHARE": "False",
 }
 STARTING_SECONDS = 600  # a server that is just starting may not hold its folder yet
-KEPT_SECONDS, TEND_SECONDS = 300, 60  # together the 6 minutes that the About tab names
-NAME, LOCK = "mtl_model-", ".lock"
+KEPT_SECONDS, TEND_SECONDS = 300, 60
+LONGEST_SECONDS = KEPT_SECONDS + TEND_SECONDS  # the 6 minutes that the About tab names
+NAME, LOCK, UPLOADS = "mtl_model-", ".lock", "uploads"
+"""Of a server's folder, and in it its lock and the folder that gradio may clear: a visitor can name what lies there."""
+HASH = re.compile("[0-9a-f]{64}")  # gradio's upload names a folder by the hash of the file in it
+LEAST_BYTES = 2**16  # as which a smaller file counts: a million empty ones fill a disk too
 _held: list[FileLock] = []
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -43,9 +47,9 @@ def prepare(options: UiOptions) -> UiOptions:
         os.environ[variable] = ",".join(filter(None, (os.environ.get(variable), *LOOPBACK, options.host)))
     options = dataclasses.replace(options, port=claim_port(options.host, options.port))
     os.environ[HOST_VARIABLE], os.environ[PORT_VARIABLE] = options.host, str(options.port)
-    folder, lock = empty_folder(options.host, options.port)
+    uploads, lock = empty_folder(options.host, options.port)
     _held.append(lock)  # until the process ends: a lock that nobody knows of is released
-    os.environ[TEMPORARY_VARIABLE] = str(folder)
+    os.environ[TEMPORARY_VARIABLE] = str(uploads)
     return options
 
 
@@ -53,13 +57,58 @@ def leave() -> None:
     """Delete what came in while the page was served."""
     while _held:
         _held.pop().release()
-    shutil.rmtree(os.environ[TEMPORARY_VARIABLE], ignore_errors=True)
+    uploads = uploads_folder()
+    shutil.rmtree(uploads.parent if _is_around(uploads) else uploads, ignore_errors=True)
+
+
+def uploads_folder() -> Path:
+    """Return the folder in which gradio keeps what was uploaded through its own interface."""
+    return Path(os.environ.get(TEMPORARY_VARIABLE) or Path(tempfile.gettempdir()) / "gradio")  # its own choice
+
+
+def is_upload(path: Path) -> bool:
+    """Tell whether a path that a visitor names is a file as gradio's upload leaves it: no link, lock or folder."""
+    try:
+        uploads = uploads_folder()
+        return (
+            path.parent.parent in (uploads.absolute(), uploads.resolve())
+            and HASH.fullmatch(path.parent.name) is not None
+            and path.name not in ("", ".", "..", LOCK)
+            and stat.S_ISDIR(path.parent.lstat().st_mode)
+            and stat.S_ISREG(path.lstat().st_mode)
+        )
+    except (OSError, ValueError):  # not there, a name too long, or with a zero in it
+        return False
+
+
+def measure_folder() -> int:
+    """Return the bytes of all that lies in the folder of uploads; a small file counts as LEAST_BYTES."""
+    paths = (Path(where) / name for where, _, names in os.walk(uploads_folder()) for name in names)
+    return sum(max(_size_bytes(path), LEAST_BYTES) for path in paths)
+
+
+def make_private(uploads: Path) -> None:
+    """Make the folder of uploads and the one around it, for this user alone, where they have gone. Raises OSError."""
+    around = [uploads.parent] if _is_around(uploads) else []
+    (*around, uploads)[0].parent.mkdir(parents=True, exist_ok=True)
+    for folder in (*around, uploads):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if _is_ours(folder) and stat.S_IMODE(folder.lstat().st_mode) & 0o077:
+            folder.chmod(0o700)
+
+
+def _is_around(uploads: Path) -> bool:
+    """Tell whether the folder around it is the one that `empty_folder` makes."""
+    return uploads.name == UPLOADS and uploads.parent.name.startswith(NAME)
 
 
 def tend(folder: Path) -> None:
     """See to it for ever that nothing lies longer in the folder than is said, also what broke off while it came in."""
     while True:
         delete_old(folder)
+        with contextlib.suppress(OSError):
+            make_private(folder)
+            os.utime(folder.parent / LOCK)  # what clears the machine's temporary files goes by their age
         time.sleep(TEND_SECONDS)
 
 
@@ -68,7 +117,7 @@ def delete_old(folder: Path) -> None:
     for where, _, names in os.walk(folder, topdown=False):
         for name in names:
             path = Path(where) / name
-            if name != LOCK and _age_seconds(path) > KEPT_SECONDS:
+            if _age_seconds(path) > KEPT_SECONDS:
                 with contextlib.suppress(OSError):
                     path.unlink()
         if Path(where) != folder and _age_seconds(Path(where)) > KEPT_SECONDS:
@@ -114,7 +163,7 @@ def _bind(host: str, port: int) -> int:
 
 
 def empty_folder(host: str, port: int) -> tuple[Path, FileLock]:
-    """A private, empty folder for what gradio has to write, and the lock by which others see that it is in use.
+    """Make a private, empty folder for what gradio has to write, and take the lock beside it that says it is in use.
 
     It is the same one at each start on an address, so that what a killed server left is gone with the next one."""
     parent = Path(os.environ.get(TEMPORARY_VARIABLE) or tempfile.gettempdir())
@@ -128,7 +177,8 @@ def empty_folder(host: str, port: int) -> tuple[Path, FileLock]:
         folder = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=parent))
     lock = FileLock(folder / LOCK, thread_local=False)
     lock.acquire()
-    return folder, lock
+    make_private(folder / UPLOADS)
+    return folder / UPLOADS, lock
 
 
 def _sweep(parent: Path) -> None:
@@ -152,6 +202,13 @@ def _age_seconds(path: Path) -> float:
         return time.time() - path.lstat().st_mtime
     except OSError:
         return 0.0
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
 
 
 def _is_ours(folder: Path) -> bool:

@@ -26,11 +26,16 @@ OURS = (CARD, PENDING, RUN_LOCK, "teach.json", "job.json", "events.jsonl", "stat
 LEFT = (teaching.DATA, teaching.CACHE, "uploaded.json", ".uploads.lock")
 """So was one that holds nothing but these: what is left of an upload where deleting it was cut short."""
 
+REMOVE = (
+    "<p>To remove the program too: end it, delete these folders, and remove it with "
+    "<code>pip uninstall mtl_model facenet-pytorch</code>, or by deleting its folder.</p>"
+)
+
 log = logging.getLogger("mtl_model.ui")
 
 
-def table(options: UiOptions, folder: Path) -> str:
-    """The section of the About tab, as HTML. folder: of the checkpoint that is shown."""
+def table(options: UiOptions, folder: Path, shows_places: bool = True) -> str:
+    """The section of the About tab, as HTML. folder: of the checkpoint that is shown. shows_places: the column Where."""
     uploads = Path(os.environ.get(TEMPORARY_VARIABLE, "")).absolute()
     detector = importlib.util.find_spec("facenet_pytorch")
     detector_folder = Path(detector.origin).parent if detector and detector.origin else ""
@@ -55,16 +60,16 @@ def table(options: UiOptions, folder: Path) -> str:
         ("The face detector", "until you remove it", detector_folder),
     )
     rows = "".join(
-        f"<tr><th scope=row>{escape(what)}</th><td>{escape(how_long)}</td><td>{_code(path)}</td></tr>"
+        f"<tr><th scope=row>{escape(what)}</th><td>{escape(how_long)}</td>"
+        f"{f'<td>{_code(path)}</td>' if shows_places else ''}</tr>"
         for what, how_long, path in places
     )
     return (
         "<p>Nothing you show to this page leaves the machine on which the program runs.</p>"
         '<div class="scroll"><table class="plain"><thead><tr><th scope=col>What</th><th scope=col>How long</th>'
-        f"<th scope=col>Where</th></tr></thead><tbody>{rows}</tbody></table></div>"
+        f"{'<th scope=col>Where</th>' if shows_places else ''}</tr></thead><tbody>{rows}</tbody></table></div>"
         + ("" if options.read_only else _button(runs))
-        + "<p>To remove the program too: end it, delete these folders, and remove it with "
-        "<code>pip uninstall mtl_model facenet-pytorch</code>, or by deleting its folder.</p>"
+        + (REMOVE if shows_places else "")
     )
 
 

@@ -19,8 +19,9 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -31,6 +32,8 @@ from mtl_model.card import Card
 from mtl_model.decoding import Decoders
 from mtl_model.errors import MtlError, PictureError, UsageError
 from mtl_model.records import Photo, Reading, to_json
+from mtl_model.ui import bodies
+from mtl_model.ui.paths import hide_paths
 
 PATH = "/live"
 MAX_FRAME_BYTES = 2_000_000
@@ -62,28 +65,23 @@ def parse_settings(text: str, before: str | None) -> str | None:
 
     Raises: UsageError with a sentence for anything else.
     """
-    expected = 'Expected {"checkpoint": NAME}; reload the page.'
-    try:
-        plain = json.loads(text)
-    except ValueError:
-        raise UsageError(f"The settings are not JSON. {expected}") from None
-    if not isinstance(plain, dict) or set(plain) - {"checkpoint"}:
-        raise UsageError(f"The settings are not known here. {expected}")
-    checkpoint = plain.get("checkpoint", before)
-    if not (checkpoint is None or isinstance(checkpoint, str)):
-        raise UsageError(f"The checkpoint is not a name. {expected}")
-    return checkpoint
+    plain = bodies.read_object(text, {"checkpoint": (lambda value: value is None or bodies.is_text(value), "a name")})
+    if set(plain) - {"checkpoint"}:
+        raise UsageError('The settings are not known here. Expected {"checkpoint": NAME}; reload the page.')
+    return plain.get("checkpoint", before)
 
 
 class LiveServer:
     """Answers frames for all viewers of one page.
 
     load: checkpoint name (None for the default) -> a Model, cached by whoever gives it; raises MtlError.
-    allowed: whether a connection comes from this page and a known user.
+    allowed: whether a connection comes from this page and a known user. folders: see `hide_paths`.
     """
 
-    def __init__(self, load: Callable[[str | None], Model], allowed: Callable[[WebSocket], bool]) -> None:
-        self._load = load
+    def __init__(
+        self, load: Callable[[str | None], Model], allowed: Callable[[WebSocket], bool], folders: Sequence[Path] = ()
+    ) -> None:
+        self._load, self._folders = load, folders
         self._allowed = allowed
         self._viewers = 0
         # One thread: two frames at once on the same cores would only delay each other, and torch would start
@@ -142,7 +140,7 @@ class LiveServer:
             checkpoint = parse_settings(text, before)
             tasks = self._load(checkpoint).card.tasks
         except Exception as error:
-            return before, {"settings": {"checkpoint": before}, "tasks": [], "error": _sentence(error)}
+            return before, {"settings": {"checkpoint": before}, "tasks": [], "error": self._sentence(error)}
         named = [{"name": task.name, "title": task.title, "kind": task.kind} for task in tasks]
         return checkpoint, {"settings": {"checkpoint": checkpoint}, "tasks": named, "error": None}
 
@@ -153,11 +151,20 @@ class LiveServer:
             picture = await _in(self._decoding, self._decoders.read, frame, MAX_FRAME_PIXELS)
             return _text(await _in(self._pool, self._photo, picture, checkpoint), started)
         except Exception as error:
-            return _text(Photo("frame", _sentence(error)), started)
+            return _text(Photo("frame", self._sentence(error)), started)
 
     def _photo(self, picture: np.ndarray, checkpoint: str | None) -> Photo:
         height, width = picture.shape[:2]
         return Photo("frame", None, tuple(self._load(checkpoint).predict(picture)), width, height)
+
+    def _sentence(self, error: Exception) -> str:
+        """Return what a viewer reads; faults of our own are logged and never shown."""
+        if isinstance(error, PictureError):
+            return f"A frame was not readable and is left out. {error}"
+        if isinstance(error, MtlError):
+            return hide_paths(str(error), self._folders)
+        log.error("A live frame failed", exc_info=error)
+        return NEUTRAL
 
 
 def _text(photo: Photo, started: float) -> str:
@@ -169,13 +176,3 @@ def _text(photo: Photo, started: float) -> str:
 
 async def _in(pool: Executor, work: Callable, *arguments):
     return await asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
-
-
-def _sentence(error: Exception) -> str:
-    """What a viewer is told; faults of our own are logged and never shown."""
-    if isinstance(error, PictureError):
-        return f"A frame was not readable and is left out. {error}"
-    if isinstance(error, MtlError):
-        return str(error)
-    log.error("A live frame failed", exc_info=error)
-    return NEUTRAL

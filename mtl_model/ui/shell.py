@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -18,21 +18,31 @@ from typing import Any, NoReturn
 from urllib.parse import quote
 
 import gradio as gr
-from gradio import route_utils
-from starlette.middleware import Middleware
+from fastapi import FastAPI
+from gradio import processing_utils, route_utils
+from gradio.exceptions import ServerFailedToStartError
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from mtl_model import registry
 from mtl_model.decoding import Decoders
-from mtl_model.errors import MtlError
+from mtl_model.errors import MtlError, UsageError
 from mtl_model.pictures import prepare as prepare_pictures
 from mtl_model.ui import bodies
 from mtl_model.ui.access import ANY_ADDRESS, Access, Gate
-from mtl_model.ui.environment import KEPT_SECONDS, LOOPBACK, TEMPORARY_VARIABLE, TEND_SECONDS, tend
+from mtl_model.ui.bodies import LARGEST_UPLOAD
+from mtl_model.ui.environment import (
+    KEPT_SECONDS,
+    LOOPBACK,
+    TEMPORARY_VARIABLE,
+    TEND_SECONDS,
+    is_upload,
+    tend,
+)
 from mtl_model.ui.models import Models
 from mtl_model.ui.options import UiOptions
+from mtl_model.ui.paths import hide_in
 from mtl_model.ui.theme import THEME
 
 TITLE = "Faces: apparent age, gender and smile"
@@ -42,8 +52,7 @@ NOTICE = (
 )
 UNEXPECTED = "Something went wrong on the server. It has been written to its log; try again, or try another picture."
 FETCHED = "The file is an address on the web, and nothing is fetched from there. Expected an uploaded file; send one."
-LARGEST_UPLOAD = 64 * 2**20
-"""Bytes of a file that may come in."""
+NOT_UPLOADED = "No picture came with the request. Expected one uploaded file; send one."
 TABS = "ui/tabs"
 SCRIPTS = (
     "page.js",
@@ -108,19 +117,23 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 def guarded_route(shared: Shared, endpoint: Endpoint) -> Endpoint:
     """An own route that only those who may can ask, and whose errors come back as {"error": sentence}."""
 
-    @functools.wraps(endpoint)
-    async def wrapped(request: Request) -> Response:
+    async def answer(request: Request) -> Response:
         if shared.user_of(request) is None:
             return JSONResponse({"error": "Log in first, then try again."}, 401)
         try:
-            with bodies.counted(request):
-                return await endpoint(request)
+            return await endpoint(request)
         except ClientDisconnect:
             return Response(status_code=bodies.GONE)
-        except MtlError as error:
-            return JSONResponse({"error": sentence_for(error)}, 400)
         except Exception as error:
-            return JSONResponse({"error": sentence_for(error)}, 500)
+            sentence = sentence_for(error).encode("utf-8", "replace").decode()  # a name can hold half a letter
+            return JSONResponse({"error": sentence}, 400 if isinstance(error, MtlError) else 500)
+
+    @functools.wraps(endpoint)
+    async def wrapped(request: Request) -> Response:
+        response = await answer(request)
+        if isinstance(response, JSONResponse) and not shared.access.sees_paths(request):
+            return await asyncio.to_thread(hide_in, response, shared.access.folders)
+        return response
 
     return wrapped
 
@@ -180,7 +193,11 @@ def head(models: Models, root_path: str = "") -> str:
 
 
 def stay_inside() -> None:
-    """Gradio would fetch whatever address a visitor gives in place of a file; every such road goes through these two."""
+    """Keep gradio from fetching an address that a visitor gives in place of a file, and from deleting other files.
+
+    Every road to an address goes through the first two. The third sees each path that a visitor names; gradio deletes
+    later whatever it has let pass.
+    """
 
     async def refuse(*arguments: Any, **more: Any) -> NoReturn:
         raise gr.Error(FETCHED, print_exception=False)
@@ -188,16 +205,33 @@ def stay_inside() -> None:
     for name in ("get", "async_validate_url"):
         setattr(route_utils.safehttpx, name, refuse)
 
+    def check(path: str | Path, check_in_upload_folder: bool) -> None:
+        if check_in_upload_folder and not is_upload(Path(path)):
+            raise gr.Error(NOT_UPLOADED, print_exception=False)
+        check_allowed(path, check_in_upload_folder)
+
+    check_allowed = processing_utils._check_allowed
+    processing_utils._check_allowed = check
+
 
 def start(blocks: gr.Blocks, shared: Shared) -> None:
     """Serve the page in a thread of its own and come back."""
     stay_inside()
     shared.decoders.begin()
+    os.environ["FORWARDED_ALLOW_IPS"] = ""  # else uvicorn believes every proxy on this machine; the gate decides
     options = shared.options
     secure = options.ssl_certfile is not None
+
+    @contextlib.asynccontextmanager
+    async def gated(app: FastAPI) -> AsyncIterator[None]:
+        """Put the gate around everything: what gradio puts around an app answers some requests by itself."""
+        app.middleware_stack = Gate(app.build_middleware_stack(), shared.access)
+        yield
+
     blocks.queue(default_concurrency_limit=2, max_size=64)
     shared.access.starting = True
-    blocks.launch(
+    launch = functools.partial(
+        blocks.launch,
         server_name=_bracketed(options.host),
         server_port=options.port,
         root_path=options.root_path,
@@ -221,9 +255,22 @@ def start(blocks: gr.Blocks, shared: Shared) -> None:
         app_kwargs={
             "openapi_url": None,
             "routes": shared.routes,
-            "middleware": [Middleware(Gate, access=shared.access)],
+            "lifespan": gated,
         },
     )
+    try:
+        launch()
+    except (
+        OSError,
+        ValueError,
+        ServerFailedToStartError,
+    ) as error:  # what it says advises to share the page with others
+        log.debug("the server did not come up", exc_info=error)
+        raise UsageError(
+            f"The page did not come up at {address(options)}. Expected an address at which this machine reaches itself; check "
+            "--host, --root-path and the proxy settings of the environment."
+        ) from None
+    assert isinstance(blocks.app.middleware_stack, Gate)
     shared.access.starting = False
     threading.Thread(target=tend, args=(Path(os.environ[TEMPORARY_VARIABLE]),), daemon=True).start()
 

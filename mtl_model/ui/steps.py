@@ -269,7 +269,7 @@ def _advanced(given: Mapping[str, Any]) -> dict[str, str]:
         text = str(text).strip()
         try:
             value = float(int(text) if name in WHOLE else float(text)) if text else low
-        except ValueError:
+        except (ValueError, OverflowError):
             value = float("nan")
         if not low <= value <= high:
             raise UsageError(

@@ -33,7 +33,7 @@ from mtl_model.archives import COMING, LARGE, Limits, Skipped, size_text
 from mtl_model.card import CARD, OUTCOME, PENDING, write_text
 from mtl_model.errors import DataError, MtlError, RunError, UsageError
 from mtl_model.ui import kept, labelled, teaching, template
-from mtl_model.ui.bodies import parts_of
+from mtl_model.ui.bodies import keep, parts_of
 from mtl_model.ui.shell import Shared, guarded_route
 from mtl_model.ui.teaching import CACHE, DATA, RECORD
 
@@ -72,6 +72,7 @@ class _Desk:
 
     async def files(self, request: Request) -> Response:
         folder = await asyncio.to_thread(_ready, self._runs, request.query_params.get("run", ""))
+        keep(request, "elsewhere")  # in the run, which has limits of its own
         most = f"Expected at most {BATCH_FILES} files and {size_text(BATCH_BYTES)} at once; reload the page, then try again."
         too_large = DataError(f"These files are larger than {size_text(BATCH_BYTES)} together. {most}")
         try:
@@ -81,7 +82,7 @@ class _Desk:
             what = getattr(error, "message", "it names no kind of content")
             raise UsageError(f"The files did not arrive as they should ({what}). {most}") from None
         except OSError as error:
-            raise _no_room(error) from None
+            raise _not_kept(error, folder) from None
         try:
             given = [(unquote(name), one) for name, one in form.multi_items() if isinstance(one, UploadFile)]
             return JSONResponse(
@@ -92,6 +93,7 @@ class _Desk:
 
     async def zip(self, request: Request) -> Response:
         folder = await asyncio.to_thread(_ready, self._runs, request.query_params.get("run", ""))
+        keep(request, "elsewhere")
         too_large = DataError(
             f"The archive is larger than {size_text(ZIP_BYTES)}. Expected at most that; upload it in parts, as one run."
         )
@@ -102,7 +104,7 @@ class _Desk:
                     await asyncio.to_thread(target.write, part)
             return JSONResponse(await asyncio.to_thread(add_archive, folder, archive))
         except OSError as error:
-            raise _no_room(error) from None
+            raise _not_kept(error, folder) from None
         finally:
             archive.unlink(missing_ok=True)
 
@@ -118,7 +120,10 @@ async def _large_parts(stream: AsyncGenerator[bytes, None]) -> AsyncIterator[byt
     yield bytes(gathered)
 
 
-def _no_room(error: OSError) -> DataError:
+def _not_kept(error: OSError, folder: Path) -> MtlError:
+    """Say why a file could not be written into a run: no room, or no run any more."""
+    if not (folder / RECORD).is_file():
+        return teaching.gone(folder.name)
     return DataError(
         f"The files could not be kept ({error.strerror or error}). Expected free space and permission to write on the "
         "server; make room, then upload them again."
@@ -176,7 +181,7 @@ def _beside(folder: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix=COMING, dir=folder, ignore_cleanup_errors=True) as beside:
             yield Path(beside)
     except OSError as error:
-        raise _no_room(error) from None
+        raise _not_kept(error, folder) from None
 
 
 @dataclass

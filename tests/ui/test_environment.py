@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 from pathlib import Path
 
@@ -42,12 +43,58 @@ def test_the_folder_is_empty_and_private_at_each_start(temporary: Path) -> None:
     (folder / "left.jpg").write_bytes(b"x")
     lock.release()  # as the end of its process does
     again, _ = environment.empty_folder("127.0.0.1", 7860)
-    assert again == folder and os.listdir(again) == [environment.LOCK]
-    assert os.name == "nt" or again.stat().st_mode & 0o077 == 0
+    assert again == folder and os.listdir(again) == [] and os.listdir(again.parent) == [environment.LOCK, again.name]
+    assert os.name == "nt" or all(path.stat().st_mode & 0o077 == 0 for path in (again, again.parent))
+
+
+def test_the_lock_lies_outside_what_gradio_clears(temporary: Path) -> None:
+    folder, lock = environment.empty_folder("127.0.0.1", 7860)
+    assert not Path(lock.lock_file).is_relative_to(folder)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such rights there")
+def test_a_folder_that_went_comes_back_as_private(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, _lock = environment.empty_folder("127.0.0.1", 7860)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    for gone in (folder, folder.parent):
+        shutil.rmtree(gone)
+        environment.make_private(folder)
+        assert folder.stat().st_mode & 0o777 == 0o700 == folder.parent.stat().st_mode & 0o777
+    folder.chmod(0o755)
+    environment.make_private(folder)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert temporary.stat().st_mode & 0o777 == 0o700  # pytest's own; nothing above ours is touched
+
+
+def test_only_what_the_upload_of_gradio_left_is_an_upload(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, lock = environment.empty_folder("127.0.0.1", 7860)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    inside = folder / ("0a" * 32)
+    for made in (inside / "folder.jpg", folder / "other"):
+        made.mkdir(parents=True)
+    for file in (inside / "a.jpg", inside / ".lock", folder / "tmpabc", folder / "other" / "a.jpg"):
+        file.write_bytes(b"x")
+    wrong = [inside, inside / "folder.jpg", inside / ".lock", folder / "tmpabc", folder / "other" / "a.jpg", Path("")]
+    wrong += [
+        Path(lock.lock_file),
+        folder,
+        folder.parent,
+        inside / "none.jpg",
+        inside / ".." / "tmpabc",
+        Path("/etc/hostname"),
+    ]
+    wrong += [inside / ".." / inside.name / "a.jpg", inside / ("x" * 5000), inside / "\0", Path("a.jpg")]
+    if os.name != "nt":
+        (inside / "link.jpg").symlink_to("/etc/hostname")
+        (folder / ("0b" * 32)).symlink_to(inside)
+        wrong += [inside / "link.jpg", folder / ("0b" * 32) / "a.jpg"]
+    assert [path for path in wrong if environment.is_upload(path)] == []
+    assert environment.is_upload(inside / "a.jpg")
 
 
 def test_what_a_killed_server_left_is_swept_and_a_running_one_kept(temporary: Path) -> None:
-    alive, lock = environment.empty_folder("192.168.0.7", 7860)
+    uploads, lock = environment.empty_folder("192.168.0.7", 7860)
+    alive = uploads.parent
     dead, young = temporary / "mtl_model-127.0.0.1-1", temporary / "mtl_model-127.0.0.1-2"
     for folder in (dead, young):
         folder.mkdir()
@@ -74,13 +121,13 @@ def test_what_broke_off_while_it_came_in_goes_too(temporary: Path) -> None:
     (folder / "hash").mkdir()
     for path in (*old, folder / "arriving"):
         path.write_bytes(b"x")
-    for path in (*old, folder / environment.LOCK):
+    for path in old:
         os.utime(path, (0, 0))
     environment.delete_old(folder)
-    assert sorted(os.listdir(folder)) == [environment.LOCK, "arriving", "hash"]
+    assert sorted(os.listdir(folder)) == ["arriving", "hash"]
     os.utime(folder / "hash", (0, 0))
     environment.delete_old(folder)
-    assert sorted(os.listdir(folder)) == [environment.LOCK, "arriving"]
+    assert sorted(os.listdir(folder)) == ["arriving"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")

@@ -120,6 +120,60 @@ def test_a_stranger_elsewhere_keeps_nobody_out(client: TestClient) -> None:
     assert log_in(client).status_code == 200
 
 
+def from_address(client: TestClient, address: str) -> TestClient:
+    return TestClient(client.app, base_url="http://127.0.0.1:7860", client=(address, 5000))
+
+
+def test_one_name_is_not_guessed_from_many_addresses(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(login.time, "monotonic", lambda: now[0])
+    assert log_in(client).status_code == 200  # at home, before
+    tried = [
+        log_in(from_address(client, f"192.0.2.{number}"), password="wrong").status_code
+        for number in range(login.FREE_IN_ALL + 30)
+    ]
+    assert tried == [401] * login.FREE_IN_ALL + [429] * 30
+    elsewhere = from_address(client, "198.51.100.1")
+    assert log_in(elsewhere).status_code == 429  # a new place has to wait
+    assert log_in(client).status_code == 200  # where the person was before nothing changes
+    now[0] += login.LONGEST_WAIT_SECONDS + 1
+    assert log_in(elsewhere).status_code == 200  # and nowhere for good
+    now[0] += 1
+    assert log_in(elsewhere, "bob", "battery staple").status_code == 200
+
+
+def test_many_names_are_not_guessed_from_one_address(client: TestClient) -> None:
+    stranger = from_address(client, "2001:db8::1")
+    tried = [log_in(stranger, f"name{number}", "wrong").status_code for number in range(login.FREE_IN_ALL + 5)]
+    assert tried == [401] * login.FREE_IN_ALL + [429] * 5
+    assert log_in(from_address(client, "2001:db8::2"), "bob", "wrong").status_code == 429  # its network is one address
+    assert log_in(client, "bob", "battery staple").status_code == 200
+
+
+@pytest.mark.parametrize(("options", "status"), [({}, 429), ({"proxy": ("192.0.2.1",)}, 200)])
+def test_another_forwarded_address_is_believed_of_a_named_proxy_alone(auth: Path, options: Any, status: int) -> None:
+    client = from_address(open_client(UiOptions(auth=auth, **options)), "192.0.2.1")
+    form = {"username": "ann", "password": "wrong"}
+    for _ in range(login.FREE_TRIES):
+        assert client.post("/login", data=form, headers={"x-forwarded-for": "198.51.100.1"}).status_code == 401
+    form = {"username": "ann", "password": "correct horse"}
+    assert client.post("/login", data=form, headers={"x-forwarded-for": "198.51.100.2"}).status_code == status
+
+
+def test_a_count_that_rests_begins_anew(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(login.time, "monotonic", lambda: now[0])
+    for _ in range(3):
+        tried = [log_in(client, password="wrong").status_code for _ in range(login.FREE_TRIES + 1)]
+        assert tried == [401] * login.FREE_TRIES + [429]
+        now[0] += login.FORGOTTEN_SECONDS + 1
+
+
+def test_too_many_fields_are_a_sentence(client: TestClient) -> None:
+    reply = client.post("/login", data={f"field{number}": "x" for number in range(login.MOST_FIELDS + 1)})
+    assert reply.status_code == 400 and "Expected the fields" in reply.json()["error"]
+
+
 def test_no_long_queue_forms(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
     monkeypatch.setattr(login, "matches", lambda password, hashed: not go_on.wait(10))

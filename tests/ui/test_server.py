@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
+import select
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -185,6 +188,38 @@ def test_a_visitor_who_goes_away_in_the_middle_harms_nobody(served: Served, root
     assert httpx.post(served.address + "/mtl/photo", content=body, timeout=60).json()["faces"] == 1
 
 
+def post_slowly(served: Served, address: str, size: int) -> socket.socket:
+    """Send so much of a body of 64 MB from an address of this machine, and no more."""
+    parts = urlsplit(served.address)
+    line = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=60, source_address=(address, 0))
+    line.sendall(f"POST /mtl/photo HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: {64 * 2**20}\r\n\r\n".encode())
+    with contextlib.suppress(OSError):  # it may have been refused by then
+        line.sendall(bytes(size))
+    return line
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.1 is the only address")
+def test_slow_bodies_lock_nobody_else_out(served: Served, root: Path) -> None:
+    slow = [post_slowly(served, "127.0.0.2", 60 * 2**20) for _ in range(4)]
+    try:
+        body = (root / "samples" / "astronaut.jpg").read_bytes()
+        assert httpx.post(served.address + "/mtl/photo", content=body, timeout=60).json()["faces"] == 1
+        answered = select.select(slow, [], [], 0)[0]
+        assert len(answered) >= 2  # these were told so
+    finally:
+        for line in slow:
+            line.close()
+
+
+def test_nothing_that_a_visitor_names_frees_the_folder_of_a_running_server(served: Served) -> None:
+    (folder,) = served.kept.iterdir()
+    for path in (folder / ".lock", folder / "uploads" / ".lock", folder / "uploads"):
+        body = {"data": [{"path": str(path), "meta": {"_type": "gradio.FileData"}}]}
+        answer = httpx.post(f"{served.address}/gradio_api/run/predict", json=body, timeout=60).json()
+        assert answer["error"] == shell.NOT_UPLOADED, path
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "uploads"]
+
+
 def test_the_server_reaches_for_nothing_outside(served: Served) -> None:
     assert httpx.get(served.address, timeout=60).status_code == 200
     assert served.outside.read_text() == ""
@@ -199,6 +234,15 @@ def test_a_taken_port_ends_with_a_sentence(served: Served, root: Path) -> None:
     port = str(urlsplit(served.address).port)
     done = start(root, "--port", port)
     assert done.returncode == 2 and f"Port {port} is taken" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options", [("--root-path", "faces"), ("--ssl-certfile", "README.md", "--ssl-keyfile", "README.md")]
+)
+def test_a_wrong_option_ends_with_a_sentence(root: Path, options: tuple[str, ...]) -> None:
+    done = start(root, "--port", "0", *options)
+    assert done.returncode == 2 and "Expected a" in done.stderr
+    assert "Traceback" not in done.stderr and "share" not in done.stderr
 
 
 def test_a_checkpoint_that_is_not_there_ends_with_a_sentence(root: Path, tmp_path: Path) -> None:

@@ -4,25 +4,32 @@ import asyncio
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
+from starlette.testclient import TestClient
 
-from mtl_model import registry
+from mtl_model import jobs, registry
 from mtl_model.card import Card, write_card
 from mtl_model.errors import PictureError
 from mtl_model.tasks import TASKS
 from mtl_model.ui import shell
 from mtl_model.ui.models import Models
 from mtl_model.ui.options import UiOptions
+from mtl_model.ui.tabs import teach
 from tests.ui.conftest import FakePredictor
 
 
 @pytest.fixture
-def built(tmp_path: Path) -> tuple[gr.Blocks, shell.Shared]:
+def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[gr.Blocks, shell.Shared]:
+    monkeypatch.setattr(teach, "_tend", lambda runs: None)
     write_card(tmp_path / "bknet", Card("bknet", {}, tuple(TASKS.values())))
     options = UiOptions(weights=tmp_path, runs=tmp_path / "runs")
     load: Any = FakePredictor
@@ -92,6 +99,99 @@ def test_routes_answer_errors_in_the_same_way(
     assert (unknown.status_code, json.loads(bytes(unknown.body))) == (500, {"error": shell.UNEXPECTED})
     monkeypatch.setattr(shared.access, "user_of", lambda connection: None)
     assert answer(shared, ValueError("never reached")).status_code == 401
+
+
+# -- whatever is asked ---------------------------------------------------------------------------------------------
+
+NAMES = "run name base from how kind task tasks advanced looked file word out undo keep x".split()
+QUERIES = "run page name to checkpoint compare smallest box right saved file task class version new".split()
+TEXTS = [
+    "r1",
+    "r2",
+    "bknet",
+    "a.jpg",
+    "smile",
+    "",
+    "..",
+    "../x",
+    "1",
+    "²",
+    "-1",
+    "nan",
+    "1,2,3,4",
+    "0,0,9,9",
+    "[" * 9000,
+    "\0",
+]
+words = st.sampled_from(TEXTS) | st.text(max_size=12)
+values = st.recursive(
+    words | st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["epochs", "seed", "x"]), inner),
+    max_leaves=5,
+)
+bodies_of_json = (
+    st.dictionaries(st.sampled_from(NAMES), values, max_size=5).map(
+        lambda fields: json.dumps({"run": "r1"} | fields).encode()
+    )
+    | values.map(lambda value: json.dumps(value).encode())
+    | st.binary(max_size=40)
+    | st.sampled_from(
+        [b"[" * 90_000, b'{"run":' * 9_000, b'{"run": "r1", "tasks": 5}', b'{"run": "r1", "advanced": {"seed": 1e999}}']
+    )
+    | st.just(json.dumps({"run": "r1", "advanced": {"seed": int("9" * 400)}}).encode())
+)
+
+
+@pytest.fixture
+def asking(built: tuple[gr.Blocks, shell.Shared], monkeypatch: pytest.MonkeyPatch) -> TestClient:
+    """All own routes with a run that has pictures; no job begins."""
+    monkeypatch.setattr(jobs, "submit", lambda *arguments, **more: None)
+    shared = built[1]
+    client = TestClient(Starlette(routes=shared.routes))
+    for run in ("r1", "r2"):
+        client.post("/mtl/teach/create", json={"name": run})
+        folder = shared.options.runs / run / "data" / "smile" / "yes"
+        folder.mkdir(parents=True)
+        (folder / "a.jpg").write_bytes(b"x")
+        assert client.post("/mtl/teach/look", json={"run": run}).status_code == 200
+    return client
+
+
+def own(client: TestClient, method: str) -> list[str]:
+    routes = [route for route in cast(Starlette, client.app).routes if isinstance(route, Route)]
+    return sorted(route.path for route in routes if method in (route.methods or ()))
+
+
+def test_any_json_is_answered_with_a_sentence_at_worst(asking: TestClient) -> None:
+    paths = [path for path in own(asking, "POST") if path.startswith("/mtl/teach/")]
+    assert len(paths) >= 12
+
+    @settings(max_examples=400, derandomize=True, deadline=None)
+    @given(st.sampled_from(paths), bodies_of_json)
+    def ask(path: str, body: bytes) -> None:
+        reply = asking.post(path, params={"run": "r1"}, content=body)
+        assert reply.status_code in (200, 400), (path, body, reply.text)
+        assert reply.status_code == 200 or reply.json()["error"] != shell.UNEXPECTED
+
+    ask()
+
+
+def test_any_query_is_answered_with_a_sentence_at_worst(asking: TestClient) -> None:
+    paths = [(method, path) for method in ("GET", "POST") for path in own(asking, method)]
+
+    @settings(max_examples=400, derandomize=True, deadline=None)
+    @given(st.sampled_from(paths), st.dictionaries(st.sampled_from(QUERIES), words, max_size=6))
+    def ask(asked: tuple[str, str], query: dict[str, str]) -> None:
+        reply = asking.request(*asked, params={"run": "r1"} | query, content=b"x" if asked[0] == "POST" else None)
+        assert reply.status_code in (200, 400, 404), (asked, query, reply.text)
+
+    ask()
+
+
+@pytest.mark.parametrize("page", ["²", "٣", "0", "-1", "x", "9" * 20, "1.5", ""])
+def test_a_page_that_is_none_is_said(asking: TestClient, page: str) -> None:
+    reply = asking.get("/mtl/teach/pictures", params={"run": "r1", "page": page})
+    assert reply.status_code == 400 and "Expected a whole number" in reply.json()["error"]
 
 
 def test_where_a_person_opens_the_page() -> None:

@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -27,6 +27,8 @@ from mtl_model.ui.access import Access
 from mtl_model.ui.options import UiOptions
 
 MB = 2**20
+MULTIPART = "multipart/form-data; boundary="
+BATCH = b'--x\r\ncontent-disposition: form-data; name="a.jpg"; filename="f"\r\n\r\nb\r\n--x--\r\n'
 ARABIC, EMOJI = "ابتسامة/نعم/صورة.jpg", "smile/yes/😀 1.png"
 
 
@@ -351,9 +353,23 @@ def test_a_run_discarded_while_files_arrive(folder: Path) -> None:
         uploads.add_files(folder, [("a.jpg", io.BytesIO(b"x"), 1)])
     assert not (folder / "data").exists() and not half_files(folder)
     shutil.rmtree(folder)
-    with pytest.raises(DataError):
+    with pytest.raises(UsageError, match="nothing to teach called 'new'"):  # and not of free space
         uploads.add_files(folder, [("a.jpg", io.BytesIO(b"x"), 1)])
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("kind", ["files", "zip"])
+def test_a_run_discarded_while_a_request_comes_in_is_said_to_be_gone(
+    client: TestClient, folder: Path, kind: str
+) -> None:
+    def body() -> Iterator[bytes]:
+        whole = BATCH if kind == "files" else packed({"a.jpg": b"x" * 100})
+        yield whole[:50]
+        shutil.rmtree(folder)
+        yield whole[50:]
+
+    answer = client.post(f"/mtl/teach/{kind}?run=new", content=body(), headers={"content-type": f"{MULTIPART}x"})
+    assert answer.status_code == 400 and "nothing to teach called 'new'" in answer.json()["error"]
 
 
 # -- out again -------------------------------------------------------------------------------------------------------

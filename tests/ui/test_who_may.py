@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -162,6 +168,136 @@ def test_the_programming_interface_logs_in_too(guarded: Running, root: Path) -> 
 
 def test_in_every_mode_what_comes_in_is_seen_to(read_only: Running) -> None:
     assert any(getattr(one, "_target", None) is environment.tend for one in threading.enumerate())
+
+
+# -- what strangers read -------------------------------------------------------------------------------------------
+
+STRANGER = {"x-forwarded-for": "192.0.2.7"}
+"""As somebody else's proxy on this machine says it."""
+
+
+def test_strangers_read_no_path_and_no_version(read_only: Running) -> None:
+    options = read_only.shared.options
+    secrets = [
+        str(options.runs.parent),
+        str(environment.uploads_folder()),
+        str(Path.home()),
+        sys.prefix,
+        platform.release(),
+    ]
+    secrets += [importlib.metadata.version("torch"), "Where</th>"]
+    at_home = CLIENT.get(read_only.address + "/mtl/about").json()["html"]
+    assert {secret for secret in secrets if secret not in at_home} <= {str(Path.home()), sys.prefix}
+    for path in (
+        "/mtl/about",
+        "/mtl/about?checkpoint=nobody",
+        "/mtl/models/names",
+        "/mtl/photo?checkpoint=nobody",
+        "/",
+        "/config",
+    ):
+        method = "POST" if path.startswith("/mtl/photo") else "GET"
+        reply = CLIENT.request(method, read_only.address + path, headers=STRANGER)
+        assert [secret for secret in secrets if secret in reply.text] == [], path
+    at_home = CLIENT.get(read_only.address + "/mtl/about?checkpoint=nobody").json()["error"]
+    assert str(options.runs) in at_home  # who is at the machine reads where it was looked
+
+
+def test_strangers_read_no_path_by_the_webcam(read_only: Running) -> None:
+    with connect(read_only.address.replace("http", "ws", 1) + "/live", additional_headers=STRANGER) as socket:
+        socket.send(json.dumps({"checkpoint": "nobody"}))
+        said = json.loads(socket.recv())["error"]
+        socket.send("[" * 100_000)
+        deep = json.loads(socket.recv())["error"]
+    assert "Looked in" in said and str(read_only.shared.options.runs.parent) not in said
+    assert "Expected a JSON object" in deep
+
+
+def test_who_is_logged_in_reads_where_things_lie(guarded: Running, cookies: dict[str, str]) -> None:
+    text = httpx.get(guarded.address + "/mtl/about", cookies=cookies, headers=STRANGER).json()["html"]
+    assert str(guarded.shared.options.runs) in text and platform.release() in text
+
+
+# -- what other web pages may --------------------------------------------------------------------------------------
+
+ELSEWHERE = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
+
+
+def test_no_other_page_embeds_anything(read_only: Running) -> None:
+    for path, method in read_only.routes():
+        if method == "GET":
+            with CLIENT.stream("GET", read_only.address + filled(path), headers=ELSEWHERE) as reply:
+                assert (reply.status_code, reply.headers["cross-origin-resource-policy"]) == (403, "same-origin"), path
+    leads = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    assert CLIENT.get(read_only.address + "/", headers=leads).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        *[("GET", path, {}) for path in ("/", "/config", "/mtl/sample", "/mtl/about", "/nothing", "/gradio_api/info")],
+        ("GET", "/", {"host": "evil.example"}),
+        ("DELETE", "/mtl/about", {}),
+        ("OPTIONS", "/mtl/about", {"origin": "http://localhost", "access-control-request-method": "GET"}),
+        ("POST", "/gradio_api/upload", {}),
+    ],
+)
+def test_every_answer_says_that_it_is_for_this_page(
+    read_only: Running, method: str, path: str, headers: dict[str, str]
+) -> None:
+    reply = CLIENT.request(method, read_only.address + path, headers=headers)
+    assert reply.headers["cross-origin-resource-policy"] == "same-origin" and "content-security-policy" in reply.headers
+
+
+def test_gradio_never_learns_of_a_forwarded_host(read_only: Running) -> None:
+    forged = {
+        "x-forwarded-host": "evil.example",
+        "x-forwarded-proto": "https",
+        "x-gradio-server": "http://evil.example",
+    }
+    for path in ("/", "/config"):
+        assert "evil.example" not in CLIENT.get(read_only.address + path, headers=forged).text
+    assert CLIENT.get(read_only.address + "/config", headers=forged).json()["root"] == read_only.address
+
+
+# -- what gradio may clear -----------------------------------------------------------------------------------------
+
+
+def named(running: Running, path: str, **more: Any) -> str | None:
+    """The sentence that `predict` answers to a path, None where it is taken."""
+    body = {"data": [{"path": path, **more}]}
+    reply = CLIENT.post(f"{running.address}/gradio_api/run/predict", json=body).json()
+    return reply["data"][0][0]["error"] if "data" in reply else reply["error"]
+
+
+def test_a_visitor_names_no_file_for_gradio_to_delete(read_only: Running, root: Path, tmp_path: Path) -> None:
+    uploads = environment.uploads_folder()
+    sample = (root / "samples" / "astronaut.jpg").read_bytes()
+    reply = CLIENT.post(f"{read_only.address}/gradio_api/upload", files={"files": ("a.jpg", sample)})
+    (path,) = reply.json()
+    as_file = {"meta": {"_type": "gradio.FileData"}}
+    assert named(read_only, path, **as_file) is None
+    precious = tmp_path / "precious.jpg"
+    precious.write_bytes(sample)
+    (uploads / ".lock").touch()
+    (uploads / "other").mkdir()
+    (uploads / "other" / "a.jpg").write_bytes(sample)
+    link = Path(path).with_name("link.jpg")
+    link.symlink_to(precious)
+    wrong = [uploads / ".lock", uploads, uploads / "other" / "a.jpg", Path(path).parent, link, uploads.parent, precious]
+    for one in (*map(str, wrong), f"{Path(path).parent}/../.lock", "", "\0", "x" * 5000):
+        for more in ({}, as_file, as_file | {"is_stream": True}) if Path(one).is_absolute() else ({},):
+            assert named(read_only, one, **more) == shell.NOT_UPLOADED, (one, more)
+    deletes = {Path(file) for kept in read_only.blocks.temp_file_sets for file in kept}
+    assert Path(path) in deletes and not deletes & set(wrong)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such rights there")
+def test_the_folder_of_uploads_comes_back_as_private(read_only: Running) -> None:
+    uploads = environment.uploads_folder()
+    shutil.rmtree(uploads)
+    assert CLIENT.post(f"{read_only.address}/gradio_api/upload", files={"files": ("a.jpg", b"x")}).status_code == 200
+    assert uploads.stat().st_mode & 0o777 == 0o700
 
 
 def titles(running: Running) -> list[str]:

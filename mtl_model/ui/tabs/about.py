@@ -40,7 +40,8 @@ def build(shared: Shared) -> None:
     async def about(request: Request) -> Response:
         name = request.query_params.get("checkpoint") or shared.models.default
         card = await asyncio.to_thread(shared.models.card, name)
-        return JSONResponse({"html": page(name, card, shared.options, shared.models.folder(name))})
+        places = shared.access.sees_paths(request)
+        return JSONResponse({"html": page(name, card, shared.options, shared.models.folder(name), places)})
 
     async def delete(request: Request) -> Response:
         count = await asyncio.to_thread(kept.delete_everything, shared.options.runs)
@@ -59,16 +60,18 @@ def build(shared: Shared) -> None:
     )
 
 
-def page(name: str, card: Card, options: UiOptions, folder: Path) -> str:
-    """Everything about one checkpoint, and about the program, as HTML."""
+def page(name: str, card: Card, options: UiOptions, folder: Path, places: bool = True) -> str:
+    """Everything about one checkpoint, and about the program, as HTML.
+
+    places: whether the reader may know where things lie on this machine, and what is installed there."""
     sections = (
         ("What it is", _what(card)),
         ("How good it is", _measured(card)),
         ("Where it fails, and what it must not be used for", _limits(card)),
         ("What it was trained on", _training(card)),
         ("Terms of use", _terms(card)),
-        ("What is kept, and where", kept.table(options, folder)),
-        ("Versions", _pairs(_versions(card))),
+        ("What is kept, and where", kept.table(options, folder, places)),
+        ("Versions", _pairs(_versions(card)) if places else ""),
     )
     body = "".join(f"<section><h3>{title}</h3>{text}</section>" for title, text in sections if text)
     return f"<h2>Checkpoint {escape(name)}</h2>{body}"

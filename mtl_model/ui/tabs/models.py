@@ -20,7 +20,7 @@ from starlette.routing import Route
 from mtl_model import parcels
 from mtl_model.card import NAME, Card, is_taken
 from mtl_model.errors import CheckpointError, UsageError
-from mtl_model.ui.bodies import parts_of
+from mtl_model.ui.bodies import keep, parts_of
 from mtl_model.ui.environment import TEMPORARY_VARIABLE
 from mtl_model.ui.shelf import UNSHOWN, Shelf, body, said
 from mtl_model.ui.shell import Shared, asset, guarded_route
@@ -84,6 +84,7 @@ class _Routes:
 
     async def _with_zip(self, request: Request, work: Any) -> Response:
         name = request.query_params.get("name", "")
+        keep(request, "stream")
         with said("The file could not be taken"):
             with tempfile.TemporaryFile() as file:
                 async for part in parts_of(request, parcels.LARGEST_ZIP, UsageError(TOO_LARGE)):

@@ -29,9 +29,10 @@ from mtl_model.predictor import Predictor
 from mtl_model.registry import PACKAGE
 from mtl_model.ui import comparison, correcting, views
 from mtl_model.ui.asked import Asked
-from mtl_model.ui.bodies import GONE
-from mtl_model.ui.environment import TEMPORARY_VARIABLE
-from mtl_model.ui.shell import LARGEST_UPLOAD, Shared, asset, guarded_route, sentence_for
+from mtl_model.ui.bodies import GONE, LARGEST_UPLOAD
+from mtl_model.ui.environment import is_upload
+from mtl_model.ui.paths import hide_paths
+from mtl_model.ui.shell import NOT_UPLOADED, Shared, asset, guarded_route, sentence_for
 
 TITLE = "Photo"
 ORDER = 10
@@ -168,13 +169,13 @@ def _predict_upload(shared: Shared, picture: Any) -> list[dict[str, Any]]:
     given = picture if isinstance(picture, dict) else {}
     path = Path(str(given.get("path") or ""))
     name = os.path.basename(str(given.get("orig_name") or path.name)) or "picture"
-    uploads = Path(os.environ[TEMPORARY_VARIABLE]).resolve()
+    name = name.encode("utf-8", "replace").decode()  # JSON can hold half a letter
     try:
-        if not path.resolve().is_relative_to(uploads) or not path.is_file():  # Gradio itself lets any path through
-            raise UsageError("No picture came with the request. Expected one uploaded file; send one.")
+        if not is_upload(path):  # Gradio itself lets any path through
+            raise UsageError(NOT_UPLOADED)
         photo, _ = _photo(shared.decoders, shared.models.get(), path.read_bytes(), name)
     except Exception as error:
-        photo = records.Photo(name, error=sentence_for(error))
+        photo = records.Photo(name, error=hide_paths(sentence_for(error), shared.access.folders))
     return records.to_json([photo])
 
 

@@ -12,7 +12,6 @@ import dataclasses
 import functools
 import io
 import itertools
-import json
 import logging
 import threading
 import time
@@ -29,7 +28,7 @@ from mtl_model import card, checkpoint, crops, jobs, parcels
 from mtl_model.errors import UsageError
 from mtl_model.predictor import Predictor, choose_device
 from mtl_model.ui import bodies, comparison, kept, labelled, picture_views, teaching, uploads, views
-from mtl_model.ui.asked import Asked
+from mtl_model.ui.asked import Asked, read_whole
 from mtl_model.ui.shell import Shared, asset, guarded_route
 from mtl_model.ui.steps import Steps
 from mtl_model.ui.teach_page import Page
@@ -46,12 +45,31 @@ ACTIONS = ("check", "start", "stop", "resume", "discard", "accept", "corrections
 LARGEST_REQUEST = 100_000  # bytes of a request that says what to do
 TOO_LONG = "The request is longer than any that this page sends. Reload the page, then try again."
 
+
+def _list_of_text(value: Any) -> bool:
+    return isinstance(value, list) and all(map(bodies.is_text, value))
+
+
+def _settings(value: Any) -> bool:
+    return isinstance(value, dict) and all(bodies.is_text(name) and bodies.is_scalar(value[name]) for name in value)
+
+
+FIELDS: dict[str, tuple[bodies.Check, str]] = {
+    **dict.fromkeys(("run", "name", "base", "from", "how", "kind", "task", "file"), (bodies.is_text, "text")),
+    **dict.fromkeys(("looked", "undo"), (lambda value: isinstance(value, bool), "true or false")),
+    "word": (lambda value: value is None or bodies.is_text(value), "text or null"),
+    "out": (lambda value: value is None or isinstance(value, bool), "true, false or null"),
+    "tasks": (_list_of_text, "a list of names"),
+    "advanced": (_settings, "an object of settings"),
+}
+"""Fields of the requests that say what to do; others are scalars. See `bodies.read_object`."""
+
 log = logging.getLogger("mtl_model.ui")
 
 
 def build(shared: Shared) -> None:
     teach = _Teach(shared)
-    runs = views.escape(shared.options.runs.absolute())
+    runs = views.escape(shared.options.runs.name)  # where it lies stands on the About tab, for those who may know
     gr.HTML(
         asset("teach.html").replace("__RUNS__", runs),
         elem_id="teach",
@@ -115,12 +133,11 @@ class _Teach:
     async def pictures(self, request: Request) -> Response:
         """One page of the pictures of a class."""
         query = request.query_params
-        page = query.get("page", "1")
+        page = read_whole(query.get("page", "1"), "page", most=1_000_000)
 
         def look() -> str:
             shown = labelled.read_labelled(self._run(query.get("run", "")))
-            number = int(page) if page.isdigit() and len(page) < 7 else 1
-            return picture_views.browse(shown, query.get("task", ""), query.get("class", ""), number)
+            return picture_views.browse(shown, query.get("task", ""), query.get("class", ""), page)
 
         return JSONResponse({"html": await asyncio.to_thread(look)})
 
@@ -188,12 +205,7 @@ class _Teach:
 
         async def endpoint(request: Request) -> Response:
             body = await bodies.whole(request, LARGEST_REQUEST, UsageError(TOO_LONG))
-            try:
-                given = json.loads(body or b"{}")
-            except ValueError:
-                given = None
-            if not isinstance(given, dict):
-                raise UsageError("The request is not what this page sends. Reload the page, then try again.")
+            given = bodies.read_object(body, FIELDS)
             user = self._shared.user_of(request) or ""
             return JSONResponse(await asyncio.to_thread(action, given, user) or {})
 

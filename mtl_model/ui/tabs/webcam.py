@@ -18,7 +18,9 @@ PUBLIC = True
 
 
 def build(shared: Shared) -> None:
-    server = live.LiveServer(shared.models.get, lambda socket: shared.user_of(socket) is not None)
+    server = live.LiveServer(
+        shared.models.get, lambda socket: shared.user_of(socket) is not None, shared.access.folders
+    )
     shared.routes.append(server.route())
     gr.HTML(
         html_template=asset("webcam.html"),

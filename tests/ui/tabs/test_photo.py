@@ -174,7 +174,8 @@ class TestUploads:
         return FakeShared(fake_predictor, UiOptions())
 
     def test_an_upload_is_answered_under_its_own_name(self, shared: Any, tmp_path: Path) -> None:
-        path = tmp_path / "uploads" / "x.png"
+        path = tmp_path / "uploads" / ("0a" * 32) / "x.png"
+        path.parent.mkdir()
         path.write_bytes(picture())
         (answer,) = photo._predict_upload(shared, {"path": str(path), "orig_name": "my photo.png"})
         assert answer["photo"] == "my photo.png" and answer["error"] is None and len(answer["faces"]) == 2
@@ -183,10 +184,12 @@ class TestUploads:
         outside = tmp_path / "private.png"
         outside.write_bytes(picture())
         (tmp_path / "uploads" / "link.png").symlink_to(outside)
+        (tmp_path / "uploads" / "loose.png").write_bytes(picture())
         for path in (
             str(outside),
             str(tmp_path / "uploads/../private.png"),
             str(tmp_path / "uploads/link.png"),
+            str(tmp_path / "uploads/loose.png"),
             "",
             None,
         ):
