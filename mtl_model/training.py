@@ -136,7 +136,9 @@ class Run:
             0.0  # when state was saved, a step told, the counting of pictures begun
         )
         self._seen = 0  # pictures since then
-        self._outputs: dict[str, torch.Tensor] = {}  # the logits of val, as last measured: by them the checkpoint is calibrated
+        self._outputs: dict[
+            str, torch.Tensor
+        ] = {}  # the logits of val, as last measured: by them the checkpoint is calibrated
         self._ratios: dict[str, float] = {}  # norms of the tasks' gradients at the first step of an epoch
 
     def _average(self, old: torch.Tensor, new: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
