@@ -95,8 +95,10 @@ class Card:
     metrics: tuple[Mapping[str, Any], ...] = ()
     """Records as `evaluate --json` prints them, each with the command that reproduces it."""
     errors: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
-    """What the error is for faces like one, measured on val by the answers, which alone are known of a new face: {task:
-    rows}, a row {"group": {"age": "24-39", "gender": "female"}, "error": 4.1, "n": 321}; the mean in years, or share wrong."""
+    """What the error is for faces like one, measured on val by what alone is known of a new face, the answer and how certain it
+    is: {task: rows}, a row {"group": {"gender": "female"}, "range": [0.55, 0.65], "error": 0.41, "n": 321}. range: of the
+    answer's probability, or of the interval's width in years, without its upper end; error: the share wrong, or the mean in
+    years. Older cards hold rows without a range, of all faces of a group, which say nothing of an unsure answer."""
     limits: tuple[str, ...] = ()
     """Sentences: where it fails and what it must not be used for."""
 
@@ -106,10 +108,13 @@ class Card:
     def calibration_of(self, name: str) -> TaskCalibration:
         return self.calibration.get(name, TaskCalibration())
 
-    def error_like(self, task_name: str, levels: Mapping[str, str]) -> Mapping[str, Any] | None:
-        """The row of `errors` for a face that is estimated as levels ({task: band or class}); None if there is none."""
+    def error_like(self, task_name: str, answer: str, spread: float) -> Mapping[str, Any] | None:
+        """Return the row of `errors` for an answer, None if there is none.
+
+        answer: class, or band of age. spread: its probability, or the width of its interval in years."""
         for row in self.errors.get(task_name, ()):
-            if all(levels.get(name) == level for name, level in row["group"].items()):
+            low, high = row.get("range", (0.0, 0.0))
+            if row["group"] == {task_name: answer} and low <= spread < high:
                 return row
         return None
 
@@ -140,16 +145,21 @@ def from_json(plain: Mapping[str, Any]) -> Card:
     if {len(given["crop"].mean), len(given["crop"].std)} != {1 if given["crop"].grey else 3}:
         raise ValueError("crop: mean and std need one number a channel")
     given["calibration"] = {name: TaskCalibration(**one) for name, one in plain.get("calibration", {}).items()}
-    given["errors"] = {
-        name: tuple({"group": dict(one["group"]), "error": float(one["error"]), "n": int(one["n"])} for one in rows)
-        for name, rows in plain.get("errors", {}).items()
-    }
+    given["errors"] = {name: tuple(_error_row(one) for one in rows) for name, rows in plain.get("errors", {}).items()}
     given["taught"] = tuple(str(one) for one in plain.get("taught", ()))
     given["metrics"] = tuple(map(dict, plain.get("metrics", ())))
     given["limits"] = tuple(plain.get("limits", ()))
     if not all(isinstance(one, str) for one in given["limits"]):
         raise TypeError("limits: only sentences can stand there")
     return Card(**given)
+
+
+def _error_row(plain: Mapping[str, Any]) -> dict[str, Any]:
+    row = {"group": dict(plain["group"]), "error": float(plain["error"]), "n": int(plain["n"])}
+    if "range" in plain:
+        low, high = plain["range"]
+        row["range"] = [float(low), float(high)]
+    return row
 
 
 def _finite(text: str) -> float:

@@ -514,6 +514,11 @@ def add_calibrate(parser: argparse.ArgumentParser) -> None:
         help="whether each face is also asked for mirrored; as it was if not given",
     )
     parser.add_argument(
+        "--only-errors",
+        action="store_true",
+        help="measure only the errors for faces like one; temperatures, margins and figures stay as they are",
+    )
+    parser.add_argument(
         "--about",
         type=given_path,
         metavar="FILE",
@@ -537,6 +542,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
         *(network, before, arguments.source),
         options=layout_options(arguments),
         flip_averaging=flip,
+        only_errors=arguments.only_errors,
         device=device,
         progress=Progress(),
         note=say,

@@ -41,7 +41,7 @@ READERS = (
 DECODING_BYTES = {"WEBP": 18, "AVIF": 11, "HEIF": 10}
 """Bytes per pixel while it is decoded, as benchmarks/pictures.py measures them; of the others DECODED_BYTES."""
 DECODED_BYTES = 8
-FILE_BYTES = 40_000_000
+FILE_BYTES = 60_000_000
 """Left for the file itself and the tables of its decoder."""
 STRIP_PIXELS = 2**20
 

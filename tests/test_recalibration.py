@@ -14,9 +14,9 @@ from mtl_model import cache, checkpoint
 from mtl_model.batches import Labelled
 from mtl_model.cache import Crops
 from mtl_model.calibration import LEAST
-from mtl_model.card import Card, CropSettings, TaskCalibration
+from mtl_model.card import Card, CropSettings, TaskCalibration, read_card
 from mtl_model.errors import DataError
-from mtl_model.recalibration import errors_like, recalibrate
+from mtl_model.recalibration import LEAST_LIKE, errors_like, recalibrate
 from mtl_model.records import Sample
 from mtl_model.tasks import TASKS
 
@@ -36,11 +36,13 @@ def test_what_val_has_too_few_labels_of_keeps_its_calibration_and_errors(
     old = {task: TaskCalibration(2.0, 0.6) for task in TASKS}
     options = {"size_px": 16, "hidden": 8}
     crop = CropSettings(size_px=16)
-    card = Card("bknet", options, tuple(TASKS.values()), crop=crop, calibration=old, errors=errors)
+    card = Card("bknet", options, tuple(TASKS.values()), crop=crop, calibration=old, errors=errors, metrics=({},))
     torch.manual_seed(0)
     fitted = recalibrate(checkpoint.build_network(card), card, [f"csv:{tmp_path}"])
     assert {task for task in TASKS if fitted.calibration[task] != old[task]} == {"gender"}
-    assert fitted.errors["age"] == fitted.errors["smile"] == rows and fitted.errors["gender"]
+    assert fitted.errors["age"] == fitted.errors["smile"] == rows and "gender" in fitted.errors
+    same = recalibrate(checkpoint.build_network(card), card, [f"csv:{tmp_path}"], only_errors=True)
+    assert same.calibration == old and same.metrics == card.metrics and "gender" in same.errors
     known = tuple(cache.short_digest(tmp_path / f"{number}.png") for number in range(10))
     notes: list[str] = []
     taught = dataclasses.replace(card, taught=known)
@@ -54,26 +56,68 @@ def test_what_val_has_too_few_labels_of_keeps_its_calibration_and_errors(
         recalibrate(checkpoint.build_network(card), card, [f"csv:{tmp_path}"])
 
 
-def test_rows_go_by_the_answers_and_the_card_finds_them_again() -> None:
-    """Thirty faces answered as 30 and female, ten years older in truth; thirty as 70 and male, right, too few of them known."""
-    samples = [Sample(str(row), {"age": 40.0, "gender": "male"}) for row in range(30)]
-    samples += [Sample(str(row), {"age": 70.0 if row < 10 else (60.0, 79.0), "smile": "smiling"}) for row in range(30)]
-    crops = Crops(np.zeros((60, 16, 16, 3), np.uint8), np.ones(60, np.int16), np.zeros((60, 4)))
-    card = Card("bknet", {}, tuple(TASKS.values()))
-    data = Labelled([(samples, crops, np.arange(60))], card.tasks)
-    years = np.zeros((60, 101))
-    years[np.arange(60), [30] * 30 + [70] * 30] = 1
-    gender = np.eye(2)[[0] * 30 + [1] * 30]
-    smile = np.eye(2)[[1] * 60]
-    errors = dict(errors_like(card, {"age": years, "gender": gender, "smile": smile}, data))
-    first = {"age": "24-39", "gender": "female"}
-    assert errors["age"] == (
-        {"group": first, "error": 10.0, "n": 30},
-        {"group": {"age": "24-39"}, "error": 10.0, "n": 30},
+def answered(task: str, labels: list, chances: np.ndarray) -> tuple[dict, ...]:
+    """The rows of a task whose val has these labels and answers."""
+    samples = [Sample(str(row), {task: label}) for row, label in enumerate(labels)]
+    crops = Crops(
+        np.zeros((len(labels), 16, 16, 3), np.uint8), np.ones(len(labels), np.int16), np.zeros((len(labels), 4))
     )
-    assert [row["error"] for row in errors["gender"]] == [1.0, 1.0]
-    assert errors["smile"][0] == {"group": {"age": "56+", "gender": "male"}, "error": 0.0, "n": 30}
-    card = Card("bknet", {}, tuple(TASKS.values()), errors=errors)
-    assert (found := card.error_like("age", first)) and found["error"] == 10.0
-    assert (found := card.error_like("age", {**first, "gender": "male"})) and found["group"] == {"age": "24-39"}
-    assert card.error_like("age", {"age": "1-13", "gender": "male"}) is None
+    card = Card("bknet", {}, (TASKS[task],))
+    data = Labelled([(samples, crops, np.arange(len(labels)))], card.tasks)
+    return dict(errors_like(card, {task: chances}, data)).get(task, ())
+
+
+def two_classes(*parts: tuple[int, float, float]) -> tuple[dict, ...]:
+    """Rows of faces answered female. parts: how many, with which probability, and the share of them that are men."""
+    chances = np.array([[chance, 1 - chance] for count, chance, _ in parts for _ in range(count)])
+    men = [number < round(count * share) for count, _, share in parts for number in range(count)]
+    return answered("gender", ["male" if man else "female" for man in men], chances)
+
+
+def test_unsure_answers_have_an_error_of_their_own() -> None:
+    rows = two_classes((100, 0.57, 0.4), (1000, 0.99, 0.01))
+    assert rows == (
+        {"group": {"gender": "female"}, "range": [0.55, 0.6], "error": 0.4, "n": 100},
+        {"group": {"gender": "female"}, "range": [0.98, 1.01], "error": 0.01, "n": 1000},
+    )
+    card = Card("bknet", {}, (TASKS["gender"],), errors={"gender": rows})
+    for chance, error in ((0.57, 0.4), (0.99, 0.01), (1.0, 0.01), (0.7, None), (0.6, None)):
+        row = card.error_like("gender", "female", chance)
+        assert (row and row["error"]) == error
+    assert card.error_like("gender", "male", 0.99) is None
+
+
+def test_few_faces_are_counted_with_their_neighbours_or_not_at_all() -> None:
+    (row,) = two_classes((LEAST_LIKE // 2, 0.62, 0.4), (LEAST_LIKE // 2, 0.71, 0.4))
+    assert row["range"] == [0.6, 0.75] and row["n"] == LEAST_LIKE
+    assert two_classes((LEAST_LIKE // 2, 0.52, 0.4), (LEAST_LIKE // 2, 0.71, 0.4)) == ()  # too far apart
+    assert two_classes((LEAST_LIKE - 1, 0.62, 0.4)) == ()
+
+
+def test_a_share_that_contradicts_the_probability_is_left_out() -> None:
+    assert two_classes((1000, 0.57, 0.02)) == ()
+    assert two_classes((1000, 0.99, 0.3)) == ()
+
+
+def test_years_go_by_the_width_of_the_interval() -> None:
+    years = np.zeros((240, 101))
+    years[:120, 30] = 1  # an interval of under a year
+    years[120:, 25:36] = 1 / 11
+    (narrow, wide) = answered("age", [31.0] * 120 + [36.0] * 60 + [(20.0, 60.0)] * 60, years)
+    assert narrow == {"group": {"age": "24-39"}, "range": [0.0, 2.0], "error": 1.0, "n": 120}
+    assert wide["range"] == [8.0, 10.0] and wide["error"] == 6.0 and wide["n"] == 60  # a range of ages has no error
+
+
+@pytest.mark.parametrize("name", ["default", "bknet"])
+def test_the_shipped_cards_tell_errors_that_fit_the_probability_beside_them(name: str, root: Path) -> None:
+    card = read_card(root / "weights" / name)
+    assert set(card.errors) == {task.name for task in card.tasks} and card.metrics
+    for task in card.tasks:
+        for row in card.errors[task.name]:
+            assert set(row["group"]) == {task.name} and row["n"] >= LEAST_LIKE
+            low, high = row["range"]
+            if task.kind == "classes":
+                tolerance = 3 * np.sqrt(0.25 / row["n"])
+                assert 1 - high - tolerance < row["error"] < 1 - low + tolerance
+            else:
+                assert row["error"] < high

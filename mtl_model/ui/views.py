@@ -130,34 +130,37 @@ def face(number: int, crop: np.ndarray, beside: str, below: str, correctable: bo
 
 def estimates(key: str, reading: Reading, card: Card) -> dict[str, str]:
     """{task: a block that says what is estimated}. key: what makes the ids in it unlike all others on the page."""
-    levels = _levels(reading, card)
     blocks = {}
     for name, one in reading.estimates.items():
         task, identity = card.task(name), f"{name}-{key}"
         mark = "" if one.sure else _unsure(f"why-{identity}", one, card.calibration_of(name).threshold)
-        like = _like(f"like-{identity}", one, card.error_like(name, levels))
+        like = _like(f"like-{identity}", one, _row_like(name, one, card))
         blocks[name] = _years(task, one, mark, like) if one.low is not None else _classes(task, one, mark, like)
     return blocks
 
 
-def _levels(reading: Reading, card: Card) -> dict[str, str]:
-    """How a face is estimated, in the words by which `Card.errors` groups faces."""
-    levels = {}
-    for name, one in reading.estimates.items():
-        if one.group or card.task(name).groups:
-            levels[name] = one.group or str(one.value)
-    return levels
+def _row_like(task: str, estimate: Estimate, card: Card) -> Mapping[str, Any] | None:
+    """The row of `Card.errors` for faces that are answered like this one, as surely."""
+    if estimate.low is not None and estimate.high is not None:
+        return card.error_like(task, estimate.group or "", estimate.high - estimate.low)
+    return card.error_like(task, str(estimate.value), estimate.confidence or 0.0)
 
 
 def _like(identity: str, estimate: Estimate, row: Mapping[str, Any] | None) -> str:
     """What the error is for faces like this one, if the card knows."""
     if row is None:
         return ""
-    years = estimate.low is not None
-    said = f"±{row['error']:.1f} years" if years else f"{percent(row['error'])} wrong"
-    named = " and ".join(str(level) for level in row["group"].values())
-    why = f"{'Mean error' if years else 'Share of wrong answers'} on {row['n']:,} validation faces"
-    tip = with_tip(identity, "explained", said, f"{why}{f' estimated as {named}' if named else ''}.")
+    low, high = row["range"]
+    (answer,) = row["group"].values()
+    if estimate.low is not None:
+        said, what = f"±{row['error']:.1f} years", "Mean error"
+        sure = f"with an interval of {whole_years(low)} to {whole_years(high)} years"
+    else:
+        said = f"{'under 1 %' if row['error'] < 0.005 else percent(row['error'])} wrong"
+        what, sure = "Share of wrong answers", f"with {round(100 * low)} to {percent(min(high, 1.0))}"
+    tip = with_tip(
+        identity, "explained", said, f"{what} on {row['n']:,} validation faces estimated as {answer} {sure}."
+    )
     return f'<p class="like">faces like this: {tip}</p>'
 
 

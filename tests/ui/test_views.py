@@ -4,6 +4,7 @@ import dataclasses
 import re
 
 import numpy as np
+import pytest
 
 from mtl_model.card import Card, TaskCalibration
 from mtl_model.records import Photo, Reading
@@ -83,31 +84,55 @@ def test_no_face_is_said_and_draws_nothing() -> None:
 
 
 ROWS = (
-    {"group": {"age": "24-39", "gender": "female"}, "error": 4.06, "n": 1321},
-    {"group": {"age": "1-13", "gender": "female"}, "error": 2.0, "n": 80},
+    {"group": {"age": "24-39"}, "range": [0.0, 12.0], "error": 2.2, "n": 900},
+    {"group": {"age": "24-39"}, "range": [12.0, 16.0], "error": 4.06, "n": 1321},
 )
-SHARES = ({"group": {"age": "24-39", "gender": "female"}, "error": 0.062, "n": 321},)
+SHARES = (
+    {"group": {"smile": "not smiling"}, "range": [0.55, 0.65], "error": 0.38, "n": 321},
+    {"group": {"smile": "not smiling"}, "range": [0.95, 1.01], "error": 0.002, "n": 3210},
+)
 
 
-def test_the_error_for_faces_like_this_is_said(two_faces: Photo) -> None:
+def test_the_error_is_that_of_faces_answered_as_surely(two_faces: Photo) -> None:
     card = dataclasses.replace(CARD, errors={"age": ROWS, "smile": SHARES})
     text = views.cards(two_faces, CROPS, card)
-    assert "faces like this: " in text and "±4.1 years" in text and "6 % wrong" in text
-    assert "Mean error on 1,321 validation faces estimated as 24-39 and female." in text
-    assert "Share of wrong answers on 321 validation faces estimated as 24-39 and female." in text
+    assert "faces like this: " in text and "±4.1 years" in text and "±2.2 years" not in text
+    assert "Mean error on 1,321 validation faces estimated as 24-39 with an interval of 12 to 16 years." in text
+    assert "38 % wrong" in text and "under 1 % wrong" not in text  # 61 %, unsure
+    assert "Share of wrong answers on 321 validation faces estimated as not smiling with 55 to 65 %." in text
     identities = re.findall(r' id="([^"]+)"', text)
     assert len(set(identities)) == len(identities) == 3 + 4
 
 
-def test_nothing_is_said_of_faces_like_this_where_the_card_does_not_know(two_faces: Photo) -> None:
-    men = tuple({**row, "group": {"gender": "male"}} for row in ROWS)
-    for card in (CARD, dataclasses.replace(CARD, errors={"age": men})):
+def test_a_small_share_is_never_none(two_faces: Photo) -> None:
+    row = {"group": {"gender": "female"}, "range": [0.9, 1.01], "error": 0.001, "n": 3210}
+    text = views.cards(two_faces, CROPS, dataclasses.replace(CARD, errors={"gender": (row,)}))
+    assert "under 1 % wrong" in text and "female with 90 to 100 %." in text
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"group": {"smile": "smiling"}, "range": [0.55, 0.65], "error": 0.4, "n": 60},
+        {"group": {"smile": "not smiling"}, "range": [0.95, 1.01], "error": 0.02, "n": 600},
+        {"group": {"smile": "not smiling"}, "range": [0.5, 0.61], "error": 0.4, "n": 60},
+        {"group": {"smile": "not smiling"}, "error": 0.02, "n": 321},
+        {"group": {"age": "24-39", "gender": "female"}, "error": 0.02, "n": 321},
+        {"group": {}, "error": 0.02, "n": 321},
+    ],
+    ids=[
+        "another answer",
+        "surer ones",
+        "less sure ones",
+        "all of an older card",
+        "by groups of an older card",
+        "all faces",
+    ],
+)
+def test_nothing_is_said_of_faces_that_were_answered_otherwise(row: dict[str, object], two_faces: Photo) -> None:
+    for task in ("smile", "age"):
+        card = dataclasses.replace(CARD, errors={task: (row,)})
         assert "faces like this" not in views.cards(two_faces, CROPS, card)
-
-
-def test_an_error_that_was_measured_on_all_faces_says_so(two_faces: Photo) -> None:
-    card = dataclasses.replace(CARD, errors={"age": ({"group": {}, "error": 5.0, "n": 9000},)})
-    assert "Mean error on 9,000 validation faces." in views.cards(two_faces, CROPS, card)
 
 
 def test_a_card_can_be_called_wrong_only_where_that_can_be_kept(two_faces: Photo) -> None:
