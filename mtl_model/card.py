@@ -21,6 +21,8 @@ from typing import Any
 from mtl_model import tasks as tasks_module
 from mtl_model.destinations import temporary_name
 from mtl_model.errors import CheckpointError, UsageError, unknown
+from mtl_model.names import is_text
+from mtl_model.records import find_clash
 from mtl_model.registry import PACKAGE
 from mtl_model.tasks import Task
 
@@ -30,6 +32,7 @@ RUN_LOCK = ".run.lock"
 """Held in its folder by the program that is at work on a run."""
 CORRECTIONS = "corrections"
 """The folder in runs/ that holds what people said was wrong; never a checkpoint, whatever lies in it."""
+SURROGATES = re.compile("[\ud800-\udfff]")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -139,6 +142,8 @@ def from_json(plain: Mapping[str, Any]) -> Card:
         if not isinstance(value, known[name]):
             raise TypeError(f"{name} is {value!r:.60}")
     given["tasks"] = tuple(tasks_module.from_json(name, one) for name, one in plain["tasks"].items())
+    if clash := find_clash(given["tasks"]):
+        raise CheckpointError(clash)
     given["detection"] = DetectionSettings(**plain["detection"])
     crop = dict(plain["crop"])
     given["crop"] = CropSettings(**{**crop, "mean": tuple(crop["mean"]), "std": tuple(crop["std"])})
@@ -204,7 +209,9 @@ def write_plain(path: Path, plain: object) -> None:
 
 
 def to_text(card: Card) -> str:
-    return json.dumps(to_json(card), indent=1, ensure_ascii=False) + "\n"
+    """Write a card as JSON that is UTF-8: the command in it may name a folder that is not."""
+    text = json.dumps(to_json(card), indent=1, ensure_ascii=False) + "\n"
+    return text if is_text(text) else SURROGATES.sub(lambda found: rf"\\u{ord(found[0]):04x}", text)
 
 
 def write_card(folder: Path, card: Card) -> None:

@@ -16,7 +16,7 @@ from mtl_model import cache, duplicates
 from mtl_model.card import DetectionSettings
 from mtl_model.layouts import Source
 from mtl_model.outputs import class_of
-from mtl_model.records import Face, Sample
+from mtl_model.records import Face, Sample, find_clash
 from mtl_model.tasks import Label, Task
 
 SMALL_FACE_PX = 40  # longer edge of the box: below it a 48 px crop is blown up
@@ -138,6 +138,8 @@ def check(
         faceless = _faces(whole, found)
         counts = {name: len(files) for name, (files, _) in faceless.items()}
         warnings += [one for files, text in faceless.values() for one in _finding(files, text)]
+    if clash := find_clash(tasks.values()):
+        warnings.append(Finding(clash, 0))
     warnings += [*_rare(tasks, labels, splits)]
     return Report(
         kind=source.kind,

@@ -26,6 +26,7 @@ from filelock import FileLock
 from mtl_model import __version__, card, config, events, jobs, processes
 from mtl_model.destinations import check_file, check_folder, temporary_name
 from mtl_model.errors import CheckpointError, MtlError, RunError, UsageError
+from mtl_model.names import as_text
 from mtl_model.pictures import list_pictures, read_picture
 from mtl_model.records import Photo, to_csv, to_json
 from mtl_model.terminal import Parser, Progress, answer, given_path, has_stdout, let_go, prepare, say
@@ -125,7 +126,7 @@ def predict(arguments: argparse.Namespace) -> int:
         arguments.checkpoint, weights=arguments.weights, runs=arguments.runs, device=arguments.device
     )
     listed = [list_pictures(path) for path in arguments.path]
-    photos = [Photo(str(folder), CLOSED_FOLDER) for _, folders in listed for folder in folders]
+    photos = [Photo(as_text(str(folder)), CLOSED_FOLDER) for _, folders in listed for folder in folders]
     files = [file for pictures, _ in listed for file in pictures]
     if not files:
         say("There is no picture in " + ", ".join(f"'{path}'" for path in arguments.path) + ".")
@@ -134,7 +135,7 @@ def predict(arguments: argparse.Namespace) -> int:
         with processes.interruptible():
             for number, file in enumerate(files):
                 progress("pictures", number, len(files))
-                photos.append(predictor.photo(file, str(file), smallest_face_px=arguments.smallest_face))
+                photos.append(predictor.photo(file, as_text(str(file)), smallest_face_px=arguments.smallest_face))
                 if arguments.annotate and not photos[-1].error:
                     _annotate(arguments.annotate, file, arguments.path, photos[-1], drawn)
         if files:

@@ -17,7 +17,7 @@ from mtl_model.cache import Crops
 from mtl_model.card import Card
 from mtl_model.config import FinetuneConfig
 from mtl_model.errors import DataError, UsageError, unknown
-from mtl_model.records import Sample
+from mtl_model.records import Sample, find_clash
 from mtl_model.tasks import Task
 
 SHARES = {"test": 0.20, "val": 0.15}
@@ -50,6 +50,8 @@ def choose_tasks(config: FinetuneConfig, source: layouts.Source, card: Card) -> 
                 f"{', '.join(mine.classes)}. Rename the folders, or give the task another name."
             )
         chosen.append(theirs or mine)
+    if clash := find_clash([*card.tasks, *chosen]):
+        raise DataError(clash)
     return tuple(chosen)
 
 

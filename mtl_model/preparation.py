@@ -19,7 +19,7 @@ from mtl_model.config import TrainConfig, pairs, shares
 from mtl_model.errors import DataError, UsageError, unknown
 from mtl_model.losses import LOSSES_OF
 from mtl_model.optimisation import freeze, take_weights
-from mtl_model.records import Sample
+from mtl_model.records import Sample, find_clash
 from mtl_model.tasks import Task
 
 RESEARCH_TERMS = (
@@ -176,6 +176,8 @@ def _tasks(config: TrainConfig, sources: Sequence[layouts.Source]) -> tuple[Task
     for name in wanted:
         if name not in found:
             raise UsageError(unknown("task of these sources", name, found))
+    if clash := find_clash(found[name] for name in wanted):
+        raise DataError(clash)
     losses = pairs(config.losses, "task", wanted)
     for name, loss in losses.items():
         if loss not in LOSSES_OF[found[name].kind]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
 from mtl_model.names import caption
-from mtl_model.tasks import Label
+from mtl_model.tasks import Label, Task
 
 Box = tuple[float, float, float, float]
 """left, top, right, bottom in pixels of the upright picture; not clipped to it."""
@@ -179,8 +179,26 @@ def csv_columns(estimate_columns: Mapping[str, bool]) -> list[str]:
     """Column names; `estimate_columns` maps each task to whether it is measured in years (an interval)."""
     columns = ["photo", "face", "left", "top", "right", "bottom", "confidence"]
     for task, years in estimate_columns.items():
-        columns += [task, f"{task}_low", f"{task}_high"] if years else [task, f"{task}_confidence"]
+        columns += _columns_of(task, years)
     return [*columns, "error"]
+
+
+def _columns_of(task: str, years: bool) -> list[str]:
+    return [task, f"{task}_low", f"{task}_high"] if years else [task, f"{task}_confidence"]
+
+
+def find_clash(tasks: Iterable[Task]) -> str:
+    """Return a sentence on two tasks that would write one column of the CSV, such as age and age_low; "" if there are none."""
+    owners: dict[str, str] = {}
+    for task in tasks:
+        for column in _columns_of(task.name, task.kind == "years"):
+            other = owners.setdefault(column, task.name)
+            if other != task.name:
+                return (
+                    f"The tasks {other} and {task.name} both write the column {column} of the answers. Expected columns of their "
+                    f"own; give {task.name} another name, or leave one of them out."
+                )
+    return ""
 
 
 def to_csv(photos: Iterable[Photo], estimate_columns: Mapping[str, bool]) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mtl_model.errors import CheckpointError, DataError
+from mtl_model.names import is_text, printable
 
 YEARS = 101  # one class a year, 0 to 100; older people train as 100 and are scored as they are
 
@@ -98,7 +99,14 @@ def column_name(text: str) -> str:
 
 
 def class_task(name: str, classes: tuple[str, ...]) -> Task:
-    """A task that the program has never heard of, made from the names of its classes."""
+    """Make a task that the program has never heard of from the names of its classes.
+
+    Raises: DataError for a name that is not UTF-8, as folders of old archives have them: no card could hold it."""
+    for what, text in (("task", name), *(("class", one) for one in classes)):
+        if not is_text(text):
+            raise DataError(
+                f"The {what} '{printable(text)}' has a name that is not UTF-8. Expected one that is; rename its folder or column."
+            )
     spellings = {spelling.casefold(): spelling for spelling in classes}
     title = name.replace("_", " ").strip().capitalize()
     return Task(name=name, title=title, kind="classes", loss="cross_entropy", classes=classes, spellings=spellings)
@@ -158,6 +166,11 @@ def from_json(name: str, plain: Mapping) -> Task:
         raise CheckpointError(
             f"A task of the card is called {name!r}. Expected a name in small letters, without blanks or dots, that means "
             f"nothing else where labels are kept, such as {column_name(name)!r}; choose another checkpoint."
+        )
+    if not all(map(is_text, map(str, (name, plain["title"], *plain["classes"])))):
+        raise CheckpointError(
+            f"The task '{printable(name)}' of the card has a name, title or class that is not UTF-8. Expected whole letters; "
+            "choose another checkpoint."
         )
     return Task(
         name=name,

@@ -259,3 +259,27 @@ def test_shipped_weights_are_the_checkout_s_or_the_package_s(tmp_path: Path, mon
     assert cards.shipped_weights() == tmp_path / "weights"
     (tmp_path / "mtl_model" / "weights").mkdir(parents=True)
     assert cards.shipped_weights() == tmp_path / "mtl_model" / "weights"
+
+
+def test_a_card_whose_tasks_would_write_one_column_is_refused(tmp_path: Path) -> None:
+    tasks = (TASKS["age"], class_task("age_low", ("a", "b")))
+    cards.write_card(tmp_path, dataclasses.replace(CARD, tasks=tasks))
+    with pytest.raises(CheckpointError, match="both write the column age_low"):
+        cards.read_card(tmp_path)
+
+
+def test_a_command_with_a_name_that_is_no_text_is_kept_readable(tmp_path: Path) -> None:
+    card = dataclasses.replace(CARD, training={"command": "train --source csv:DATA/caf\udce9"}, summary="\ud800")
+    cards.to_text(card).encode()
+    cards.write_card(tmp_path, card)
+    read = cards.read_card(tmp_path)
+    assert read.training["command"] == r"train --source csv:DATA/caf\udce9" and read.summary == r"\ud800"
+
+
+@pytest.mark.parametrize("where", ["title", "classes"])
+def test_half_a_letter_in_a_task_is_refused(tmp_path: Path, where: str) -> None:
+    plain = cards.to_json(CARD)
+    plain["tasks"]["hair"][where] = "\ud800" if where == "title" else ("a", "\udce9")
+    (tmp_path / cards.CARD).write_text(json.dumps(plain))
+    with pytest.raises(CheckpointError, match="'hair' of the card has a name, title or class that is not UTF-8"):
+        cards.read_card(tmp_path)

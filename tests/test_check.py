@@ -172,6 +172,14 @@ def test_ages_that_are_known_as_ranges_are_not_called_rare(folder):
     assert "age: fewer than" not in told
 
 
+def test_tasks_that_would_write_one_column_are_warned_of(folder):
+    lines = (folder / "labels.csv").read_text().splitlines()
+    rows = [f"{line},{('a', 'b')[number % 2]}" for number, line in enumerate(lines[1:])]
+    (folder / "labels.csv").write_text("\n".join([f"{lines[0]},Age Low", *rows]))
+    report = checked(folder)
+    assert report.exit_code == 1 and "age_low" in texts(report.warnings)
+
+
 def test_one_class_alone_cannot_be_learned(folder):
     for number in range(90):
         change(folder, number, smile="no", age="")

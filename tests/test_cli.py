@@ -242,6 +242,41 @@ def test_a_name_is_free_again_where_nothing_was_learned(
     assert training() == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes are Linux's")
+def test_a_data_set_whose_name_is_not_utf8_is_learned_from(training: Callable[..., int], tmp_path: Path) -> None:
+    """It stands in the card's command: that was a traceback after the first epoch."""
+    strange = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    shutil.copytree(tmp_path / "few", strange)
+    assert training("--source", f"utkface:{strange}") == 0
+    folder = tmp_path / "runs" / "new"
+    assert r"caf\udce9" in card.read_card(folder).training["command"]
+    (folder / "events.jsonl").read_text(encoding="utf-8").encode()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes are Linux's")
+def test_a_class_whose_name_is_not_utf8_is_refused_before_it_is_learned(
+    training: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for name in (b"rose", b"caf\xe9"):
+        folder = os.fsdecode(os.fsencode(tmp_path) + b"/kinds/kind/" + name)
+        shutil.copytree(tmp_path / "few", folder)
+    assert training("--source", f"folders:{tmp_path / 'kinds'}") == 2
+    assert r"The class 'caf\udce9' has a name that is not UTF-8" in capsys.readouterr().err
+    assert not (tmp_path / "runs" / "new").exists()
+
+
+def test_tasks_that_would_write_one_column_are_not_learned_together(
+    training: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    folder = tmp_path / "table"
+    shutil.copytree(tmp_path / "few", folder)
+    rows = [f"{path.name},{('a', 'b')[number % 2]}" for number, path in enumerate(folder.glob("*.png"))]
+    (folder / "labels.csv").write_text("\n".join(["file,Age Low", *rows]))
+    assert training("--source", f"csv:{folder}") == 2
+    assert "both write the column age_low" in capsys.readouterr().err
+    assert training("--source", f"csv:{folder}", "--tasks", "age,gender") == 0
+
+
 def test_of_several_processes_the_first_claims_the_name(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -391,7 +391,7 @@ def test_an_answer_that_cannot_be_written_is_told_before_and_costs_no_checkpoint
 ) -> None:
     (tmp_path / "file").touch()
     assert command(weights, str(glasses), "--name", "new", "--json", str(tmp_path)) == 2
-    assert command(weights, str(glasses), "--name", "new", "--json", str(tmp_path / "file" / "a.json")) == 1
+    assert command(weights, str(glasses), "--name", "new", "--json", str(tmp_path / "file" / "a.json")) == 2
     assert not (tmp_path / "runs" / "new").exists()
     place, look = tmp_path / "place", cache._look_at
 

@@ -14,10 +14,12 @@ from mtl_model.records import (
     Reading,
     clip_box,
     csv_columns,
+    find_clash,
     reading_order,
     to_csv,
     to_json,
 )
+from mtl_model.tasks import TASKS, class_task, column_name
 
 AGE = Estimate("34 years", 34.2, True, {"33": 0.4, "34": 0.6}, low=28.0, high=41.3, group="24-39", title="Age")
 GENDER = Estimate("female", "female", False, {"female": 0.6, "male": 0.4}, confidence=0.6, title="Gender")
@@ -149,3 +151,23 @@ def test_no_name_becomes_a_formula(name: str):
     rows = list(csv.reader(io.StringIO(text)))
     assert not [cell for row in rows for cell in row if cell[:1] in ("=", "+", "-", "@", "\t")]
     assert [row[0] for row in rows[1:]] == [f"'{name}"] * 2 and f"'{task}" in rows[0] and "'=cmd" in rows[2]
+
+
+@pytest.mark.parametrize(
+    ("names", "column"),
+    [
+        (("age", "age low"), "age_low"),
+        (("age", "Age_HIGH"), "age_high"),
+        (("gender confidence", "gender"), "gender_confidence"),
+        (("hair", "Hair  Confidence"), "hair_confidence"),
+        (("gender", "gender low"), ""),
+        (("age", "age confidence"), ""),
+        (("age", "gender", "smile"), ""),
+    ],
+)
+def test_two_tasks_that_would_write_one_column_are_named(names: tuple[str, ...], column: str) -> None:
+    tasks = [TASKS.get(name) or class_task(column_name(name), ("a", "b")) for name in names]
+    clash = find_clash(tasks)
+    assert (f"both write the column {column} of" in clash) if column else clash == ""
+    columns = csv_columns({task.name: task.kind == "years" for task in tasks})
+    assert (len(set(columns)) < len(columns)) == bool(column)

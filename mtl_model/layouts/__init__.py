@@ -7,13 +7,14 @@ matches wins.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, cast
 
 from mtl_model import registry
 from mtl_model.errors import DataError, UsageError, unknown
-from mtl_model.layouts._parts import SPLITS, Source, check_options, read_split
+from mtl_model.layouts._parts import SPLITS, Source, check_options, closed_folder, read_split
 
 __all__ = [
     "SPLITS",
@@ -66,6 +67,10 @@ def recognise(folder: Path) -> str:
     """The first layout that the folder looks like. Raises DataError naming what was expected if there is none."""
     if not folder.is_dir():
         raise DataError(f"'{folder}' is not a folder. Expected the folder of a data set; check the path.")
+    try:
+        os.scandir(folder).close()
+    except OSError as error:  # a layout takes what cannot be read for what is not there
+        raise closed_folder(folder, error) from None
     for kind in kinds():
         if layout(kind).matches(folder):
             return kind

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mtl_model.errors import DataError, UsageError, unknown
+from mtl_model.names import as_text, printable
 from mtl_model.pictures import SUFFIXES
 from mtl_model.records import Sample
 from mtl_model.tables import Table, read_table
@@ -31,6 +33,7 @@ SPLIT_SPELLINGS = {
 }
 HASH_SEED = "mtl_model 1"  # another seed would move pictures between splits and make old figures incomparable
 EXAMPLES = 5
+ABSOLUTE = re.compile(r"[/\\~]|[A-Za-z]:[/\\]|file:")
 
 
 @dataclass(frozen=True)
@@ -90,19 +93,22 @@ def hash_split(key: str) -> str:
 
 def _normal(name: str) -> str:
     """A name as names are compared: slashes, and accents composed, which some systems write apart."""
-    return unicodedata.normalize("NFC", os.path.normpath(name.strip().replace("\\", "/")).replace(os.sep, "/"))
+    plain = os.path.normpath(as_text(name).strip().replace("\\", "/")).replace(os.sep, "/")
+    return unicodedata.normalize("NFC", plain)
 
 
 class Pictures:
     """The pictures below a folder, found by the names that label files use for them.
 
     Names are relative to the folder. Only what lies below it is ever found, whatever a label file says.
+    closed: folders that cannot be read -> why; "." is the folder itself.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.names: list[str] = []
-        for where, folders, files in os.walk(folder):
+        self.closed: dict[str, OSError] = {}
+        for where, folders, files in os.walk(folder, onerror=self._note_closed):
             folders[:] = sorted(one for one in folders if not one.startswith((".", "__MACOSX")))
             inside = os.path.relpath(where, folder).replace(os.sep, "/")
             prefix = "" if inside == "." else f"{inside}/"
@@ -111,6 +117,9 @@ class Pictures:
         self._by_stem: dict[str, list[str]] = {}
         for name in self.names:
             self._by_stem.setdefault(stem(_normal(name)), []).append(name)
+
+    def _note_closed(self, error: OSError) -> None:
+        self.closed[os.path.relpath(error.filename, self.folder).replace(os.sep, "/")] = error
 
     def find(self, name: str) -> str | None:
         """The picture of that name, or the only one that differs in its picture suffix alone."""
@@ -125,12 +134,19 @@ def _is_picture_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
 
 
+def closed_folder(folder: Path, error: OSError) -> DataError:
+    return DataError(
+        f"The folder '{folder}' cannot be read ({error.strerror or error}). Expected a readable folder; change its permissions."
+    )
+
+
 def picture_names(folder: Path) -> list[str]:
-    """Names of the pictures that lie directly in a folder, sorted; empty where there is no such folder."""
-    if not folder.is_dir():
+    """Names of the pictures that lie directly in a folder, sorted; empty for a folder that is not there or cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if _is_picture_name(entry.name))
+    except OSError:
         return []
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if _is_picture_name(entry.name))
 
 
 def read_split(text: str) -> str | None:
@@ -151,19 +167,23 @@ class Collector:
         self.kind = kind
         self.folder = folder
         self.pictures = Pictures(folder)
+        if "." in self.pictures.closed:
+            raise closed_folder(folder, self.pictures.closed["."])
         self._samples: list[Sample] = []
         self._tasks: dict[str, Task] = {}
         self._used: set[str] = set()
         self._skipped: Counter[str] = Counter()
         self._examples: dict[str, list[str]] = {}
         self._splits = self._read_splits(folder / SPLITS_FILE)
+        for name in self.pictures.closed:
+            self.skip("the folder cannot be read, nor what is in it", name)
 
     def skip(self, reason: str, example: str) -> None:
         """Leave an entry out and count it."""
         self._skipped[reason] += 1
         examples = self._examples.setdefault(reason, [])
         if len(examples) < EXAMPLES:
-            examples.append(example)
+            examples.append(printable(example))
 
     def skip_odd(self, table: Table) -> None:
         """Count the rows of a table that do not fit its header: no field of theirs can be told apart."""
@@ -208,7 +228,10 @@ class Collector:
         """
         found = self.pictures.find(picture or file)
         if found is None:
-            return self.skip("the picture is not there", file)
+            absolute = ABSOLUTE.match(file)
+            return self.skip(
+                "the path is absolute; names are relative to the file" if absolute else "the picture is not there", file
+            )
         if found in self._used:
             return self.skip("the picture is named a second time", file)
         if not labels:
@@ -223,7 +246,7 @@ class Collector:
                 path=str(self.folder / found),
                 labels=dict(labels),
                 split=chosen,
-                file=file,
+                file=as_text(file),
                 person=person,
                 source=self.kind,
                 attributes=dict(attributes or {}),

@@ -22,6 +22,7 @@ from mtl_model.layouts._parts import (
     stem,
     task_of_words,
 )
+from mtl_model.names import as_text
 from mtl_model.tasks import TASKS, Task, column_name
 
 ORDER = 80
@@ -48,13 +49,14 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
     """Read one label a picture. Without the option `task`, bare class folders are a task named after the folder.
 
     A picture whose folder is no class of a known task is counted, and so is one that lies in no class folder.
+    Raises: DataError for a class or a new task whose folder has a name that is not UTF-8.
     """
     collector = Collector("folders", folder)
     bare = column_name(options.get("task", ""))
     places = list(_places(collector.pictures.names, bare))
     notes: list[str] = []
     if not bare and any(place.word and not place.task for place in places):
-        bare = column_name(folder.resolve().name) or "label"
+        bare = column_name(as_text(folder.resolve().name)) or "label"
         notes.append(
             f"The folders are the classes of one task, called {bare} after the folder; rename the folder if it is another."
         )
@@ -87,7 +89,7 @@ def _places(names: list[str], bare: str) -> Iterator[_Place]:
     The outermost folder is a task if it is called like a known one, or if it holds no picture itself; with
     `bare` given, only if it is called like a known one.
     """
-    paths = [name.split("/") for name in names]
+    paths = [as_text(name).split("/") for name in names]
     wrapping = _wrapping(paths, bare)
     paths = [path[wrapping:] for path in paths]
     splits = [(read_split(path[0]) or "") if len(path) > 1 else "" for path in paths]

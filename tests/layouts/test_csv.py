@@ -43,6 +43,9 @@ def test_blanks_are_unlabelled(draw):
         ("b.jpg,yes,rose,5", "the row has another number of fields than the header"),
         ("x.jpg,yes,rose", "the picture is not there"),
         ("a.jpg,no,rose", "the picture is named a second time"),
+        ("/home/me/b.jpg,no,rose", "the path is absolute; names are relative to the file"),
+        ("C:\\\\me\\\\b.jpg,no,rose", "the path is absolute; names are relative to the file"),
+        ("~/b.jpg,no,rose", "the path is absolute; names are relative to the file"),
     ],
 )
 def test_a_wrong_row_is_counted_and_moves_no_other(draw, wrong, reason):
