@@ -15,7 +15,7 @@ import tempfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, cast
@@ -149,8 +149,8 @@ def unpack(archive: Path | BinaryIO, folder: Path, limits: Limits = Limits()) ->
                     files.append(path)
             if not any(path.suffix.lower() in SUFFIXES for path in files):
                 raise DataError(
-                    f"The archive holds no picture ({skipped.sentence() or 'it is empty'}). Expected pictures in "
-                    "folders named after their class, or with a labels.csv; pack it again."
+                    f"The archive holds no picture ({_seen(files, skipped)}). Expected pictures in folders named after "
+                    "their class, or with a labels.csv; pack it again."
                 )
             if folder.exists():
                 files = [path for path in files if move(place / path, folder / path, skipped)]
@@ -162,6 +162,14 @@ def unpack(archive: Path | BinaryIO, folder: Path, limits: Limits = Limits()) ->
             "make room, then try again."
         ) from None
     return Unpacked(tuple(map(str, files)), skipped.counts, skipped.examples)
+
+
+def _seen(lists: Sequence[PurePosixPath], skipped: Skipped) -> str:
+    """Say what an archive without pictures holds: lists of labels, and what was passed over."""
+    count = "1 list of labels" if len(lists) == 1 else f"{len(lists):,} lists of labels"
+    names = ", ".join(str(path) for path in lists[:EXAMPLES])
+    held = [f"{count}: {names}"] if lists else []
+    return "; ".join([*held, *filter(None, [skipped.sentence()])]) or "it is empty"
 
 
 class _Meter:

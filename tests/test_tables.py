@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
-from mtl_model import tables
-from mtl_model.errors import DataError
+from mtl_model import corrections, layouts, tables
+from mtl_model.errors import DataError, MtlError
 from mtl_model.tables import Table, read_header, read_lines, read_table
 
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"]
@@ -113,3 +118,87 @@ def test_a_header_alone_is_read_of_a_long_file(path: Path) -> None:
     for encoding in ENCODINGS:
         path.write_bytes(text.encode(encoding))
         assert read_header(path) == ("file", "höhe"), encoding
+
+
+PICTURES = ("a.png", "30_1_0_1.png")
+PIECES = st.sampled_from(
+    [
+        "file",
+        "smile",
+        "Smile",
+        "age",
+        "split",
+        "person",
+        "a.png",
+        "b.png",
+        "../a.png",
+        "/a.png",
+        "yes",
+        "no",
+        "1",
+        "-1",
+        "34",
+    ]
+    + [
+        "20-29",
+        "nan",
+        "1e999",
+        "",
+        " ",
+        "'",
+        '"',
+        '""',
+        ",",
+        ";",
+        "\t",
+        "\n",
+        "\r\n",
+        "\r",
+        "\0",
+        "\x1b[2J",
+        "ä",
+        "日",
+        "\u2028",
+    ]
+)
+TEXTS = st.lists(st.one_of(PIECES, st.text(max_size=4)), max_size=40).map("".join)
+TABLES = st.one_of(
+    st.binary(max_size=200),
+    st.tuples(TEXTS, st.sampled_from(ENCODINGS)).map(lambda pair: pair[0].encode(pair[1], "replace")),
+    st.tuples(st.sampled_from(["file,smile", "file;age;split", "File\tPerson"]), TEXTS).map("\n".join).map(str.encode),
+)
+
+
+@pytest.fixture(scope="module")
+def data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("set")
+    for name in PICTURES:
+        Image.new("RGB", (8, 8)).save(folder / name)
+    return folder
+
+
+READERS = (("labels.csv", "csv"), ("splits.csv", "utkface"), ("train.txt", "list"), ("fairface_label.csv", "fairface"))
+
+
+@settings(max_examples=400, derandomize=True, deadline=None)
+@given(content=TABLES)
+def test_whatever_lies_in_a_table_is_read_or_refused_with_a_sentence(data_set: Path, content: bytes) -> None:
+    """400 inputs for each of the readers: no other exception, nothing that JSON does not have, no picture from elsewhere."""
+    for name, kind in READERS:
+        path = data_set / name
+        path.write_bytes(content)
+        with contextlib.suppress(MtlError):
+            source = layouts.read(f"{kind}:{data_set}")
+            json.dumps([source.examples, [dict(sample.labels) for sample in source.samples]], allow_nan=False)
+            assert all(Path(sample.path).parent == data_set for sample in source.samples)
+        path.unlink()
+
+
+@settings(max_examples=400, derandomize=True, deadline=None)
+@given(content=TABLES)
+def test_whatever_lies_in_the_corrections_is_counted_or_refused(data_set: Path, content: bytes) -> None:
+    folder = data_set / "runs" / "corrections"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "labels.csv").write_bytes(content)
+    with contextlib.suppress(MtlError):
+        assert corrections.count(data_set / "runs") >= 0
