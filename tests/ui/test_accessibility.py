@@ -128,7 +128,7 @@ def test_webcam_models_and_about_have_no_violations(visit: Visit, theme: str) ->
 @pytest.fixture(scope="module")
 def taught(
     own: Served, chrome: Any, tmp_path_factory: pytest.TempPathFactory, sample_picture: np.ndarray
-) -> Iterator[str]:
+) -> str:
     """A run with checked pictures, whose name and classes are long."""
     some = faces(sample_picture, 8)
     words = ["yes" * 20] * 4 + ["no" * 20] * 4
@@ -195,7 +195,7 @@ def test_long_names_stay_in_their_place(visit: Visit, width: int, taught: str, r
 
 OVERFLOWING = """() => [...document.querySelectorAll(".face, .button, .model, .pickers, .about section, .step, .picture, .run")]
   .filter((one) => one.checkVisibility()).flatMap((one) => [...one.querySelectorAll("*")]
-    .filter((inner) => inner.checkVisibility() && !inner.closest(".unseen, .scroll, .file, .line, [role=tooltip], svg"))
+    .filter((inner) => inner.checkVisibility() && !inner.closest(".unseen, .scroll, .file, .step .line, [role=tooltip], svg"))
     .filter((inner) => inner.getBoundingClientRect().right > one.getBoundingClientRect().right + 1)
     .map((inner) => `${inner.tagName}.${inner.className}: ${inner.textContent.slice(0, 20)}`))"""
 
