@@ -14,6 +14,7 @@ from mtl_model import card, changes, layouts
 from mtl_model.check import UNLABELLED
 from mtl_model.errors import DataError, MtlError, UsageError
 from mtl_model.layouts import Source
+from mtl_model.names import caption, isolated
 from mtl_model.outputs import class_of
 from mtl_model.records import Sample
 from mtl_model.tasks import TASKS, Task, column_name, parse_label
@@ -242,10 +243,12 @@ def change(run: Run, file: str, task: str, word: str | None, out: bool | None) -
         before = {"file": file, "out": file in edits.left_out, "labels": dict(edits.labels.get(file, {}))}
         if out is not None:
             after = {**before, "out": out}
-            said = f"{file} is {'left out' if out else 'back'}."
+            said = f"{isolated(file)} is {'left out' if out else 'back'}."
         else:
             after = {**before, "labels": _relabelled(labelled, before["labels"], file, task, word or "")}
-            said = f"{file} is now labelled {word}." if word else f"{file} has no label of {task} any more."
+            title = labelled.tasks[task].title
+            told = f"is now labelled {caption(title, word)}" if word else f"has no label of {isolated(title)} any more"
+            said = f"{isolated(file)} {told}."
         _write(run.folder, _with(edits, after), [*_undo(run.folder), before][-MOST_UNDO:])
     return said
 
@@ -267,7 +270,7 @@ def undo(run: Run) -> str:
         if not steps:
             raise UsageError("Nothing has been changed, so there is nothing to undo.")
         _write(run.folder, _with(edits, steps[-1]), steps[:-1])
-    return f"The last change is undone: {steps[-1]['file']} is as before."
+    return f"The last change is undone: {isolated(steps[-1]['file'])} is as before."
 
 
 def _with(edits: changes.Changes, entry: Mapping[str, Any]) -> changes.Changes:

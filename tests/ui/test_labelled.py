@@ -103,7 +103,8 @@ def test_what_was_left_out_is_named_with_the_spellings_that_are_known(upload: Up
 def test_changes_are_counted_undone_and_survive(upload: Upload) -> None:
     run = upload("smile/yes/1.png", "smile/yes/2.png", "smile/no/3.png")
     labelled.change(run, "smile/yes/1.png", "", None, out=True)
-    labelled.change(run, "smile/yes/2.png", "smile", "not smiling", out=None)
+    said = labelled.change(run, "smile/yes/2.png", "smile", "not smiling", out=None)
+    assert said == "smile/yes/2.png is now labelled Smile: not smiling."
     shown = labelled.read_labelled(run)
     assert shown.counts()["smile"] == {"not smiling": 2, "smiling": 0}
     assert [one.file for one in shown.chosen("", labelled.LEFT_OUT)] == ["smile/yes/1.png"]

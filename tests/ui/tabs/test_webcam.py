@@ -11,6 +11,7 @@ from tests.ui.conftest import Served
 from tests.ui.tabs.conftest import (
     HEIGHT,
     KEEP_TRACKS,
+    TITLES,
     WIDTH,
     Open,
     camera_is_off,
@@ -81,13 +82,14 @@ def test_a_face_is_said_in_one_line_and_in_a_card(open_tab: Open) -> None:
     faces = [face(0, 0, 300, 200), face(350, 280, 600, 470, "<b onclick=alert(1)>", sure=False)]
     page = open_tab(answer=lambda number: frame_of(*faces))
     started(page)
-    assert page.locator(".line-of-face").all_inner_texts()[0].split("\n")[-1] == "34 (28–41) · calm"
-    unsure = page.locator(".line-of-face[data-face='2'] i").all_inner_texts()
-    assert unsure == ["34? (28–41)", "<b onclick=alert(1)>?"]  # text stays text
+    line = page.locator(".line-of-face[data-face='1'] .answers > span")
+    assert line.all_text_contents() == ["Age: 34 (28–41)", "Mood: calm"]
+    unsure = page.locator(".line-of-face[data-face='2'] .muted")
+    assert unsure.all_text_contents() == ["Age: 34? (28–41)", "Mood: <b onclick=alert(1)>?"]  # text stays text
     cards = page.locator(".webcam [role=group]")
     assert [card.get_attribute("aria-label") for card in cards.all()] == ["Face 1", "Face 2"]
     first, second = (card.inner_text().replace("\xa0", " ") for card in cards.all())
-    assert re.sub(r"\s+", " ", first) == "1 34 years 28 to 41 · 24–39 Mood calm 93 %"
+    assert re.sub(r"\s+", " ", first) == "1 Age 34 years 28 to 41 · 24–39 Mood calm 93 %"
     assert second.count("unsure") == 2
 
 
@@ -140,3 +142,36 @@ def test_a_phone_needs_no_sideways_scroll_and_has_large_targets(open_tab: Open) 
                 or other["x"] + other["width"] <= one["x"]
                 or (one["y"] + one["height"] <= other["y"] or other["y"] + other["height"] <= one["y"])
             )
+
+
+def overlap(one: dict[str, float], other: dict[str, float]) -> bool:
+    return (
+        min(one["x"] + one["width"], other["x"] + other["width"]) - max(one["x"], other["x"]) > 1
+        and min(one["y"] + one["height"], other["y"] + other["height"]) - max(one["y"], other["y"]) > 1
+    )
+
+
+LONG = "x" * 60
+
+
+def test_a_line_covers_no_other_face_and_stays_in_the_picture(open_tab: Open) -> None:
+    boxes = [(60, 20, 200, 190), (60, 200, 200, 370), (230, 150, 330, 270), (340, 150, 440, 270), (500, 380, 600, 480)]
+    page = open_tab(answer=lambda number: frame_of(*(face(*box, mood=LONG) for box in boxes)))
+    started(page)
+    picture = page.locator(".picture").bounding_box()
+    outlines = [one.bounding_box() for one in page.locator(".outline").all()]
+    lines = [one.bounding_box() for one in page.locator(".line-of-face").all()]
+    for index, line in enumerate(lines):
+        assert line["x"] >= picture["x"] and line["x"] + line["width"] <= picture["x"] + picture["width"]
+        others = outlines[:index] + outlines[index + 1 :] + lines[:index]
+        assert not [other for other in others if overlap(line, other)]
+    assert page.locator('.line-of-face:not([data-form="number-only"])').count() >= 3
+
+
+def test_names_from_right_to_left_keep_to_themselves(open_tab: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TITLES[1], "title", "צבע שיער")
+    page = open_tab(answer=lambda number: frame_of(face(64, 120, 192, 300, "שחור", sure=False)))
+    started(page)
+    names = page.locator(".line-of-face .answers > span").nth(1).locator("bdi")
+    title, value = (name.bounding_box() for name in names.all())
+    assert title["x"] + title["width"] <= value["x"], "the task first, as the sentence runs"
