@@ -1,9 +1,10 @@
 """The mean of several places of one path of weights: python -m benchmarks.average NEW FROM FROM [FROM ...]
 
-NEW: folder of the checkpoint to write. FROM: folder of a checkpoint, or a run's state.pt, whose last moving average is taken; the
-first is a folder, and its card is kept. One given twice weighs twice. The mean of places that a rate keeps moving between often
-lies lower than each of them (Izmailov et al., "Averaging Weights Leads to Wider Optima", 2018, section 3). Measure each on val,
-`python -m mtl_model evaluate`, before one is shipped, and calibrate that one anew.
+NEW: folder of the checkpoint to write. FROM: folder of a checkpoint, a file of its weights alone (.safetensors), or a run's
+state.pt, whose last moving average is taken; the first is a folder, and its card is kept. One given twice weighs twice. The mean
+of places that a rate keeps moving between often lies lower than each of them (Izmailov et al., "Averaging Weights Leads to Wider
+Optima", 2018, section 3), and so does that of several runs that began at the same place (Wortsman et al., "Model soups", 2022).
+Measure each on val, `python -m benchmarks.generation`, before one is shipped, and calibrate that one anew.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import dataclasses
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
 from mtl_model import checkpoint
 
@@ -28,6 +30,8 @@ def main() -> None:
     for source in arguments.sources:
         if source.is_dir():
             places.append(checkpoint.load(source)[0].state_dict())
+        elif source.suffix == ".safetensors":
+            places.append(load_file(source))
         else:
             state = torch.load(source, map_location="cpu", weights_only=True)
             places.append({name.removeprefix("module."): value for name, value in state["average"].items()})

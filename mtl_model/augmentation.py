@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from torchvision.transforms.v2 import functional as vision
 from mtl_model.card import CropSettings
 from mtl_model.quality import GREY
 
-DRAWS = 26  # random numbers a picture
+DRAWS = 32  # random numbers a picture
 SHARPNESS = (0.35, 0.5, 0.7)  # shares of the side to which a small picture was sampled down
 FOCUS = (0.01, 0.02, 0.03)  # deviation of a Gaussian blur, shares of the side
 
@@ -60,6 +61,7 @@ def augment(
     pictures = _move(pictures, numbers[:, 0:8], strength * scatter)
     pictures = _blur(pictures, numbers[:, 8:10], strength)
     pictures = _light(pictures, numbers[:, 10:16], strength)
+    pictures = _print(pictures, numbers[:, 26:32], strength)
     pictures = _noise(pictures, numbers[:, 16:19], strength)
     pictures = _compress(pictures.clamp_(0, 1), numbers[:, 24:26], strength)
     pictures = _hide(pictures, numbers[:, 19:24], strength)
@@ -125,26 +127,53 @@ def _light(pictures: Tensor, numbers: Tensor, strength: float) -> Tensor:
     return pictures
 
 
+def _print(pictures: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """One picture in eight is an old print that was scanned: grey or brownish, faded (40 to 90 % of the contrast is left), with
+    black that is no longer black."""
+    chosen = (numbers[:, 0] < 0.125 * strength).view(-1, 1, 1, 1)
+    left = (0.4 + 0.5 * numbers[:, 1]).view(-1, 1, 1, 1)
+    black = (1 - left) * numbers[:, 2].view(-1, 1, 1, 1)
+    old = pictures
+    if pictures.shape[1] == 3:
+        weights = torch.tensor(GREY, device=pictures.device).view(1, 3, 1, 1)
+        grey = (pictures * weights).sum(1, keepdim=True)
+        brown = torch.where(numbers[:, 3] < 0.5, numbers[:, 4], 0.0).view(-1, 1, 1, 1)  # the paper's, in half of them
+        tint = 1 + brown * torch.tensor((0.08, 0.0, -0.2), device=pictures.device).view(1, 3, 1, 1)
+        old = torch.where((numbers[:, 5] < 0.7).view(-1, 1, 1, 1), grey * tint, pictures)
+    return torch.where(chosen, old * left + black, pictures)
+
+
 def _noise(pictures: Tensor, numbers: Tensor, strength: float) -> Tensor:
     """Up to 0.06 of sensor noise on three pictures in ten, from windows of one fixed field: it costs no generator."""
     side = pictures.shape[-1]
     level = torch.where(numbers[:, 0] < 0.3 * strength, numbers[:, 0] / 0.3 * 0.06, 0.0)
     rows = (level > 0).nonzero()[:, 0]
     if len(rows):
-        field = torch.randn((3, 2 * side, 2 * side), generator=torch.Generator().manual_seed(1)).to(pictures.device)
-        for row in rows.tolist():
-            top, left = (int(numbers[row, column] * side) for column in (1, 2))
+        field, corners = _field(side, pictures.device), (numbers[rows, 1:3] * side).int().tolist()
+        for row, (top, left) in zip(rows.tolist(), corners, strict=True):
             pictures[row] += level[row] * field[: pictures.shape[1], top : top + side, left : left + side]
     return pictures
 
 
+@lru_cache(maxsize=4)
+def _field(side: int, device: torch.device) -> Tensor:
+    return torch.randn((3, 2 * side, 2 * side), generator=torch.Generator().manual_seed(1)).to(device)
+
+
 def _compress(pictures: Tensor, numbers: Tensor, strength: float) -> Tensor:
     """One picture in seven has been a JPEG of quality 10 to 60. pictures: 0 to 1."""
-    for row in (numbers[:, 0] < 0.15 * strength).nonzero()[:, 0].tolist():
-        stored = io.BytesIO()
-        vision.to_pil_image(pictures[row].float().cpu()).save(stored, "JPEG", quality=10 + int(50 * numbers[row, 1]))
-        pictures[row] = vision.to_image(Image.open(stored)).to(pictures.device) / 255
+    rows = (numbers[:, 0] < 0.15 * strength).nonzero()[:, 0]
+    if len(rows):
+        qualities = (10 + (50 * numbers[rows, 1]).int()).tolist()
+        stored = map(_as_jpeg, pictures[rows].float().cpu(), qualities)
+        pictures[rows] = torch.stack(list(stored)).to(pictures.device) / 255
     return pictures
+
+
+def _as_jpeg(picture: Tensor, quality: int) -> Tensor:
+    stream = io.BytesIO()
+    vision.to_pil_image(picture).save(stream, "JPEG", quality=quality)
+    return vision.to_image(Image.open(stream))
 
 
 def _hide(pictures: Tensor, numbers: Tensor, strength: float) -> Tensor:

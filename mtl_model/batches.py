@@ -23,6 +23,11 @@ from mtl_model.records import Quality, Sample
 from mtl_model.tasks import Task
 
 
+def decades(years: np.ndarray) -> np.ndarray:
+    """int (N,), 0 to 8: the decade of ages (N, 2), first and last year, by their middle; 8 from 80 years on."""
+    return np.minimum(years.mean(1) // 10, 8).astype(int)
+
+
 class Labelled:
     """Samples of one split with their crops and encoded labels.
 
@@ -74,7 +79,7 @@ class Labelled:
             if task.name in self.distilled:
                 continue
             targets = self.targets[task.name].numpy()
-            bins = targets if targets.ndim == 1 else np.minimum(targets.mean(1) // 10, 8).astype(int)
+            bins = targets if targets.ndim == 1 else decades(targets)
             for source in np.unique(self.sources):
                 mine = np.flatnonzero((self.sources == source) & self.known[task.name].numpy())
                 _, which, counts = np.unique(bins[mine], return_inverse=True, return_counts=True)
@@ -82,10 +87,17 @@ class Labelled:
         return result.clip(1 / 8, 8)
 
     def augmented(
-        self, rows: np.ndarray, crop: CropSettings, draws: np.ndarray, strength: float, scatter: float = 1.0
+        self,
+        rows: np.ndarray,
+        crop: CropSettings,
+        draws: np.ndarray,
+        strength: float,
+        scatter: float = 1.0,
+        device: torch.device | str = "cpu",
     ) -> Tensor:
-        """What a network learns from: float32 (B, C, S, S), each picture changed by its draws; see `augment`."""
-        return augment(to_tensor(self.images(rows), crop), crop, draws, strength, scatter)
+        """What a network learns from: float32 (B, C, S, S), each picture changed by its draws on the device; see `augment`."""
+        images = torch.from_numpy(self.images(rows)).to(device)
+        return augment(to_tensor(images, crop), crop, draws, strength, scatter)
 
     def logits(self, network: nn.Module, rows: np.ndarray, card: Card, device: str = "cpu") -> dict[str, Tensor]:
         """{task: float32 (B, width)} on the CPU, asked for as the card says."""
@@ -135,14 +147,17 @@ class Batches:
         scatter: float = 1.0,
         mix: Mapping[str, float] | None = None,
         balance: float = 0.0,
+        even: float = 0.0,
         alternate: bool = False,
         rank: int = 0,
         processes: int = 1,
+        device: torch.device | str = "cpu",
     ) -> None:
         """size: pictures of a batch over all processes. mix: {source: share of each batch}; None: by size.
-        balance: how far rarer labels are drawn more often, 0 to 1."""
+        balance: how far each source's rarer labels are drawn more often, 0 to 1; even: how far the rarer ages of all sources
+        together are. device: where the pictures are augmented."""
         self.data, self.crop, self.size, self.seed = data, crop, size, seed
-        self.augmentation, self.scatter = augmentation, scatter
+        self.augmentation, self.scatter, self.device = augmentation, scatter, device
         self.mix, self.alternate, self.rank, self.processes = dict(mix or {}), alternate, rank, processes
         if size % processes:
             raise DataError(
@@ -153,7 +168,24 @@ class Batches:
         if not len(data):
             raise DataError("No labelled picture is left to learn from. Add pictures to the train split.")
         self.steps = max(1, len(data) // self.size)
-        self.often = data.rarity() ** balance
+        self.often = data.rarity() ** balance * self._ages() ** even
+
+    def _ages(self) -> np.ndarray:
+        """float64 (N,): how much rarer than even a sample's decade of age is in what is drawn from all sources together, from 1/8
+        to 8; 1 where no age is known."""
+        drawn = np.ones(len(self.data))
+        for name in np.unique(self.data.sources):
+            mine = self.data.sources == name
+            drawn[mine] = self.mix.get(name, 0.0) / mine.sum() if self.mix else 1.0
+        result = np.ones(len(self.data))
+        for task in self.data.tasks:
+            rows = np.flatnonzero(self.data.known[task.name].numpy() & (drawn > 0))
+            if task.kind != "years" or task.name in self.data.distilled or not len(rows):
+                continue
+            _, which = np.unique(decades(self.data.targets[task.name].numpy()[rows]), return_inverse=True)
+            shares = np.bincount(which, weights=drawn[rows]) / drawn[rows].sum()
+            result[rows] *= 1 / (len(shares) * shares[which])
+        return result.clip(1 / 8, 8)
 
     def plans(self, epoch: int) -> list[Plan]:
         """The batches of an epoch: `steps` of them, each of `size` rows."""
@@ -205,7 +237,8 @@ class Batches:
     def load(self, plan: Plan, epoch: int, size_px: int = 0) -> Batch:
         """This process's part of a batch, augmented, then shrunk to size_px if that is given."""
         rows = plan.rows[self.rank :: self.processes]
-        images = self.data.augmented(rows, self.crop, uniform(self.seed, epoch, rows), self.augmentation, self.scatter)
+        draws = uniform(self.seed, epoch, rows)
+        images = self.data.augmented(rows, self.crop, draws, self.augmentation, self.scatter, self.device)
         if size_px and size_px != images.shape[-1]:
             images = functional.interpolate(images, size=(size_px, size_px), mode="bilinear", antialias=True)
         everywhere, mine = torch.from_numpy(plan.rows), torch.from_numpy(rows)

@@ -36,6 +36,10 @@ class TrainConfig:
     balance: float = _option(
         0.0, "how far each source's rarer labels are drawn more often: 0 as they come, 1 until all are as often"
     )
+    even: float = _option(
+        0.0,
+        "how far the rarer ages of all sources together are drawn more often: 0 as they come, 1 until all are as often",
+    )
     mode: str = _option(
         "joint", "one step on all tasks' summed losses, or one task's batch at a time", ("joint", "alternate")
     )
@@ -101,6 +105,7 @@ class TrainConfig:
             (0 <= self.augmentation <= 1, "augmentation", self.augmentation, "a number from 0 to 1"),
             (0 <= self.scatter <= 2, "scatter", self.scatter, "a number from 0 to 2"),
             (-0.25 <= self.margin <= 1, "margin", self.margin, "a number from -0.25 to 1"),
+            (0 <= self.even <= 1, "even", self.even, "a number from 0 to 1"),
             (0 <= self.balance <= 1, "balance", self.balance, "a number from 0 to 1"),
             (0 < self.fraction <= 1, "fraction", self.fraction, "a number above 0 and at most 1"),
         )

@@ -70,7 +70,13 @@ class Featured(Labelled):
     features: Tensor
 
     def augmented(
-        self, rows: np.ndarray, crop: CropSettings, draws: np.ndarray, strength: float, scatter: float = 1.0
+        self,
+        rows: np.ndarray,
+        crop: CropSettings,
+        draws: np.ndarray,
+        strength: float,
+        scatter: float = 1.0,
+        device: torch.device | str = "cpu",
     ) -> Tensor:
         views = (draws[:, 0] * len(self.features)).astype(int)
         return self.features[torch.from_numpy(views), torch.from_numpy(rows)]

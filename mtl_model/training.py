@@ -109,9 +109,11 @@ class Run:
             scatter=config.scatter,
             mix=data.mix,
             balance=config.balance,
+            even=config.even,
             alternate=config.mode == "alternate",
             rank=accelerator.process_index,
             processes=accelerator.num_processes,
+            device=accelerator.device,
         )
         self.parent = start.name if start else ""
         if network is None:

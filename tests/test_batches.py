@@ -141,3 +141,29 @@ def test_batches_shrink_to_the_size_asked_for() -> None:
     assert batches.load(plan, 0, 8).images.shape == (16, 1, 8, 8)
     small, whole = batches.load(plan, 0, 8).images, batches.load(plan, 0).images
     assert torch.allclose(small.mean((1, 2, 3)), whole.mean((1, 2, 3)), atol=0.05)
+
+
+def test_rare_ages_of_all_sources_together_are_drawn_more_often() -> None:
+    """Children alone in one source, 30 to 39 alone in another: within each nothing is rare, but together children are."""
+    parts = []
+    for source, ages in (("first", [30.0] * 90 + [5.0] * 10), ("second", [35.0] * 100)):
+        samples = [Sample(f"{source}{row}", {"age": age}, source=source) for row, age in enumerate(ages)]
+        crops = Crops(np.zeros((100, 16, 16, 3), np.uint8), np.ones(100, np.int16), np.zeros((100, 4)))
+        parts.append((samples, crops, np.arange(100)))
+    unlabelled = [Sample("none", {"smile": "smiling"}, source="third")] * 100
+    parts.append((unlabelled, parts[0][1], np.arange(100)))
+    data = Labelled(parts, (TASKS["age"], TASKS["smile"]))
+    mix = {"first": 0.5, "second": 0.25, "third": 0.25}
+
+    def children(even: float, mix: dict[str, float] | None) -> float:
+        batches = Batches(data, CROP, size=20, seed=0, mix=mix, even=even)
+        rows = np.concatenate([plan.rows for epoch in range(40) for plan in batches.plans(epoch)])
+        if mix:
+            assert (data.sources[rows] == "third").mean() == pytest.approx(0.25)
+        return float((data.targets["age"][rows, 0] == 5).sum() / (data.sources[rows] == "first").sum())
+
+    assert children(0, mix) == pytest.approx(0.1, abs=0.02)
+    # of what is drawn with an age 6.7 % are children, 7.5 times as rare as even: 10 x 7.5 against 90 x 0.536
+    assert children(1, mix) == pytest.approx(75 / (75 + 90 * 0.536), abs=0.05)
+    assert children(0, mix) < children(0.5, mix) < children(1, mix)
+    assert children(1, None) > 0.4

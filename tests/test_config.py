@@ -34,6 +34,7 @@ def test_the_run_is_parted_evenly_between_the_sizes(sizes: str, epochs: int, exp
         (TrainConfig, {"sizes": "8"}),
         (TrainConfig, {"balance": 2.0}),
         (TrainConfig, {"scatter": 2.5}),
+        (TrainConfig, {"even": -0.1}),
         (TrainConfig, {"margin": -0.3}),
         (TrainConfig, {"balance": float("nan")}),
         (TrainConfig, {"learning_rate": float("inf")}),

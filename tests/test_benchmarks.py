@@ -1,0 +1,228 @@
+"""What the benchmarks work out, on small made-up data; what they measure stands in docs/."""
+
+from __future__ import annotations
+
+import cmath
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from benchmarks import average, face, fewshot, framing, generation, pack
+from mtl_model import checkpoint
+from mtl_model.batches import Labelled
+from mtl_model.cache import Crops
+from mtl_model.card import Card, CropSettings, TaskCalibration
+from mtl_model.config import TrainConfig
+from mtl_model.crops import tilt
+from mtl_model.errors import DataError
+from mtl_model.events import Evaluated, Finished, Stopped
+from mtl_model.predictor import Predictor
+from mtl_model.preparation import Data
+from mtl_model.records import Sample
+from mtl_model.tasks import TASKS, Label
+
+TINY = Card("bknet", {"size_px": 16, "hidden": 8}, tuple(TASKS.values()), crop=CropSettings(size_px=16))
+
+
+def data_of(labels: list[dict[str, Label]], races: list[str] | None = None) -> Labelled:
+    samples = [
+        Sample(str(row), one, attributes={"race": races[row]} if races else {}) for row, one in enumerate(labels)
+    ]
+    count = len(labels)
+    crops = Crops(np.zeros((count, 16, 16, 3), np.uint8), np.ones(count, np.int16), np.zeros((count, 4)))
+    return Labelled([(samples, crops, np.arange(count))], TINY.tasks)
+
+
+def test_a_generation_is_shown_by_bands_with_its_bias_and_coverage() -> None:
+    card = Card("bknet", {}, TINY.tasks, calibration={"age": TaskCalibration(margin=3.0)})
+    ages = [5, 5, 30, 30, 70, 70]
+    answered = np.eye(101)[[7, 7, 28, 30, 60, 60]]
+    gender = np.eye(2)[[0, 0, 0, 0, 1, 1]] * 0.8 + 0.1
+    data = data_of(
+        [{"age": float(age), "gender": TASKS["gender"].classes[0]} for age in ages],
+        ["White", "White", "White", "Black", "Black", "Black"],
+    )
+    found = generation.figures(card, {"FairFace": (data, {"age": answered, "gender": gender, "smile": gender})})
+    assert found["FairFace, age, years off, all"] == pytest.approx((2 + 2 + 2 + 0 + 10 + 10) / 6)
+    assert found["FairFace, age, bias, 12 and under"] == pytest.approx(2)
+    assert found["FairFace, age, bias, over 60"] == pytest.approx(-10)
+    assert "FairFace, age, bias, 13 to 20" not in found
+    assert found["FairFace, age, % covered"] == pytest.approx(100 * 4 / 6)
+    assert found["FairFace, gender, % right"] == pytest.approx(100 * 4 / 6)
+    assert found["FairFace, gender, worst race below the mean, points"] == pytest.approx(100 * (2 / 3 - 1 / 3))
+    assert found["all sets, gender, calibration error"] > 0.2
+    lines = list(generation.table({"one": found, "other": {"only there": 1.0}}))
+    assert lines[0] == "| | one | other |" and len(lines) == 3 + len(found)
+    assert "| FairFace, age, bias, over 60 | -10.00 |  |" in lines
+
+
+def test_ages_known_as_ranges_count_by_their_range() -> None:
+    data = data_of([{"age": (20.0, 29.0)}, {"age": (30.0, 39.0)}])
+    found = generation.figures(TINY, {"FairFace": (data, {task: np.eye(101)[[25, 25]] for task in TASKS})})
+    assert found == {"FairFace, age, % in the right range": 50.0}
+
+
+def test_weights_alone_can_be_averaged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    network = checkpoint.build_network(TINY)
+    card = Card(**{**vars(TINY), "training": {"command": "train"}})
+    checkpoint.save(tmp_path / "start", network, card)
+    first = {name: value.clone().float() for name, value in checkpoint.load(tmp_path / "start")[0].state_dict().items()}
+    save_file({name: value + 3 for name, value in first.items()}, tmp_path / "leg.safetensors")
+    given = [tmp_path / name for name in ("new", "start", "leg.safetensors", "leg.safetensors")]
+    monkeypatch.setattr("sys.argv", ["average", *map(str, given)])
+    average.main()
+    mean, kept = checkpoint.load(tmp_path / "new")
+    for name, value in mean.state_dict().items():
+        if value.is_floating_point():
+            assert torch.allclose(value.float(), first[name] + 2, atol=0.01), name
+    assert "leg.safetensors" in kept.training["command"]
+
+
+def test_the_same_face_stands_in_other_pictures() -> None:
+    picture = np.zeros((100, 100, 3), np.uint8)
+    picture[40:60, 40:60] = 200
+    for row, column in ((44, 44), (44, 55), (49, 50), (55, 45), (55, 54)):
+        picture[row, column] = 255
+    found = dict(framing.variants(picture, (40, 40, 60, 60)))
+    assert [found[f"margin {margin:g}"].shape[0] for margin in framing.MARGINS] == [20, 30, 40, 50, 60]
+    assert found["margin 0"].min() == 200 and found["margin 1"][20:40, 20:40].min() == 200
+    corners = [complex(x, y) - (50 + 50j) for x, y in ((44, 44), (56, 44), (50, 50), (45, 56), (55, 56))]
+    for degrees in framing.DEGREES:
+        turned = found[f"tilted by {degrees} degrees"]
+        assert turned.shape == picture.shape and turned[50, 50].min() > 150
+        points = [corner * cmath.exp(1j * math.radians(degrees)) for corner in corners]
+        assert math.degrees(tilt([(point.real, point.imag) for point in points])) == pytest.approx(degrees, abs=0.5)
+        right = 50 + 50j + 9 * cmath.exp(1j * math.radians(degrees))
+        beyond = 50 + 50j + 12 * cmath.exp(1j * math.radians(degrees))
+        assert turned[int(right.imag), int(right.real)].min() > 100
+        assert turned[round(beyond.imag), round(beyond.real)].max() < 60
+
+
+def test_a_face_that_is_not_found_again_counts_as_such(sample_picture: np.ndarray, tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "tiny", checkpoint.build_network(TINY), TINY)
+    predictor = Predictor.load("tiny", weights=tmp_path, device="cpu")
+    empty = np.zeros((60, 60, 3), np.uint8)
+    found = framing.distances(predictor, [sample_picture[:300, 80:380], empty])
+    assert len(found) == len(framing.MARGINS) + len(framing.DEGREES)
+    assert all(len(values) == 1 for values in found.values())
+    table = list(
+        framing.table({"tiny": {"margin 0": np.array([1.0, np.nan]), "tilted by 15 degrees": np.array([np.nan])}})
+    )
+    assert "| margin 0 | 1.00, 100 %, 50 % |" in table and "| all, tilted | none found |" in table
+
+
+def test_one_face_takes_its_time(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "tiny", checkpoint.build_network(TINY), TINY)
+    assert face.one_face_ms(Predictor.load("tiny", weights=tmp_path, device="cpu"), 5) > 0
+
+
+def test_people_learned_from_are_not_tested_on() -> None:
+    random = np.random.default_rng(0)
+    persons = [f"person {number}" for number in random.integers(0, 40, 600)]
+    classes = random.integers(0, 2, 600)
+    learned, tested = fewshot.draw(persons, classes, 50, seed=1)
+    assert np.bincount(classes[learned]).tolist() == [50, 50] and len(np.unique(learned)) == 100
+    assert not {persons[row] for row in learned} & {persons[row] for row in tested}
+    again, _ = fewshot.draw(persons, classes, 50, seed=1)
+    other, _ = fewshot.draw(persons, classes, 50, seed=2)
+    assert learned.tolist() == again.tolist() != other.tolist()
+    with pytest.raises(ValueError, match="cannot give 500"):
+        fewshot.draw(persons, classes, 500, seed=1)
+
+
+def test_a_new_task_is_learned_from_features_and_their_mirror_images() -> None:
+    random = np.random.default_rng(0)
+    classes = random.integers(0, 2, 300)
+    features = random.normal(size=(2, 300, 20)).astype(np.float16)
+    features[:, :, 3] += 3 * classes
+    assert fewshot.accuracy(features, classes, np.arange(100), np.arange(100, 300)) > 0.85
+    assert (
+        abs(fewshot.accuracy(features, random.permutation(classes), np.arange(100), np.arange(100, 300)) - 0.5) < 0.15
+    )
+
+
+def test_features_of_four_blocks_stand_side_by_side() -> None:
+    card = Card("mobilenet", {}, TINY.tasks, crop=CropSettings(32, False, 0.0, (0.5,) * 3, (0.5,) * 3))
+    network = checkpoint.build_network(card)
+    crops = Crops(
+        np.random.default_rng(0).integers(0, 255, (3, 32, 32, 3)).astype(np.uint8),
+        np.ones(3, np.int16),
+        np.zeros((3, 4)),
+    )
+    data = Labelled([([Sample(str(row), {}) for row in range(3)], crops, np.arange(3))], card.tasks)
+    features = fewshot.features_of(network, data, card)
+    assert features.shape == (2, 3, 256 * 36 + 512 * 9 + 1024 * 9 + 1024 * 4)
+    assert np.isfinite(features).all() and (features[0] != features[1]).any()
+
+
+def packable(count: int, source: str) -> Labelled:
+    """Even pictures whose shade is the age; ages as years and as ranges."""
+    random = np.random.default_rng(0)
+    shades = random.integers(10, 90, count)
+    images = np.broadcast_to(2 * shades[:, None, None, None], (count, 16, 16, 3)).astype(np.uint8)
+    samples = [
+        Sample(
+            f"/somewhere/{row}.png", {"age": float(age) if row % 2 else (float(age), float(age + 9))}, source=source,
+            file=f"{row}.png", attributes={"race": "Asian"},
+        )
+        for row, age in enumerate(shades.tolist())
+    ]  # fmt: skip
+    quality = np.column_stack([shades, np.full((count, 2), 0.5), np.full(count, np.nan)]).astype(np.float32)
+    return Labelled([(samples, Crops(images, np.ones(count, np.int16), quality), np.arange(count))], (TASKS["age"],))
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> tuple[Data, Path]:
+    card = Card("bknet", {"size_px": 16, "hidden": 8}, (TASKS["age"],), crop=CropSettings(size_px=16))
+    data = Data(packable(40, "made"), packable(30, "made"), card, ["a note"])
+    path = tmp_path / "crops.pack"
+    assert pack.write(path, data, side=16, quality=60, val=20, most_mb=1) == path.stat().st_size < 10_000
+    return data, path
+
+
+def test_a_pack_brings_back_crops_labels_and_card(packed: tuple[Data, Path]) -> None:
+    before, path = packed
+    after = pack.read(path)
+    assert len(after.train) == 40 and len(after.val) == 20 and after.card == before.card and after.notes == ["a note"]
+    rows = np.arange(40)
+    assert np.abs(after.train.images(rows).astype(int) - before.train.images(rows)).max() <= 4
+    assert (after.train.targets["age"] == before.train.targets["age"]).all()
+    assert [one.labels for one in after.train.samples] == [one.labels for one in before.train.samples]
+    assert after.train.samples[0].path == "" and after.train.samples[0].attributes == {"race": "Asian"}
+    assert np.allclose(after.train.quality, before.train.quality, equal_nan=True)
+    assert "somewhere" not in str([vars(one) for one in after.train.samples])
+
+
+def test_a_pack_that_is_too_large_or_none_gets_a_sentence(packed: tuple[Data, Path], tmp_path: Path) -> None:
+    data, path = packed
+    with pytest.raises(DataError, match=r"at most 0\.001; give --fraction 0\.[0-9]+"):
+        pack.write(tmp_path / "large", data, side=16, quality=60, val=20, most_mb=0.001)
+    assert not (tmp_path / "large").exists()
+    path.write_bytes(b"something else")
+    with pytest.raises(DataError, match="no pack"):
+        pack.read(path)
+
+
+def test_a_run_from_a_pack_learns_stops_and_goes_on(packed: tuple[Data, Path], tmp_path: Path) -> None:
+    config = TrainConfig(
+        name="leg", epochs=4, batch_size=16, warmup_steps=2, learning_rate=2e-3, augmentation=0.2, mix="made=1",
+        precision="bf16",
+    )  # fmt: skip
+    folder = tmp_path / "runs" / "leg"
+
+    def events(resume: bool) -> list:
+        return list(pack.train(pack.read(packed[1]), config, folder, device="cpu", resume=resume, start=None))
+
+    folder.mkdir(parents=True)
+    (folder / "stop").touch()
+    assert isinstance(events(resume=False)[-1], Stopped)
+    (folder / "stop").unlink()
+    seen = events(resume=True)
+    assert isinstance(seen[-1], Finished) and len([one for one in seen if isinstance(one, Evaluated)]) == 4
+    _, card = checkpoint.load(folder)
+    assert "pack" in card.training["command"] and card.tasks == (TASKS["age"],)
