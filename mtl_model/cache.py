@@ -129,7 +129,7 @@ def _cannot_write(root: Path, error: Exception) -> DataError:
 
 
 def _key(parts: object) -> str:
-    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=12).hexdigest()
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True, allow_nan=False).encode(), digest_size=12).hexdigest()
 
 
 def _cut_all(
@@ -217,7 +217,7 @@ def _known(store: sqlite3.Connection, settings_key: str, digests: Iterable[str])
 def _to_text(faces: Sequence[Face] | None) -> str:
     if faces is None:
         return "null"
-    return json.dumps([[face.box, face.confidence, face.landmarks] for face in faces])
+    return json.dumps([[face.box, face.confidence, face.landmarks] for face in faces], allow_nan=False)
 
 
 def _from_text(text: str) -> tuple[Face, ...] | None:

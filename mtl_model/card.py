@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import math
 import os
 import re
 import shutil
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mtl_model import card_values
 from mtl_model import tasks as tasks_module
 from mtl_model.destinations import temporary_name
 from mtl_model.errors import CheckpointError, UsageError, unknown
@@ -135,7 +135,8 @@ _TYPES: Mapping[str, type] = {"str": str, "int": int, "bool": bool}
 
 
 def from_json(plain: Mapping[str, Any]) -> Card:
-    """Raises any exception for a card that is not whole; unknown fields are left alone."""
+    """Return the card. Raises any exception for one that is not whole; unknown fields are left alone, and ranges of values are
+    for `card_values.check`."""
     known = {one.name: _TYPES.get(str(one.type), (Mapping, list, tuple)) for one in dataclasses.fields(Card)}
     given = {name: value for name, value in plain.items() if name in known}
     for name, value in given.items():
@@ -165,13 +166,6 @@ def _error_row(plain: Mapping[str, Any]) -> dict[str, Any]:
         low, high = plain["range"]
         row["range"] = [float(low), float(high)]
     return row
-
-
-def _finite(text: str) -> float:
-    """A number of JSON; Python's reader would take Infinity and 1e999 as well, which nothing here can show."""
-    if not math.isfinite(number := float(text)):
-        raise ValueError(f"{text} is no number of JSON")
-    return number
 
 
 def write_text(path: Path, text: str) -> None:
@@ -210,7 +204,7 @@ def write_plain(path: Path, plain: object) -> None:
 
 def to_text(card: Card) -> str:
     """Write a card as JSON that is UTF-8: the command in it may name a folder that is not."""
-    text = json.dumps(to_json(card), indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(to_json(card), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     return text if is_text(text) else SURROGATES.sub(lambda found: rf"\\u{ord(found[0]):04x}", text)
 
 
@@ -223,7 +217,9 @@ def read_card(folder: Path) -> Card:
     path = folder / CARD
     advice = "Expected a folder written by this program; copy it again, or choose another with --checkpoint."
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
+        plain = json.loads(
+            path.read_text(encoding="utf-8"), parse_float=card_values.finite, parse_constant=card_values.finite
+        )
     except FileNotFoundError:
         raise CheckpointError(f"'{folder.name}' is no checkpoint: {CARD} is missing. {advice}") from None
     except (OSError, ValueError, RecursionError):
@@ -231,15 +227,18 @@ def read_card(folder: Path) -> Card:
     version = plain.get("format") if isinstance(plain, dict) else None
     if version != FORMAT:
         raise CheckpointError(
-            f"The {CARD} of '{folder.name}' has format {version!r}; this program reads format {FORMAT}. "
+            f"The {CARD} of '{folder.name}' has format {version!r:.60}; this program reads format {FORMAT}. "
             "Update the program, or choose another checkpoint."
         )
     try:
-        return from_json(plain)
-    except CheckpointError:
-        raise
+        card_values.check_plain(plain)
+        card = from_json(plain)
+        card_values.check(card)
+        return card
+    except CheckpointError as error:
+        raise CheckpointError(f"'{folder.name}' cannot be used. {error}") from None
     except Exception as error:  # one written by hand can hold anything
-        raise CheckpointError(f"The {CARD} of '{folder.name}' is not whole ({error!r}). {advice}") from None
+        raise CheckpointError(f"The {CARD} of '{folder.name}' is not whole ({error!r:.200}). {advice}") from None
 
 
 def shipped_weights() -> Path:

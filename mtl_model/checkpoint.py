@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -39,7 +40,9 @@ def build_network(card: Card, device: str = "cpu") -> nn.Module:
     except MtlError as error:
         raise CheckpointError(str(error)) from None
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, AttributeError) as error:
-        raise CheckpointError(f"Network {card.network} cannot be built from the card ({error}). {ADVICE}") from None
+        raise CheckpointError(
+            f"Network {card.network:.60} cannot be built from the card ({error!s:.200}). {ADVICE}"
+        ) from None
 
 
 def _half(tensor: torch.Tensor) -> torch.Tensor:
@@ -91,7 +94,7 @@ def check_shapes(folder: Path, card: Card) -> None:
             held = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"The {WEIGHTS} of '{folder.name}' is cut off or no such file ({error}). {ADVICE}"
+            f"The {WEIGHTS} of '{folder.name}' is cut off or no such file ({error!s:.200}). {ADVICE}"
         ) from None
     asked = {name: tuple(one.shape) for name, one in build_network(card, "meta").state_dict().items()}
     for name in asked | held:
@@ -118,6 +121,7 @@ def load(folder: Path, device: str = "cpu") -> tuple[nn.Module, Card]:
     network = build_network(card)
     try:
         tensors = load_tensors(content)
+        _check_finite(folder, tensors)
         network.load_state_dict(
             {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
         )
@@ -129,6 +133,15 @@ def load(folder: Path, device: str = "cpu") -> tuple[nn.Module, Card]:
     return network, card
 
 
+def _check_finite(folder: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(
+                f"The {WEIGHTS} of '{folder.name}' holds values in {name} that are not numbers (NaN or infinite), as a training "
+                f"that went wrong leaves them. Expected numbers alone. {ADVICE}"
+            )
+
+
 @torch.inference_mode()
 def _try(network: nn.Module, card: Card, device: str, name: str) -> None:
     """One black crop of the card's shape must give an answer a task of the task's width."""
@@ -138,7 +151,7 @@ def _try(network: nn.Module, card: Card, device: str, name: str) -> None:
         found = {task: tuple(answer.shape) for task, answer in answers.items()}
     except (RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"The network of '{name}' cannot take the crops of its card ({error}). {ADVICE}"
+            f"The network of '{name}' cannot take the crops of its card ({error!s:.200}). {ADVICE}"
         ) from None
     if found != {task: (1, width) for task, width in widths(card.tasks).items()}:
         raise CheckpointError(

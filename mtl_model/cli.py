@@ -319,7 +319,7 @@ def sentence(event: events.Event) -> str:
     match event:
         case events.Started():
             steps = event.steps - event.first_step
-            return f"{event.name}: {steps:,} steps, {event.epochs} epochs; {json.dumps(event.counts)}"
+            return f"{event.name}: {steps:,} steps, {event.epochs} epochs; {json.dumps(event.counts, allow_nan=False)}"
         case events.Step():
             losses = " ".join(f"{task} {loss:.3f}" for task, loss in event.losses.items())
             pace = f"{event.pictures_per_second:.0f} pictures/s, {event.seconds_left / 60:.0f} min left"

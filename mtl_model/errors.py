@@ -46,7 +46,7 @@ def unknown(what: str, seen: str, known: Iterable[str]) -> str:
     >>> unknown("network", "bknt", ["bknet", "resnet18"])
     "Unknown network 'bknt'. Did you mean 'bknet'? Known: bknet, resnet18."
     """
-    names = sorted(known)
-    near = difflib.get_close_matches(str(seen), names, n=1)
+    names, seen = sorted(known), str(seen)[:100]
+    near = difflib.get_close_matches(seen, names, n=1)
     meant = f" Did you mean '{near[0]}'?" if near else ""
     return f"Unknown {what} '{seen}'.{meant} Known: {', '.join(names) if names else 'none'}."

@@ -84,7 +84,9 @@ KINDS = {kind.__name__.lower(): kind for kind in (Started, Step, Evaluated, Save
 
 
 def to_line(event: Event) -> str:
-    return json.dumps({"event": type(event).__name__.lower(), **dataclasses.asdict(event)}, ensure_ascii=False)
+    return json.dumps(
+        {"event": type(event).__name__.lower(), **dataclasses.asdict(event)}, ensure_ascii=False, allow_nan=False
+    )
 
 
 def from_line(line: str) -> Event:

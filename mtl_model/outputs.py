@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mtl_model.card import Card, TaskCalibration
+from mtl_model.errors import CheckpointError
 from mtl_model.records import Estimate
 from mtl_model.tasks import Label, Task
 
@@ -186,9 +187,16 @@ def logits(network: nn.Module, images: Tensor, flip_averaging: bool) -> dict[str
 
 
 def distributions(outputs: Mapping[str, Tensor], card: Card) -> dict[str, np.ndarray]:
-    """{task: float64 (N, width)} calibrated by the card, each row summing to 1."""
+    """{task: float64 (N, width)} calibrated by the card, each row summing to 1.
+
+    Raises: CheckpointError where a network's answers are not finite."""
     result = {}
     for task in card.tasks:
         scaled = outputs[task.name].double() / card.calibration_of(task.name).temperature
+        if not bool(torch.isfinite(scaled).all()):
+            raise CheckpointError(
+                f"The network's answers for {task.name} are not numbers (NaN or infinite), as after a training that went wrong. "
+                "Expected numbers; choose another checkpoint."
+            )
         result[task.name] = torch.softmax(scaled, dim=1).cpu().numpy()
     return result

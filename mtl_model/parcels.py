@@ -68,7 +68,9 @@ def opened(file: IO[bytes], runs: Path) -> Iterator[tuple[Path, Card]]:
             RuntimeError,
             ValueError,
         ) as error:
-            raise CheckpointError(f"The file is no zip that can be read ({error}). {EXPECTED}; make it anew.") from None
+            raise CheckpointError(
+                f"The file is no zip that can be read ({error!s:.200}). {EXPECTED}; make it anew."
+            ) from None
         yield folder, _try(folder)
 
 

@@ -49,7 +49,7 @@ class Data:
             for part, data in (("train", self.train), ("val", self.val))
             for one in data.samples
         ]
-        return hashlib.blake2b(json.dumps(plain).encode(), digest_size=16).hexdigest()
+        return hashlib.blake2b(json.dumps(plain, allow_nan=False).encode(), digest_size=16).hexdigest()
 
 
 def prepare(config: TrainConfig, progress: cache.Progress = cache.silent, start: Path | None = None) -> Data:

@@ -164,21 +164,32 @@ def from_json(name: str, plain: Mapping) -> Task:
     no task can have."""
     if column_name(name) != name:
         raise CheckpointError(
-            f"A task of the card is called {name!r}. Expected a name in small letters, without blanks or dots, that means "
-            f"nothing else where labels are kept, such as {column_name(name)!r}; choose another checkpoint."
+            f"A task of the card is called {name!r:.60}. Expected a name in small letters, without blanks or dots, that means "
+            f"nothing else where labels are kept, such as {column_name(name)!r:.60}; choose another checkpoint."
         )
+    for key, kinds in _FIELDS.items():
+        if not isinstance(plain[key], kinds):
+            raise TypeError(f"{key} of {name} is {plain[key]!r:.60}")
     if not all(map(is_text, map(str, (name, plain["title"], *plain["classes"])))):
         raise CheckpointError(
-            f"The task '{printable(name)}' of the card has a name, title or class that is not UTF-8. Expected whole letters; "
-            "choose another checkpoint."
+            f"The task '{printable(name[:60])}' of the card has a name, title or class that is not UTF-8. Expected whole "
+            "letters; choose another checkpoint."
         )
     return Task(
         name=name,
-        title=str(plain["title"]),
-        kind=str(plain["kind"]),
-        loss=str(plain["loss"]),
-        classes=tuple(str(one) for one in plain["classes"]),
+        title=plain["title"],
+        kind=plain["kind"],
+        loss=plain["loss"],
+        classes=tuple(plain["classes"]),
         spellings={str(key): str(value) for key, value in plain["spellings"].items()},
         bands=tuple((str(label), int(low), int(high)) for label, low, high in plain["bands"]),
-        groups=bool(plain["groups"]),
+        groups=plain["groups"],
     )
+
+
+_FIELDS: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("title", "kind", "loss"), str),
+    **dict.fromkeys(("classes", "bands"), (list, tuple)),
+    "spellings": Mapping,
+    "groups": bool,
+}

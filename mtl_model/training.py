@@ -293,7 +293,10 @@ class Run:
 
     def _end_epoch(self, epoch: int) -> Generator[Event, None, str]:
         """Returns what went wrong ("" if nothing)."""
-        found = self._measure()
+        try:
+            found = self._measure()
+        except CheckpointError as error:  # answers that are no numbers
+            return f"{error} The best checkpoint before epoch {epoch + 1} is kept; try a smaller --learning-rate."
         score = score_of(found, self.reference, self.config.select)
         if not math.isfinite(score):
             errors = {name: one["error"] for name, one in found.items()}

@@ -48,6 +48,16 @@ def test_what_is_saved_comes_back_to_the_precision_of_the_file(folder: Path) -> 
     }
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_not_numbers_are_refused(folder: Path, value: float) -> None:
+    network, card = checkpoint.load(folder)
+    with torch.no_grad():
+        next(network.parameters()).view(-1)[0] = value
+    checkpoint.save(folder, network, card)
+    with pytest.raises(CheckpointError, match="not numbers .* Expected numbers alone"):
+        checkpoint.load(folder)
+
+
 def cut_weights(folder: Path) -> None:
     (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-100])
 

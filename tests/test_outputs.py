@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from mtl_model import registry
+from mtl_model import outputs, registry
 from mtl_model.card import Card, TaskCalibration
+from mtl_model.errors import CheckpointError
 from mtl_model.outputs import (
     OUTPUTS,
     band_of,
@@ -134,3 +135,10 @@ def test_folding_changes_no_answer(name: str) -> None:
     with torch.inference_mode():
         before, after = network(images), quick(images)
     assert all(torch.allclose(before[task], after[task], atol=1e-4) for task in before)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_answers_that_are_not_numbers_are_a_sentence(value: float) -> None:
+    card = Card("bknet", {}, (TASKS["smile"],))
+    with pytest.raises(CheckpointError, match="answers for smile are not numbers"):
+        outputs.distributions({"smile": torch.tensor([[0.0, 1.0], [value, 0.0]])}, card)

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mtl_model.card_values import finite
 from mtl_model.errors import MtlError, UsageError
 from mtl_model.ui import environment
 from mtl_model.ui.addresses import visitor
@@ -267,7 +268,7 @@ def read_object(text: str | bytes, fields: Mapping[str, tuple[Check, str]]) -> d
     Raises: UsageError for anything else.
     """
     try:
-        plain = json.loads(text or b"{}")
+        plain = json.loads(text or b"{}", parse_float=finite, parse_constant=finite)
     except (ValueError, RecursionError):
         plain = None
     if not isinstance(plain, dict):
@@ -284,7 +285,13 @@ def read_object(text: str | bytes, fields: Mapping[str, tuple[Check, str]]) -> d
 
 
 def _seen(value: Any) -> str:
-    return "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else json.dumps(value)
+    return (
+        "a list"
+        if isinstance(value, list)
+        else "an object"
+        if isinstance(value, dict)
+        else json.dumps(value, allow_nan=False)
+    )
 
 
 def _shown(text: str) -> str:

@@ -22,6 +22,7 @@ from mtl_model.card import (
     is_taken,
     list_checkpoints,
     read_card,
+    write_plain,
     write_text,
 )
 from mtl_model.errors import CheckpointError, RunError, UsageError
@@ -214,7 +215,7 @@ def _say_parent(folder: Path, old: str, new: str) -> None:
         with contextlib.suppress(ValueError, FileNotFoundError):
             plain = json.loads(path.read_text(encoding="utf-8"))
             if isinstance(plain, dict) and plain.get("parent") == old:
-                write_text(path, json.dumps({**plain, "parent": new}, indent=1, ensure_ascii=False) + "\n")
+                write_plain(path, {**plain, "parent": new})
 
 
 def _bytes(folder: Path) -> int:

@@ -179,10 +179,10 @@ def head(models: Models, root_path: str = "") -> str:
     """What every page carries in its head: the style, and the few lines that all tabs share.
 
     root_path: the page's files are asked for below it, so its address needs the slash at the end."""
-    root = json.dumps(root_path.rstrip("/")).replace("<", "\\u003c")
+    root = json.dumps(root_path.rstrip("/"), allow_nan=False).replace("<", "\\u003c")
     whole = f"{root} + '/' + location.search + location.hash"
     slash = f"if (location.pathname === {root}) location.replace({whole});" if root_path else ""
-    default = json.dumps(models.default).replace("<", "\\u003c")
+    default = json.dumps(models.default, allow_nan=False).replace("<", "\\u003c")
     script = "".join(asset(name) for name in SCRIPTS).replace("__DEFAULT_CHECKPOINT__", default)
     icon = quote(asset("icon.svg").strip())
     return (

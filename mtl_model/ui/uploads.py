@@ -216,7 +216,7 @@ def _keep(folder: Path, arrived: Mapping[PurePosixPath, Path], skipped: Skipped)
             else:
                 after.files -= 1
                 after.total_bytes -= size
-        write_text(folder / COUNT, json.dumps(asdict(after)))
+        write_text(folder / COUNT, json.dumps(asdict(after), allow_nan=False))
     return {"files": after.files, "skipped": skipped.counts, "examples": skipped.examples}
 
 

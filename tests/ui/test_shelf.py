@@ -107,8 +107,8 @@ GENDER: dict[str, Any] = {"split": "test", "tasks": {"gender": {"accuracy": {**F
     ("changes", "said"),
     [
         ({"metrics": [{"tasks": {"gender": {"accuracy": "good"}}}]}, "cannot be shown"),
-        ({"parameters": 10**400}, "cannot be shown"),
-        ({"created": "\ud800"}, "cannot be shown"),
+        ({"parameters": 10**400}, "is not whole"),
+        ({"created": "\ud800"}, "cannot be used"),
         ({"parent": []}, "is not whole"),
         ({"metrics": [GENDER]}, "not JSON"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import logging
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,8 @@ from starlette.routing import Route
 
 from mtl_model import __version__
 from mtl_model.card import Card
-from mtl_model.names import isolated
+from mtl_model.errors import CheckpointError
+from mtl_model.names import isolated, printable
 from mtl_model.ui import kept, labelled, shelf
 from mtl_model.ui.figures import HEADLINES, METRICS, PLAIN, SOURCES, YEARS, Figure, number
 from mtl_model.ui.options import UiOptions
@@ -33,6 +35,7 @@ MUST_NOT = (
     "gender are how a face looks to others in one picture, not what a person is."
 )
 ATTRIBUTES = {"face": "Pictures in which a face was found"}
+log = logging.getLogger("mtl_model.ui")
 PACKAGES = ("torch", "torchvision", "facenet-pytorch", "gradio", "numpy", "pillow")
 
 
@@ -41,7 +44,11 @@ def build(shared: Shared) -> None:
         name = request.query_params.get("checkpoint") or shared.models.default
         card = await asyncio.to_thread(shared.models.card, name)
         places = shared.access.sees_paths(request)
-        return JSONResponse({"html": page(name, card, shared.options, shared.models.folder(name), places)})
+        try:
+            return JSONResponse({"html": page(name, card, shared.options, shared.models.folder(name), places)})
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:  # a card written by hand
+            log.info("a card cannot be shown", exc_info=error)
+            raise CheckpointError(f"{shelf.UNSHOWN} Choose another checkpoint.") from None
 
     async def delete(request: Request) -> Response:
         count = await asyncio.to_thread(kept.delete_everything, shared.options.runs)
@@ -134,7 +141,7 @@ def _record(record: Mapping[str, Any], card: Card) -> str:
     if groups:
         groups = f'<details class="fold"><summary>By group</summary><div>{groups}</div></details>'
     command = str(record.get("command", ""))
-    again = f'<p class="small">Measured by <code>{escape(command)}</code></p>' if command else ""
+    again = f'<p class="small">Measured by <code>{escape(printable(command))}</code></p>' if command else ""
     return (
         f'<article class="record"><h4>{escape(title)}</h4><p class="small">{escape(count)}. The thin line is the range '
         f"in which the figure lies with a probability of 95 %.</p>{blocks}{groups}{again}</article>"
@@ -214,7 +221,7 @@ def _training(card: Card) -> str:
     passes = f"{kept}, the best of at most {most}" if kept != most else kept
     pairs = [("Passes over the data", passes), ("Time", duration(seconds) if seconds else "")]
     command = str(known.get("command") or "")
-    again = f'<p class="small">Trained by <code>{escape(command)}</code></p>' if command else ""
+    again = f'<p class="small">Trained by <code>{escape(printable(command))}</code></p>' if command else ""
     return table + _pairs(pairs) + (f"<ul>{notes}</ul>" if notes else "") + again or "<p>The card does not say.</p>"
 
 

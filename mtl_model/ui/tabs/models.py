@@ -18,11 +18,12 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from mtl_model import parcels
-from mtl_model.card import NAME, Card, is_taken
-from mtl_model.errors import CheckpointError, UsageError
+from mtl_model.card import NAME, is_taken
+from mtl_model.errors import UsageError
+from mtl_model.ui import trial
 from mtl_model.ui.bodies import keep, parts_of
 from mtl_model.ui.environment import TEMPORARY_VARIABLE
-from mtl_model.ui.shelf import UNSHOWN, Shelf, body, said
+from mtl_model.ui.shelf import Shelf, said
 from mtl_model.ui.shell import Shared, asset, guarded_route
 
 TITLE = "Models"
@@ -95,8 +96,9 @@ class _Routes:
 
     def _look(self, file: IO[bytes], name: str) -> dict[str, str]:
         """What is in the zip, and a name for it after the file's."""
-        with parcels.opened(file, self._shared.options.runs) as (folder, card):
-            return {"html": _shown(card, folder), "name": self._free(Path(name).stem)}
+        options = self._shared.options
+        with parcels.opened(file, options.runs) as (folder, _):
+            return {"html": trial.tried(folder, options), "name": self._free(Path(name).stem)}
 
     def _free(self, stem: str) -> str:
         """A name that is free, like the one of the file."""
@@ -109,18 +111,10 @@ class _Routes:
 
     def _keep(self, file: IO[bytes], name: str) -> dict[str, str]:
         options = self._shared.options
-        with parcels.opened(file, options.runs) as (folder, card):
-            _shown(card, folder)  # what cannot be shown is not kept either
+        with parcels.opened(file, options.runs) as (folder, _):
+            trial.tried(folder, options)
             parcels.keep(folder, name, options.weights, options.runs)
         return {"name": name}
-
-
-def _shown(card: Card, folder: Path) -> str:
-    """A card that came in, as HTML. Raises CheckpointError for one that the list could not show."""
-    try:
-        return body(card, folder)
-    except Exception:  # a card written by hand can hold anything
-        raise CheckpointError(f"{UNSHOWN} {parcels.EXPECTED}; choose another checkpoint.") from None
 
 
 def _packed(folder: Path) -> IO[bytes]:

@@ -26,20 +26,19 @@ from mtl_model.card import Card
 from mtl_model.decoding import Decoders
 from mtl_model.errors import MtlError, PictureError, UsageError
 from mtl_model.predictor import Predictor
-from mtl_model.registry import PACKAGE
 from mtl_model.ui import comparison, correcting, views
 from mtl_model.ui.asked import Asked
 from mtl_model.ui.bodies import GONE, LARGEST_UPLOAD
 from mtl_model.ui.environment import is_upload
 from mtl_model.ui.paths import hide_paths
 from mtl_model.ui.shell import NOT_UPLOADED, Shared, asset, guarded_route, sentence_for
+from mtl_model.ui.trial import SAMPLE, sample_path
 
 TITLE = "Photo"
 ORDER = 10
 PUBLIC = True
 AT_ONCE = 2  # pictures worked on at the same time, over all people
 CROP_PX = 192  # twice what a card shows, for sharp screens
-SAMPLE = "astronaut.jpg"
 
 
 def build(shared: Shared) -> None:
@@ -177,12 +176,6 @@ def _predict_upload(shared: Shared, picture: Any) -> list[dict[str, Any]]:
     except Exception as error:
         photo = records.Photo(name, error=hide_paths(sentence_for(error), shared.access.folders))
     return records.to_json([photo])
-
-
-def sample_path() -> Path:
-    """The sample picture: inside the installed package, or top-level samples/ in a checkout."""
-    inside = PACKAGE / "samples" / SAMPLE
-    return inside if inside.is_file() else PACKAGE.parent / "samples" / SAMPLE
 
 
 async def _sample(request: Request) -> Response:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -86,17 +88,63 @@ def test_a_card_that_cannot_be_shown_is_not_kept(client: TestClient, root: Path,
         {"parent": []},
         {"created": "\ud800"},
         {"metrics": [{"tasks": [1]}]},
+        {"metrics": [{"tasks": {"age": {"mae": {"value": "a"}}}}]},
+        {"metrics": [{"groups": {"race": {"Asian": {"age": {"mae": 5}}}}}]},
+        {"training": {"data": {"utkface": {"pictures": "many"}}}},
+        {"training": {"outcome": 5}},
         {"parameters": 10**400},
     ]
     for changed in changes:
-        stream = io.BytesIO()
-        with zipfile.ZipFile(stream, "w") as archive:
-            plain = json.loads((root / "weights" / "bknet" / CARD).read_text())
-            archive.writestr(CARD, json.dumps({**plain, **changed}))
-            archive.write(root / "weights" / "bknet" / WEIGHTS, WEIGHTS)
-        reply = post(client, what, stream.getvalue(), name="bad")
+        reply = post(client, what, parcel_with(root, changed), name="bad")
         assert reply.status_code == 400 and "Expected a" in reply.json()["error"] and os.listdir(runs) == ["mine"]
     assert client.get("/mtl/models").status_code == 200
+
+
+def parcel_with(root: Path, changed: dict[str, Any], weights: bytes = b"") -> bytes:
+    """bknet as a zip, with other fields in its card, and other weights if any are given."""
+    folder, stream = root / "weights" / "bknet", io.BytesIO()
+    plain = json.loads((folder / CARD).read_text(encoding="utf-8")) | changed
+    content = weights or (folder / WEIGHTS).read_bytes()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(CARD, json.dumps(plain | {"weights_sha256": hashlib.sha256(content).hexdigest()}))
+        archive.writestr(WEIGHTS, content)
+    return stream.getvalue()
+
+
+def broken_weights(root: Path, value: float) -> bytes:
+    tensors = load_file(root / "weights" / "bknet" / WEIGHTS)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and name.endswith("weight"):
+            tensor.view(-1)[:] = value
+    return save(tensors)
+
+
+CANNOT_WORK = {
+    "weights that are no numbers": ({}, float("nan")),
+    "weights that are infinite": ({}, float("inf")),
+    "weights that overflow": ({}, 60_000.0),
+    "detection in pixels of a": ({"detection": {"detector": "mtcnn", "size_px": "a", "smallest_face_px": 20}}, None),
+    "detection in no pixels": ({"detection": {"detector": "mtcnn", "size_px": 0, "smallest_face_px": 20}}, None),
+    "a face of no pixels": ({"detection": {"detector": "mtcnn", "size_px": 640, "smallest_face_px": 0}}, None),
+    "a detector that finds no face": (
+        {"detection": {"detector": "mtcnn", "size_px": 640, "smallest_face_px": 600}},
+        None,
+    ),
+    "an unknown detector": ({"detection": {"detector": "eyes", "size_px": 640, "smallest_face_px": 20}}, None),
+    "temperature -1": ({"calibration": {"age": {"temperature": -1, "threshold": 20, "margin": 0}}}, None),
+    "temperature 0": ({"calibration": {"smile": {"temperature": 0, "threshold": 20, "margin": 0}}}, None),
+}
+
+
+@pytest.mark.parametrize("what", ["look", "keep"])
+@pytest.mark.parametrize("name", CANNOT_WORK)
+def test_a_checkpoint_that_cannot_work_is_not_kept(
+    client: TestClient, root: Path, runs: Path, what: str, name: str
+) -> None:
+    changed, value = CANNOT_WORK[name]
+    weights = b"" if value is None else broken_weights(root, value)
+    reply = post(client, what, parcel_with(root, changed, weights), name="bad")
+    assert reply.status_code == 400 and "Expected" in reply.json()["error"] and os.listdir(runs) == ["mine"]
 
 
 @pytest.mark.parametrize("declared", [True, False])
