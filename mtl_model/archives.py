@@ -232,7 +232,8 @@ def _opened(archive: Path | BinaryIO) -> Iterator[tuple[zipfile.ZipFile, int]]:
             zipped = bounded(cast(IO[bytes], stream), LARGEST_TABLE)
         except (zipfile.BadZipFile, struct.error, NotImplementedError, ValueError, EOFError) as error:
             raise DataError(
-                f"The archive cannot be read ({error}). Expected a whole zip of at most 20,000 files; pack or copy it again."
+                f"The archive cannot be read ({error!s:.200}). Expected a whole zip of at most 20,000 files; pack or copy it "
+                "again."
             ) from None
         yield stack.enter_context(zipped), size
 
@@ -300,7 +301,7 @@ def _copy(zipped: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, meter: 
                 meter.count(len(part))
                 copy.write(part)
                 reason = LARGE if size > meter.limits.file_bytes else ""
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError):
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError):
         reason = DAMAGED
     if reason:
         target.unlink(missing_ok=True)
