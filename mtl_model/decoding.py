@@ -20,6 +20,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -32,8 +33,10 @@ from mtl_model.pictures import MAX_PIXELS, MEMORY_BYTES, Decoded, Strip, decoded
 
 SECONDS = 8.0
 """What decoding one picture may take; with the faces looked for in it, it then holds its place for under 10 seconds."""
-AT_ONCE = 3
+AT_ONCE = 4
+"""As many pictures as strangers can have read at the same time: two on the Photo tab, two by `predict`."""
 START_SECONDS = 60.0
+WATCH_SECONDS = 0.2
 READY = b"R"
 REQUEST = struct.Struct("<QQd")
 STRIP = struct.Struct("<4I")
@@ -51,13 +54,14 @@ class Decoders:
         for _ in range(at_once):
             self._places.put(None)
 
-    def read(self, content: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    def read(self, content: bytes, max_pixels: int = MAX_PIXELS, stop: threading.Event | None = None) -> np.ndarray:
         """Read a picture as `pictures.read_picture` does, which see for what comes back. Waits until a child is free.
 
+        stop: to be set by another thread when nobody waits for the picture any more.
         Raises: PictureError, also for a picture that takes too long; RunError where no child can be started.
         """
         with self._child() as child:
-            return child.read(content, max_pixels, self._seconds)
+            return child.read(content, max_pixels, self._seconds, stop)
 
     def begin(self) -> None:
         """Start a child that will be ready when the first picture comes."""
@@ -110,29 +114,35 @@ class _Child:
                 pipe.close()
 
     @contextlib.contextmanager
-    def _limited(self, seconds: float) -> Iterator[threading.Event]:
-        """End the child when the time is over, so that no read waits for it any longer; the event says that it was."""
-        over = threading.Event()
+    def _limited(self, seconds: float, stop: threading.Event | None = None) -> Iterator[threading.Event]:
+        """End the child when the time is over or stop is set, so that no read waits for it any longer; the event says that the
+        time was over."""
+        done, over = threading.Event(), threading.Event()
+        until = time.monotonic() + seconds
 
-        def end() -> None:
-            over.set()
-            self._process.kill()
+        def watch() -> None:
+            while not done.wait(min(WATCH_SECONDS, max(0.0, until - time.monotonic()))):
+                if time.monotonic() >= until:
+                    over.set()
+                elif stop is None or not stop.is_set():
+                    continue
+                self._process.kill()
+                return
 
-        timer = threading.Timer(seconds, end)
-        timer.daemon = True
-        timer.start()
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
         try:
             yield over
         finally:
-            timer.cancel()
-            timer.join()
+            done.set()
+            watcher.join()
             if over.is_set():
                 self._process.wait()
 
-    def read(self, content: bytes, max_pixels: int, seconds: float) -> np.ndarray:
+    def read(self, content: bytes, max_pixels: int, seconds: float, stop: threading.Event | None) -> np.ndarray:
         self._wait_until_ready()
         answer: np.ndarray | str = ""
-        with self._limited(seconds) as over:
+        with self._limited(seconds, stop) as over:
             try:
                 self._to.write(REQUEST.pack(len(content), max_pixels, seconds))
                 self._to.write(content)
@@ -147,6 +157,8 @@ class _Child:
             return answer
         if answer:
             raise PictureError(answer)
+        if stop and stop.is_set():
+            raise PictureError("Reading the picture was stopped. Expected somebody to wait for it; send it again.")
         if over.is_set():
             raise PictureError(
                 f"The picture takes over {seconds:.0f} seconds to read: it is damaged or made to be slow. Expected a photo as "

@@ -92,6 +92,18 @@ def test_what_takes_too_long_is_ended_and_the_next_picture_works():
     decoders.close()
 
 
+def test_what_nobody_waits_for_any_more_is_ended():
+    decoders, stop = Decoders(1, seconds=600.0), threading.Event()
+    decoders.read(encoded(halves(), "PNG"))
+    threading.Timer(0.5, stop.set).start()
+    started = time.monotonic()
+    with pytest.raises(PictureError, match="was stopped"):
+        decoders.read(slow(), stop=stop)
+    assert time.monotonic() - started < 20
+    assert decoders.read(encoded(halves(), "PNG"), stop=threading.Event()).shape == (40, 60, 3)
+    decoders.close()
+
+
 def test_slow_pictures_do_not_hold_up_others_than_those_who_wait_for_their_places(decoders: Decoders):
     hurried = Decoders(2, seconds=3.0)
     with ThreadPoolExecutor(3) as pool:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
+from collections.abc import Callable
+from typing import TypeVar
 
 from starlette.requests import Request
 
@@ -15,6 +19,10 @@ TOO_LARGE = (
 )
 
 
+LOOK_SECONDS = 0.2  # between two looks at whether somebody waits
+Answer = TypeVar("Answer")
+
+
 class Asked:
     """A request's picture and what is asked about it.
 
@@ -23,6 +31,8 @@ class Asked:
     def __init__(self, body: bytes, name: str, checkpoint: str, compare: str, smallest_face_px: float | None) -> None:
         self.body, self.name = body, name
         self.checkpoint, self.compare, self.smallest_face_px = checkpoint, compare, smallest_face_px
+        self.stop = threading.Event()
+        """Set when nobody waits for the answer any more."""
 
     @classmethod
     async def read(cls, request: Request) -> Asked:
@@ -31,6 +41,15 @@ class Asked:
         smallest = _smallest(query.get("smallest", ""))
         body = await bodies.whole(request, LARGEST_UPLOAD, PictureError(TOO_LARGE))
         return cls(body, name, query.get("checkpoint", ""), query.get("compare", ""), smallest)
+
+
+async def answered(request: Request, asked: Asked, work: Callable[[Asked], Answer]) -> Answer:
+    """Do the work in a thread; what can be ended of it is ended when the one who asked goes."""
+    doing = asyncio.create_task(asyncio.to_thread(work, asked))
+    while not (await asyncio.wait({doing}, timeout=LOOK_SECONDS))[0]:
+        if not asked.stop.is_set() and await request.is_disconnected():
+            asked.stop.set()
+    return await doing
 
 
 def read_whole(text: str, what: str, most: int) -> int:

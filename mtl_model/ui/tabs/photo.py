@@ -27,7 +27,7 @@ from mtl_model.decoding import Decoders
 from mtl_model.errors import MtlError, PictureError, UsageError
 from mtl_model.predictor import Predictor
 from mtl_model.ui import comparison, correcting, views
-from mtl_model.ui.asked import Asked
+from mtl_model.ui.asked import Asked, answered
 from mtl_model.ui.bodies import GONE, LARGEST_UPLOAD
 from mtl_model.ui.environment import is_upload
 from mtl_model.ui.paths import hide_paths
@@ -77,7 +77,7 @@ class _Reader:
         async with self._free:
             if await request.is_disconnected():  # a newer photo has taken this one's place
                 return Response(status_code=GONE)
-            return JSONResponse(await asyncio.to_thread(self._answer, asked))
+            return JSONResponse(await answered(request, asked, self._answer))
 
     async def picture(self, request: Request) -> Response:
         """The picture with boxes and labels, as a JPEG without EXIF."""
@@ -85,7 +85,7 @@ class _Reader:
         async with self._free:
             if await request.is_disconnected():
                 return Response(status_code=GONE)
-            body = await asyncio.to_thread(_annotated, self._shared.decoders, self._predictor(asked), asked)
+            body = await answered(request, asked, self._annotated)
         name = quote(f"{Path(asked.name).stem}-faces.jpg")
         return Response(
             body, media_type="image/jpeg", headers={"content-disposition": f"attachment; filename*=UTF-8''{name}"}
@@ -93,7 +93,7 @@ class _Reader:
 
     def _answer(self, asked: Asked) -> dict[str, Any]:
         predictor = self._predictor(asked)
-        photo, rgb = _photo(self._shared.decoders, predictor, asked.body, asked.name, asked.smallest_face_px)
+        photo, rgb = _photo(self._shared.decoders, predictor, asked)
         tasks, correctable = predictor.card.tasks, not self._shared.options.read_only
         plain: dict[str, Any] = {
             "error": photo.error,
@@ -132,19 +132,25 @@ class _Reader:
             return None, f"Nothing is compared. {error}"
         return comparison.Side(other.name, other.card, tuple(readings)), ""
 
+    def _annotated(self, asked: Asked) -> bytes:
+        photo, rgb = _photo(self._shared.decoders, self._predictor(asked), asked)
+        if rgb is None:
+            raise PictureError(photo.error or "The picture cannot be read.")
+        stream = io.BytesIO()
+        drawing.annotate(rgb, photo).save(stream, "JPEG", quality=92)
+        return stream.getvalue()
+
     def _predictor(self, asked: Asked) -> Predictor:
         return self._shared.models.get(asked.checkpoint)
 
 
-def _photo(
-    decoders: Decoders, predictor: Predictor, body: bytes, name: str, smallest_face_px: float | None = None
-) -> tuple[records.Photo, np.ndarray | None]:
+def _photo(decoders: Decoders, predictor: Predictor, asked: Asked) -> tuple[records.Photo, np.ndarray | None]:
     """The answer, and the picture unless it cannot be read."""
     try:
-        rgb = decoders.read(body)
+        rgb = decoders.read(asked.body, stop=asked.stop)
     except MtlError as error:
-        return records.Photo(name, error=str(error)), None
-    photo = predictor.photo(rgb, name, smallest_face_px=smallest_face_px)
+        return records.Photo(asked.name, error=str(error)), None
+    photo = predictor.photo(rgb, asked.name, smallest_face_px=asked.smallest_face_px)
     return photo, None if photo.error else rgb
 
 
@@ -152,15 +158,6 @@ def _least_px(card: Card, photo: records.Photo) -> int:
     """The smallest face that is looked for unless a person says otherwise, in pixels of this photo."""
     shrunk = max(1.0, max(photo.width, photo.height) / card.detection.size_px)
     return round(card.detection.smallest_face_px * shrunk)
-
-
-def _annotated(decoders: Decoders, predictor: Predictor, asked: Asked) -> bytes:
-    photo, rgb = _photo(decoders, predictor, asked.body, asked.name, asked.smallest_face_px)
-    if rgb is None:
-        raise PictureError(photo.error or "The picture cannot be read.")
-    stream = io.BytesIO()
-    drawing.annotate(rgb, photo).save(stream, "JPEG", quality=92)
-    return stream.getvalue()
 
 
 def _predict_upload(shared: Shared, picture: Any) -> list[dict[str, Any]]:
@@ -172,7 +169,7 @@ def _predict_upload(shared: Shared, picture: Any) -> list[dict[str, Any]]:
     try:
         if not is_upload(path):  # Gradio itself lets any path through
             raise UsageError(NOT_UPLOADED)
-        photo, _ = _photo(shared.decoders, shared.models.get(), path.read_bytes(), name)
+        photo, _ = _photo(shared.decoders, shared.models.get(), Asked(path.read_bytes(), name, "", "", None))
     except Exception as error:
         photo = records.Photo(name, error=hide_paths(sentence_for(error), shared.access.folders))
     return records.to_json([photo])
