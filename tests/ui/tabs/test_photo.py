@@ -25,6 +25,7 @@ from mtl_model.ui.access import Access
 from mtl_model.ui.options import UiOptions
 from mtl_model.ui.shell import LARGEST_UPLOAD
 from mtl_model.ui.tabs import photo
+from tests.test_jpeg import with_scans
 from tests.ui.conftest import FakePredictor, Served, choose
 
 DECODERS = Decoders()
@@ -93,6 +94,14 @@ def test_the_smallest_face_reaches_the_predictor(client: TestClient, fake_predic
     client.post("/mtl/photo?smallest=48", content=picture())
     client.post("/mtl/photo", content=picture())
     assert fake_predictor.asked == [48.0, None]
+
+
+def test_a_picture_made_to_be_slow_is_a_sentence_and_the_next_one_works(client: TestClient) -> None:
+    slow = with_scans(picture("JPEG", (640, 480), progressive=True), 1000)
+    answer = client.post("/mtl/photo?name=a.jpg", content=slow).json()
+    assert "damaged or made to be slow" in answer["error"] and answer["json"]["faces"] == []
+    assert client.post("/mtl/photo/picture?name=a.jpg", content=slow).status_code == 400
+    assert client.post("/mtl/photo?name=b.png", content=picture()).json()["error"] is None
 
 
 def test_the_smallest_face_is_told_in_pixels_of_the_photo(client: TestClient) -> None:
