@@ -40,14 +40,14 @@
 
   // The numbers on a photo, each inside the button that is its box.
   mtl.placeBadges = (frame) => {
-    const boxes = [...frame.querySelectorAll(".box")], rectangles = boxes.map(rectangle), placed = [];
-    boxes.forEach((box, index) => {
-      const badge = box.querySelector(".badge"), { width, height } = rectangle(badge);
-      const others = [...rectangles.filter((_, other) => other !== index), ...placed];
-      const place = mtl.placeLabel(rectangles[index], { width, height }, others, rectangle(frame), 2);
+    const badges = [...frame.querySelectorAll(".box > .badge")], boxes = badges.map((badge) => rectangle(badge.parentElement));
+    const sizes = badges.map(rectangle), layer = rectangle(frame), placed = []; // all is measured before anything moves
+    badges.forEach((badge, index) => {
+      const { width, height } = sizes[index], others = [...boxes.filter((_, other) => other !== index), ...placed];
+      const place = mtl.placeLabel(boxes[index], { width, height }, others, layer, 2);
       placed.push(place);
-      badge.style.left = `${place.left - rectangles[index].left}px`;
-      badge.style.top = `${place.top - rectangles[index].top}px`;
+      badge.style.left = `${place.left - boxes[index].left}px`;
+      badge.style.top = `${place.top - boxes[index].top}px`;
     });
   };
 })();

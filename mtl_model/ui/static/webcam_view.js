@@ -29,6 +29,8 @@ function lineOf(face, titleOf) {
 // Boxes and labels as elements over the picture: sharp at any size, and never mirrored with it.
 function makeOverlay(layer, titleOf, colourOf) {
   const FORMS = ["whole", "stacked", "number-only"]; // of a label, the longest first
+  const FORM_STAYS_MS = 1000; // however much the boxes tremble, unless it comes to cover something
+  let settledAt = -Infinity;
 
   const pairs = []; // a box and its label for each face, used again from frame to frame
 
@@ -43,7 +45,11 @@ function makeOverlay(layer, titleOf, colourOf) {
   }
 
   function draw(answer, mirrored) {
-    const { faces, width, height } = answer;
+    const { faces, width, height } = answer, now = performance.now();
+    if (pairs.length !== faces.length || now - settledAt > FORM_STAYS_MS) {
+      settledAt = now;
+      for (const { label } of pairs) delete label.dataset.form;
+    }
     for (const { box, label } of pairs.splice(faces.length)) {
       box.remove();
       label.remove();
@@ -72,7 +78,7 @@ function makeOverlay(layer, titleOf, colourOf) {
   // card says the rest.
   function placeLabel(label, box, others, layerBox) {
     let place;
-    for (const form of FORMS) {
+    for (const form of [label.dataset.form, ...FORMS].filter(Boolean)) {
       label.dataset.form = form;
       const { width, height } = rectangle(label);
       place = mtl.placeLabel(box, { width, height }, others, layerBox, GAP);
