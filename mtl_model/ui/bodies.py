@@ -7,18 +7,16 @@ bytes if they do not stay in memory until the answer, see `keep`.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Iterable
 from time import monotonic
-from typing import Any, Literal
+from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mtl_model.card_values import finite
-from mtl_model.errors import MtlError, UsageError
+from mtl_model.errors import MtlError
 from mtl_model.ui import environment
 from mtl_model.ui.addresses import visitor
 
@@ -80,17 +78,17 @@ class Bodies:
             self._admit(body)
         near = [other for other in self.open if other.address == body.address]
         if body.kept == "memory":
-            _bound(size, [other.held("memory") for other in self.open], MEMORY_BYTES, "all visitors together")
-            _bound(size, [other.held("memory") for other in near], MEMORY_BYTES // 2, "one address")
+            _bound(size, (other.held("memory") for other in self.open), MEMORY_BYTES, "All requests in memory")
+            _bound(size, (other.held("memory") for other in near), MEMORY_BYTES // 2, "Your requests in memory")
         if body.kept != "elsewhere":
-            held = [other.held("memory", "stream") for other in self.open]
-            _bound(size, [self._lying, *held], TOTAL_BYTES, "all visitors together")
-            own = [other.held("memory", "stream") for other in near]
-            _bound(size, [self._stored.sum(body.address), *own], TOTAL_BYTES // 2, "one address")
+            held = (other.held("memory", "stream") for other in self.open)
+            _bound(size, (self._lying, *held), TOTAL_BYTES, "All requests and uploads that are still here")
+            own = (other.held("memory", "stream") for other in near)
+            stored = self._stored.sum(body.address)
+            _bound(size, (stored, *own), TOTAL_BYTES // 2, "Your requests and uploads that are still here")
         if self.public:
-            _bound(
-                size, [self._came.sum(body.address)], WINDOW_BYTES, f"one address within {WINDOW_SECONDS // 60} minutes"
-            )
+            minutes = WINDOW_SECONDS // 60
+            _bound(size, (self._came.sum(body.address),), WINDOW_BYTES, f"Your requests of the last {minutes} minutes")
             self._came.add(body.address, size)
         if body.kept == "folder":
             self._lying += size
@@ -100,16 +98,19 @@ class Bodies:
         near = sum(other.address == body.address for other in self.open)
         if len(self.open) >= PLACES or near >= PLACES // 2:
             raise Refused(
-                429, f"{near} requests of your address are arriving at once. Expected fewer; try again in a minute."
+                429,
+                f"{len(self.open)} requests are arriving at once, {near} of them from your address. Expected fewer than "
+                f"{PLACES}, and {PLACES // 2} from one address; try again in a minute.",
             )
         self.open.add(body)
 
 
-def _bound(more: int, held: list[int], most: int, whose: str) -> None:
-    if sum(held) + more > most:
+def _bound(size: int, held: Iterable[int], most: int, what: str) -> None:
+    """Raise Refused if a further part of a body takes more than there is for it. All sizes in bytes."""
+    total = sum(held) + size
+    if total > most:
         raise Refused(
-            429,
-            f"More than {most // MB} MB would be here. Expected at most that of {whose}; try again in some minutes.",
+            429, f"{what} would take {total / MB:,.1f} MB. Expected at most {most // MB} MB; try again in some minutes."
         )
 
 
@@ -252,62 +253,3 @@ async def parts_of(request: Request, most: int, too_large: MtlError) -> AsyncGen
 async def whole(request: Request, most: int, too_large: MtlError) -> bytes:
     """Return the body; see `parts_of`."""
     return b"".join([part async for part in parts_of(request, most, too_large)])
-
-
-Check = Callable[[Any], bool]
-
-
-def read_object(text: str | bytes, fields: Mapping[str, tuple[Check, str]]) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Args:
-        text: the JSON; an empty one stands for {}.
-        fields: name -> whether a value is of its kind, and what is expected in words. Other fields hold text, numbers,
-            true, false or null.
-
-    Raises: UsageError for anything else.
-    """
-    try:
-        plain = json.loads(text or b"{}", parse_float=finite, parse_constant=finite)
-    except (ValueError, RecursionError):
-        plain = None
-    if not isinstance(plain, dict):
-        raise UsageError(
-            "The request is not what this page sends. Expected a JSON object; reload the page, then try again."
-        )
-    for name, value in plain.items():
-        fits, expected = fields.get(name, (is_scalar, "text, a number, true, false or null"))
-        if not fits(value):
-            raise UsageError(
-                f"The field '{_shown(name)}' is {_shown(_seen(value))}. Expected {expected}; reload the page, then try again."
-            )
-    return plain
-
-
-def _seen(value: Any) -> str:
-    return (
-        "a list"
-        if isinstance(value, list)
-        else "an object"
-        if isinstance(value, dict)
-        else json.dumps(value, allow_nan=False)
-    )
-
-
-def _shown(text: str) -> str:
-    return text[:60].encode("utf-8", "replace").decode()
-
-
-def is_scalar(value: Any) -> bool:
-    return value is None or isinstance(value, (bool, int, float)) or is_text(value)
-
-
-def is_text(value: Any) -> bool:
-    """Tell whether it is text that can be written and sent: JSON can hold half of a surrogate pair."""
-    if not isinstance(value, str):
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

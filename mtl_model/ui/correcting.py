@@ -21,7 +21,7 @@ from mtl_model import corrections, crops
 from mtl_model.errors import CheckpointError, UsageError
 from mtl_model.records import Box
 from mtl_model.tasks import Task
-from mtl_model.ui import bodies, views
+from mtl_model.ui import fields, views
 from mtl_model.ui.asked import Asked
 from mtl_model.ui.shell import Shared, guarded_route
 
@@ -77,7 +77,7 @@ def _box(text: str) -> Box:
 def _given(text: str) -> dict[str, str]:
     """{task: right answer} from JSON."""
     with contextlib.suppress(UsageError):
-        plain = bodies.read_object(text[:10_000], {})
+        plain = fields.read_object(text[:10_000], {})
         if all(isinstance(answer, str) for answer in plain.values()):
             return plain
     raise UsageError('The right answers are not readable. Expected {"task": "answer"}; load the page anew.')

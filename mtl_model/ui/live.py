@@ -32,7 +32,7 @@ from mtl_model.card import Card
 from mtl_model.decoding import Decoders
 from mtl_model.errors import MtlError, PictureError, UsageError
 from mtl_model.records import Photo, Reading, to_json
-from mtl_model.ui import bodies
+from mtl_model.ui import fields
 from mtl_model.ui.paths import hide_paths
 
 PATH = "/live"
@@ -65,7 +65,7 @@ def parse_settings(text: str, before: str | None) -> str | None:
 
     Raises: UsageError with a sentence for anything else.
     """
-    plain = bodies.read_object(text, {"checkpoint": (lambda value: value is None or bodies.is_text(value), "a name")})
+    plain = fields.read_object(text, {"checkpoint": (lambda value: value is None or fields.is_text(value), "a name")})
     if set(plain) - {"checkpoint"}:
         raise UsageError('The settings are not known here. Expected {"checkpoint": NAME}; reload the page.')
     return plain.get("checkpoint", before)

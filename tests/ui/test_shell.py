@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 from mtl_model import jobs, registry
 from mtl_model.card import Card, write_card
-from mtl_model.errors import PictureError
+from mtl_model.errors import PictureError, UsageError
 from mtl_model.tasks import TASKS
 from mtl_model.ui import shell
 from mtl_model.ui.models import Models
@@ -99,6 +99,20 @@ def test_routes_answer_errors_in_the_same_way(
     assert (unknown.status_code, json.loads(bytes(unknown.body))) == (500, {"error": shell.UNEXPECTED})
     monkeypatch.setattr(shared.access, "user_of", lambda connection: None)
     assert answer(shared, ValueError("never reached")).status_code == 401
+
+
+@pytest.mark.parametrize("error", [ValueError("Please set share=True"), OSError("Cannot find empty port")])
+def test_a_page_that_does_not_come_up_is_said(
+    built: tuple[gr.Blocks, shell.Shared], error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def launch(blocks: gr.Blocks, **options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(gr.Blocks, "launch", launch)
+    monkeypatch.setattr(built[1].decoders, "begin", lambda: None)
+    with pytest.raises(UsageError, match="did not come up at http://127.0.0.1:7860") as said:
+        shell.start(*built)
+    assert "share" not in str(said.value)
 
 
 # -- whatever is asked ---------------------------------------------------------------------------------------------

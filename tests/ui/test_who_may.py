@@ -223,11 +223,18 @@ def test_who_is_logged_in_reads_where_things_lie(guarded: Running, cookies: dict
 ELSEWHERE = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
 
 
-def test_no_other_page_embeds_anything(read_only: Running) -> None:
-    for path, method in read_only.routes():
-        if method == "GET":
-            with CLIENT.stream("GET", read_only.address + filled(path), headers=ELSEWHERE) as reply:
-                assert (reply.status_code, reply.headers["cross-origin-resource-policy"]) == (403, "same-origin"), path
+def test_no_other_page_embeds_anything(read_only: Running, guarded: Running, cookies: dict[str, str]) -> None:
+    logged_in = {"cookie": "; ".join(f"{name}={token}" for name, token in cookies.items())}
+    asked = [
+        (running.address, path)
+        for running in (read_only, guarded)
+        for path, method in running.routes()
+        if method == "GET"
+    ]
+    assert (guarded.address, "/mtl/teach/picture") in asked
+    for address, path in asked:
+        with CLIENT.stream("GET", address + filled(path), headers=ELSEWHERE | logged_in) as reply:
+            assert (reply.status_code, reply.headers["cross-origin-resource-policy"]) == (403, "same-origin"), path
     leads = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
     assert CLIENT.get(read_only.address + "/", headers=leads).status_code == 200
 

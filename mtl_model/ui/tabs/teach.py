@@ -27,7 +27,7 @@ from starlette.routing import Route
 from mtl_model import card, checkpoint, crops, jobs, parcels
 from mtl_model.errors import UsageError
 from mtl_model.predictor import Predictor, choose_device
-from mtl_model.ui import bodies, comparison, kept, labelled, picture_views, teaching, uploads, views
+from mtl_model.ui import bodies, comparison, fields, kept, labelled, picture_views, teaching, uploads, views
 from mtl_model.ui.asked import Asked, read_whole
 from mtl_model.ui.shell import Shared, asset, guarded_route
 from mtl_model.ui.steps import Steps
@@ -47,22 +47,22 @@ TOO_LONG = "The request is longer than any that this page sends. Reload the page
 
 
 def _list_of_text(value: Any) -> bool:
-    return isinstance(value, list) and all(map(bodies.is_text, value))
+    return isinstance(value, list) and all(map(fields.is_text, value))
 
 
 def _settings(value: Any) -> bool:
-    return isinstance(value, dict) and all(bodies.is_text(name) and bodies.is_scalar(value[name]) for name in value)
+    return isinstance(value, dict) and all(fields.is_text(name) and fields.is_scalar(value[name]) for name in value)
 
 
-FIELDS: dict[str, tuple[bodies.Check, str]] = {
-    **dict.fromkeys(("run", "name", "base", "from", "how", "kind", "task", "file"), (bodies.is_text, "text")),
+FIELDS: dict[str, tuple[fields.Check, str]] = {
+    **dict.fromkeys(("run", "name", "base", "from", "how", "kind", "task", "file"), (fields.is_text, "text")),
     **dict.fromkeys(("looked", "undo"), (lambda value: isinstance(value, bool), "true or false")),
-    "word": (lambda value: value is None or bodies.is_text(value), "text or null"),
+    "word": (lambda value: value is None or fields.is_text(value), "text or null"),
     "out": (lambda value: value is None or isinstance(value, bool), "true, false or null"),
     "tasks": (_list_of_text, "a list of names"),
     "advanced": (_settings, "an object of settings"),
 }
-"""Fields of the requests that say what to do; others are scalars. See `bodies.read_object`."""
+"""Fields of the requests that say what to do; others are scalars. See `fields.read_object`."""
 
 log = logging.getLogger("mtl_model.ui")
 
@@ -205,7 +205,7 @@ class _Teach:
 
         async def endpoint(request: Request) -> Response:
             body = await bodies.whole(request, LARGEST_REQUEST, UsageError(TOO_LONG))
-            given = bodies.read_object(body, FIELDS)
+            given = fields.read_object(body, FIELDS)
             user = self._shared.user_of(request) or ""
             return JSONResponse(await asyncio.to_thread(action, given, user) or {})
 
