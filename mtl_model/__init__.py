@@ -3,8 +3,9 @@
 The floors, lowest first; a file imports only from a lower floor, or from its own floor further up in this list:
 
     0 errors, registry, names
-    1 tasks, records, config, events, terminal, tables
-    2 pictures, destinations, layouts/, duplicates, changes, archives, card, corrections, processes, jobs, drawing
+    1 tasks, typed, records, config, events, terminal, tables
+    2 pictures, destinations, layouts/, duplicates, changes, archives, card, corrections, processes, decoding
+    2 run_records, runs, jobs, drawing
     - the torch line: nothing above it loads torch -
     3 losses, outputs, networks/, detectors/
     4 crops, checkpoint

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, cast
 
-from mtl_model.errors import DataError
+from mtl_model.errors import DataError, disk_text
 from mtl_model.pictures import SUFFIXES
 
 LABEL_SUFFIXES = frozenset({".csv", ".txt"})
@@ -157,10 +157,7 @@ def unpack(archive: Path | BinaryIO, folder: Path, limits: Limits = Limits()) ->
             else:
                 os.rename(place, folder)
     except OSError as error:
-        raise DataError(
-            f"The archive could not be unpacked ({error.strerror or error}). Expected free space and permission to write; "
-            "make room, then try again."
-        ) from None
+        raise DataError(disk_text("The archive could not be unpacked", error)) from None
     return Unpacked(tuple(map(str, files)), skipped.counts, skipped.examples)
 
 

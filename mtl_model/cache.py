@@ -122,8 +122,9 @@ def crops_of(
 
 
 def _cannot_write(root: Path, error: Exception) -> DataError:
+    reason = (error.strerror if isinstance(error, OSError) else None) or error
     return DataError(
-        f"The cache in {root} could not be written ({error}). Expected free space and permission to write; "
+        f"The cache in {root} could not be written ({reason}). Expected free space and permission to write; "
         "make room, or set MTL_CACHE to another folder."
     )
 

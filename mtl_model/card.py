@@ -6,12 +6,10 @@ checkpoint is whole. Names are looked up in weights/ (shipped) first, then in ru
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,9 +25,7 @@ from mtl_model.registry import PACKAGE
 from mtl_model.tasks import Task
 
 FORMAT = 1
-CARD, WEIGHTS, PENDING, OUTCOME = "card.json", "model.safetensors", "pending", "outcome.json"
-RUN_LOCK = ".run.lock"
-"""Held in its folder by the program that is at work on a run."""
+CARD, WEIGHTS, PENDING = "card.json", "model.safetensors", "pending"
 CORRECTIONS = "corrections"
 """The folder in runs/ that holds what people said was wrong; never a checkpoint, whatever lies in it."""
 SURROGATES = re.compile("[\ud800-\udfff]")
@@ -188,15 +184,6 @@ def write_text(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def read_plain(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; {} where there is none that can be read."""
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        return plain if isinstance(plain, dict) else {}
-    except (OSError, ValueError):
-        return {}
-
-
 def write_plain(path: Path, plain: object) -> None:
     """Records, numbers and words as JSON, whole. Raises ValueError for a number that JSON does not have."""
     write_text(path, json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
@@ -275,24 +262,6 @@ def check_name(name: str) -> str:
             "Expected any other name; choose one."
         )
     return name
-
-
-def accept(folder: Path) -> None:
-    """Make a pending checkpoint one that counts; what only its making needed goes. Raises CheckpointError if it is not whole."""
-    read_card(folder)
-    if not (folder / WEIGHTS).is_file():
-        raise CheckpointError(f"'{folder.name}' is no checkpoint: {WEIGHTS} is missing. Teach it again, or discard it.")
-    for name in ("data", "cache"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in (RUN_LOCK, "state.pt", "stop", "report.json", "changes.json", "log.txt"):
-        (folder / name).unlink(missing_ok=True)
-    with contextlib.suppress(FileNotFoundError):  # the curves stay; notes may name pictures
-        lines = (folder / "events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-        write_text(folder / "events.jsonl", "".join(one for one in lines if '"event": "noted"' not in one))
-    if told := read_plain(folder / OUTCOME):  # its figures stay, the names of the visitor's pictures go
-        told |= {"pictures": {}, "left_out": [], "relabelled": {}}
-        write_plain(folder / OUTCOME, told)
-    (folder / PENDING).unlink(missing_ok=True)  # last: from now on it is listed
 
 
 def find_checkpoint(name: str | None, weights: Path, runs: Path) -> Path:

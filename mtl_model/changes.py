@@ -26,13 +26,15 @@ def read_changes(path: Path) -> Changes:
     """Raises DataError for a file that is missing or not of the form {"left_out": [...], "labels": {...}}."""
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
-        left_out = tuple(str(one) for one in plain.get("left_out", ()))
-        labels = {str(file): {str(t): str(w) for t, w in one.items()} for file, one in plain.get("labels", {}).items()}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+        left_out, labels = plain.get("left_out", []), plain.get("labels", {})
+        words = [*left_out, *(word for given in labels.values() for word in given.values())]
+        if not isinstance(left_out, list) or not all(isinstance(word, str) for word in words):
+            raise TypeError("it holds other things than names and words")
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise DataError(
             f"The changes in '{path.name}' cannot be read ({error}). Expected JSON with left_out and labels; write it anew."
         ) from None
-    return Changes(left_out, labels)
+    return Changes(tuple(left_out), labels)
 
 
 def apply(source: Source, changes: Changes) -> Source:

@@ -6,6 +6,7 @@ counted and named by file.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -90,8 +91,8 @@ class Report:
         return 2 if self.faults else 1 if self.warnings else 0
 
     def to_json(self) -> dict[str, Any]:
-        """The record as plain lists, numbers and words."""
-        return {"verdict": self.verdict, **asdict(self)}
+        """The record as plain lists, numbers and words. made: now, in seconds since 1970."""
+        return {"verdict": self.verdict, "made": round(time.time(), 3), **asdict(self)}
 
     def lines(self) -> list[str]:
         """The report as people read it on a screen."""

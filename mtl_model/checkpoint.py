@@ -16,7 +16,7 @@ from torch import nn
 
 from mtl_model import registry
 from mtl_model.card import CARD, WEIGHTS, Card, read_card, to_text
-from mtl_model.errors import CheckpointError, MtlError, unknown
+from mtl_model.errors import CheckpointError, MtlError, disk_text, unknown
 from mtl_model.losses import LOSSES
 from mtl_model.outputs import OUTPUTS, widths
 
@@ -72,10 +72,7 @@ def save(folder: Path, network: nn.Module, card: Card) -> Card:
         for path in parts:  # the card last: its presence says that the checkpoint is whole
             os.replace(temporary[path], path)
     except OSError as error:
-        raise CheckpointError(
-            f"The checkpoint '{folder.name}' could not be written ({error}). Expected free space and permission to write; "
-            "make room, or choose another folder with --runs."
-        ) from None
+        raise CheckpointError(disk_text(f"The checkpoint '{folder.name}' could not be written", error)) from None
     finally:
         for path in temporary.values():
             path.unlink(missing_ok=True)

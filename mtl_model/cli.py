@@ -15,15 +15,12 @@ import dataclasses
 import json
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from mtl_model import __version__, card, config, events, jobs, processes
+from mtl_model import __version__, card, config, events, jobs, processes, run_records, runs
 from mtl_model.destinations import check_file, check_folder, temporary_name
 from mtl_model.errors import CheckpointError, MtlError, RunError, UsageError
 from mtl_model.names import as_text
@@ -31,7 +28,6 @@ from mtl_model.pictures import list_pictures, read_picture
 from mtl_model.records import Photo, to_csv, to_json
 from mtl_model.terminal import Parser, Progress, answer, given_path, has_stdout, let_go, prepare, say
 
-EVENTS = "events.jsonl"
 STOPPED = 130
 """Exit code of `predict` that was stopped with answers left to give, as shells have it after Ctrl+C."""
 CLOSED_FOLDER = "The folder may not be read. Expected a readable folder; change its permissions."
@@ -217,11 +213,11 @@ def train(arguments: argparse.Namespace) -> int:
         raise UsageError("No --source is given. Expected at least one, such as --source utkface:DIR.")
     check_folder(folder, "--runs")
     check_folder(arguments.tensorboard, "--tensorboard")
-    with _claimed(folder, weights, begun=arguments.resume, resume=arguments.resume):
+    with runs.claimed(folder, weights, begun=arguments.resume, resume=arguments.resume):
         from mtl_model import predictor, training
 
         use_threads(arguments)
-        (folder / "stop").unlink(missing_ok=True)
+        (folder / runs.STOP).unlink(missing_ok=True)
         start = card.find_checkpoint(settings.start, weights, arguments.runs) if settings.start else None
         stream = training.train(
             settings,
@@ -232,43 +228,6 @@ def train(arguments: argparse.Namespace) -> int:
             progress=Progress(),
         )
         return _drain(stream, folder, Board(arguments.tensorboard) if arguments.tensorboard else None)
-
-
-@contextlib.contextmanager
-def _claimed(folder: Path, weights: Path, *, begun: bool, resume: bool) -> Iterator[None]:
-    """Keep the folder of a run for this program alone; one in which nothing was learned is taken away again.
-
-    begun: whether it may be there already. Of several processes of one training the first claims it for all."""
-    if not processes.is_first():
-        yield
-        return
-    name, shipped = folder.name, (weights / folder.name).exists()
-    killed = folder.is_dir() and [one.name for one in folder.iterdir()] == [card.RUN_LOCK]  # before it had learned
-    new = killed or not folder.exists()
-    if resume and not shipped and not folder.exists():
-        raise UsageError(f"There is no run '{name}' to go on with. Check the name, or start it without --resume.")
-    try:
-        if shipped:
-            raise FileExistsError
-        folder.mkdir(parents=True, exist_ok=begun or killed)
-    except FileExistsError:
-        unfinished = any((folder / one).exists() for one in ("state.pt", card.PENDING))
-        more = ", or go on with that run by --resume" if unfinished and not shipped and not resume else ""
-        raise UsageError(f"The name '{name}' is taken. Choose another with --name{more}.") from None
-    lock = FileLock(folder / card.RUN_LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except TimeoutError:
-        raise UsageError(
-            f"Another program is at work on '{name}'. Expected one at a time; wait until it is done, or choose another name "
-            "with --name."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-        if new and not any((folder / one).exists() for one in ("state.pt", card.CARD)):
-            shutil.rmtree(folder, ignore_errors=True)  # nothing was learned: the name is free again
 
 
 class Board:
@@ -302,7 +261,7 @@ def _drain(stream: Iterator[events.Event], folder: Path, board: Board | None) ->
     try:
         for event in stream:
             if log is None:
-                log = (folder / EVENTS).open("a", encoding="utf-8", errors="backslashreplace")
+                log = (folder / runs.EVENTS).open("a", encoding="utf-8", errors="backslashreplace")
             print(events.to_line(event), file=log, flush=True)
             say(sentence(event))
             if board:
@@ -370,15 +329,17 @@ def finetune(arguments: argparse.Namespace) -> int:
     if not arguments.data.exists():
         raise UsageError(f"'{arguments.data}' is not there. Expected a folder, a zip or a CSV file; check the path.")
     parent = card.find_checkpoint(settings.start or None, weights, arguments.runs)
-    with _claimed(folder, weights, begun=waits and (arguments.pending or arguments.resume), resume=arguments.resume):
+    with runs.claimed(
+        folder, weights, begun=waits and (arguments.pending or arguments.resume), resume=arguments.resume
+    ):
         card.write_text(folder / card.PENDING, "")
         if not arguments.pending:  # the page clears it before it starts the job, and may have asked to stop since
-            (folder / "stop").unlink(missing_ok=True)
+            (folder / runs.STOP).unlink(missing_ok=True)
         code = _finetune(settings, folder, parent, arguments)
-    outcome = card.read_plain(folder / card.OUTCOME)
+    outcome: Any = runs.read(folder / runs.OUTCOME, run_records.Outcome)
     if code == 0 and outcome:
         if not arguments.pending:
-            card.accept(folder)
+            runs.accept(folder)
         if arguments.json:  # last: what was learned counts, wherever this can be written
             kept = ("metric", "before", "after", "difference")
             tasks = {task: {one: figures[one] for one in kept} for task, figures in outcome["tasks"].items()}
@@ -394,7 +355,7 @@ def _finetune(settings: config.FinetuneConfig, folder: Path, parent: Path, argum
     elif data.is_file():
         from mtl_model import archives
 
-        unpacked = folder / "data" / data.stem  # bare folders of classes are a task called like the archive
+        unpacked = folder / runs.DATA / data.stem  # bare folders of classes are a task called like the archive
         if not unpacked.is_dir():
             archives.unpack(data, unpacked)
         settings = dataclasses.replace(settings, data=str(unpacked))
@@ -404,7 +365,7 @@ def _finetune(settings: config.FinetuneConfig, folder: Path, parent: Path, argum
 
     use_threads(arguments)
     device = predictor.choose_device(arguments.device)
-    resume = arguments.resume and (folder / "state.pt").exists()  # one that was killed before begins anew
+    resume = arguments.resume and (folder / runs.STATE).exists()  # one that was killed before begins anew
     stream = finetuning.finetune(settings, folder, parent, device=device, resume=resume, progress=Progress())
     return _drain(stream, folder, None)
 

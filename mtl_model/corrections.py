@@ -21,7 +21,7 @@ from filelock import FileLock
 from PIL import Image
 
 from mtl_model.card import CORRECTIONS, write_text
-from mtl_model.errors import DataError, UsageError, unknown
+from mtl_model.errors import DataError, UsageError, disk_text, unknown
 from mtl_model.tables import read_table
 from mtl_model.tasks import Task, column_name, parse_label
 
@@ -80,17 +80,32 @@ def add(runs: Path, image: np.ndarray, labels: Mapping[str, str]) -> str:
 
 
 def remove(runs: Path, name: str | None = None) -> None:
-    """Take one correction back, or all of them; one that is gone already, or never was, is no mistake."""
+    """Take one correction back, or all of them; one that is gone already, or never was, is no mistake.
+
+    Files that `add` did not give out stay, whoever put them there."""
     if name is not None and not NAME.fullmatch(name):
         return
     with _locked(runs):
         rows = [] if name is None else _read(runs)
         kept = [row for row in rows if row[FILE] != f"{FILES}/{name}"]
-        if not kept and folder(runs).is_dir():
-            shutil.rmtree(folder(runs))
+        if not kept:
+            _remove_all(folder(runs))
         elif len(kept) < len(rows):
             _write(runs, kept)
             (folder(runs) / FILES / str(name)).unlink(missing_ok=True)
+
+
+def _remove_all(place: Path) -> None:
+    """The pictures that were given out, the list if it names any, and the folders if nothing else is in them."""
+    pictures = [path for path in (place / FILES).glob("*.jpg") if NAME.fullmatch(path.name)]
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        if pictures or re.search(rf"{FILES}/{NAME.pattern}".encode(), (place / LABELS).read_bytes()):
+            (place / LABELS).unlink()
+    for path in pictures:
+        path.unlink(missing_ok=True)
+    for path in (place / FILES, place):
+        with contextlib.suppress(OSError):  # not there, or not empty
+            path.rmdir()
 
 
 def copy_to(runs: Path, target: Path) -> int:
@@ -117,10 +132,7 @@ def _locked(runs: Path) -> Iterator[None]:
         with FileLock(runs / LOCK, timeout=PATIENCE_SECONDS):
             yield
     except OSError as error:  # a lock that stays taken is a TimeoutError, which is one too
-        raise DataError(
-            f"The corrections in '{runs}' cannot be changed ({error.strerror or error}). Expected free space and "
-            "permission to write; make room, then try again."
-        ) from None
+        raise DataError(disk_text(f"The corrections in '{runs}' cannot be changed", error)) from None
 
 
 def _read(runs: Path) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ A message has three parts: what is wrong with the value seen; what is expected o
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -50,3 +51,21 @@ def unknown(what: str, seen: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(seen, names, n=1)
     meant = f" Did you mean '{near[0]}'?" if near else ""
     return f"Unknown {what} '{seen}'.{meant} Known: {', '.join(names) if names else 'none'}."
+
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def is_disk(error: BaseException) -> bool:
+    """Return whether an error says that a disk is full, read-only, or closed to this program."""
+    return isinstance(error, OSError) and error.errno in _DISK
+
+
+def disk_text(what: str, error: OSError) -> str:
+    """Return the sentence for a disk that did not take or give what was asked of it.
+
+    >>> disk_text("It was not written", OSError(errno.ENOSPC, "No space left on device"))
+    'It was not written (No space left on device). Expected free space and permission to write; make room, then try again.'
+    """
+    reason = error.strerror or str(error) or "the disk did not answer"
+    return f"{what} ({reason}). Expected free space and permission to write; make room, then try again."

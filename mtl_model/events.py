@@ -10,6 +10,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mtl_model import typed
+
 
 @dataclass(frozen=True)
 class Started:
@@ -90,10 +92,12 @@ def to_line(event: Event) -> str:
 
 
 def from_line(line: str) -> Event:
-    """Raises ValueError for a line that is cut off or of an unknown kind."""
-    plain = json.loads(line)
+    """Raises ValueError for a line that is cut off, of an unknown kind, or whose fields are of other types."""
     try:
+        plain = json.loads(line)
         kind = KINDS[plain.pop("event")]
-        return kind(**plain)
-    except (KeyError, TypeError, AttributeError) as error:
+        if not {field.name for field in dataclasses.fields(kind)}.issuperset(plain):
+            raise ValueError("unknown fields")
+        return typed.parse(kind, line)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not an event: {line[:80]!r}") from error

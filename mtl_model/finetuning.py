@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from mtl_model import cache, changes, checkpoint, registry
 from mtl_model.augmentation import augment, uniform
 from mtl_model.batches import Labelled
-from mtl_model.card import CARD, OUTCOME, Card, CropSettings, write_card, write_plain
+from mtl_model.card import CARD, Card, CropSettings, write_card, write_plain
 from mtl_model.config import FinetuneConfig, TrainConfig, options_of
 from mtl_model.crops import to_tensor
 from mtl_model.evaluation import network_outputs
@@ -30,13 +30,14 @@ from mtl_model.material import SHARES, Part, choose_tasks, parts_of, read_source
 from mtl_model.optimisation import take_weights
 from mtl_model.outcome import outcome_of
 from mtl_model.preparation import Data
+from mtl_model.runs import CACHE, OUTCOME
 from mtl_model.tasks import Task
 from mtl_model.training import Run, accelerator_on, read_state
 
-CACHE = "cache"
 BATCH = 32
 PASSES = 4000  # pictures through a frozen trunk, at most, over all views
 VIEWS = 8  # of a picture: as it is, mirrored, and augmented ones
+BESIDE = ("pictures", "checkpoint", "parent", "sentence", "weights_sha256")  # of the outcome; the card has its own
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,7 @@ def finetune(
             found["sentence"] = " ".join([found["sentence"], *risks])
             sizes = {"train": len(train), "val": len(val), "held": len(held)}
             outcome = _whole(config, parent.name, round(time.monotonic() - began, 1), sizes, found)
+            outcome["weights_sha256"] = taken[1].weights_sha256
             _keep(folder, taken[1], outcome)
             yield Noted(outcome["sentence"])
         yield event
@@ -280,7 +282,7 @@ def _whole(
 
 def _keep(folder: Path, card: Card, outcome: dict[str, Any]) -> None:
     """The figures go into the card too; pictures are named by outcome.json alone, until it is accepted."""
-    told = {name: one for name, one in outcome.items() if name not in ("pictures", "checkpoint", "parent", "sentence")}
+    told = {name: one for name, one in outcome.items() if name not in BESIDE}
     told |= {"left_out": len(outcome["left_out"]), "relabelled": len(outcome["relabelled"])}
     summary = f"Fine-tuned from {outcome['parent']}. {outcome['sentence']}"
     write_card(folder, dataclasses.replace(card, summary=summary, training={**card.training, "outcome": told}))

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import logging
 import os
 import subprocess
 import sys
 import threading
 import time
+import traceback
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,17 +26,19 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from mtl_model import processes
+from mtl_model import processes, typed
 from mtl_model.card import NAME, check_name, write_plain, write_text
-from mtl_model.errors import RunError, UsageError
+from mtl_model.errors import RunError, UsageError, disk_text
+from mtl_model.runs import EXIT, JOB, LOG, STOP
 
-JOB, EXIT, LOG, STOP, LOCK = "job.json", "exit", "log.txt", "stop", ".lock"
+LOCK = ".lock"  # in runs/
 CHECK = "check"
 PATIENCE_SECONDS = 30  # for the lock, and for a process to end
 WATCH_SECONDS = 2
 LOG_BYTES, LOG_LINES = 4000, 20
 NICE = 19  # predictions of the page come first
 ACTIVE = ("running", "waiting")
+UNEXPECTED = "Something unexpected went wrong. Its log.txt says what; try again."
 
 log = logging.getLogger("mtl_model.jobs")
 _children: list[subprocess.Popen[bytes]] = []
@@ -106,6 +108,11 @@ def look(runs: Path, name: str) -> Job | None:
     if state == "waiting":  # its place depends on the others
         return next((job for job in every(runs) if job.name == name), None)
     return _job(folder, record, _state(folder, record))
+
+
+def is_damaged(folder: Path) -> bool:
+    """Return whether there is a record of a job here that cannot be read."""
+    return (folder / JOB).exists() and _read(folder) is None
 
 
 def every(runs: Path) -> list[Job]:
@@ -205,6 +212,9 @@ def attend(folder: Path, work: Callable[[], int]) -> int:
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else int(left.code is not None)
         raise
+    except Exception:  # people read the last line
+        traceback.print_exc()
+        print(UNEXPECTED, file=sys.stderr)
     finally:
         if _is_ours(folder, token):
             try:
@@ -241,10 +251,7 @@ def _locked(runs: Path) -> Iterator[None]:
             "less than one; try again, or end that server."
         ) from None
     except OSError as error:
-        raise RunError(
-            f"The work cannot be begun or ended in '{runs.name}' ({error.strerror or error}). Expected free space and "
-            "permission to write there; make room, then try again."
-        ) from None
+        raise RunError(disk_text(f"The work cannot be begun or ended in '{runs.name}'", error)) from None
 
 
 def _all(runs: Path) -> list[tuple[Path, _Record, tuple[str, int | None]]]:
@@ -270,12 +277,10 @@ def _found(runs: Path, name: str) -> tuple[Path, _Record | None, str]:
 def _read(folder: Path) -> _Record | None:
     path = folder / JOB
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        record = _Record(**{one.name: plain[one.name] for one in dataclasses.fields(_Record)})
-        return dataclasses.replace(record, words=tuple(map(str, record.words)), submitted=float(record.submitted))
+        return typed.parse(_Record, path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         if path not in _said:
             _said.add(path)
             log.warning("%s cannot be read (%r) and is passed over", path, error)

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import struct
 import tempfile
-import time
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -25,6 +23,7 @@ from mtl_model.card import CARD, WEIGHTS, Card, check_name, is_taken, read_card
 from mtl_model.errors import CheckpointError, UsageError
 from mtl_model.predictor import Predictor
 from mtl_model.records import Face
+from mtl_model.runs import INCOMING, sweep
 
 LARGEST = {CARD: 4 * 2**20, WEIGHTS: 512 * 2**20}  # bytes, unpacked
 LARGEST_ZIP = sum(LARGEST.values()) + 2**20
@@ -32,8 +31,6 @@ MOST_ENTRIES, LARGEST_TABLE = 100, 2**20  # of the zip, and bytes of their list
 MOST_TASKS = 100
 MOST_CLASSES = 10_000  # over all tasks: each is a row of weights
 LARGEST_CROP_PX = 1024
-COMING = ".incoming-"  # folders in runs/ while a checkpoint is looked at
-FORGOTTEN_SECONDS = 3600
 EXPECTED = f"Expected a zip with {CARD} and {WEIGHTS}, as Download makes it"
 
 
@@ -52,7 +49,7 @@ def opened(file: IO[bytes], runs: Path) -> Iterator[tuple[Path, Card]]:
     """
     runs.mkdir(parents=True, exist_ok=True)
     sweep(runs)
-    with tempfile.TemporaryDirectory(prefix=COMING, dir=runs, ignore_cleanup_errors=True) as place:
+    with tempfile.TemporaryDirectory(prefix=INCOMING, dir=runs, ignore_cleanup_errors=True) as place:
         folder = Path(place) / "checkpoint"
         folder.mkdir()
         try:
@@ -143,11 +140,3 @@ def _check_size(card: Card) -> None:
             f"Its card asks for {len(card.tasks):,} tasks with {classes:,} classes and crops of {card.crop.size_px} px. Expected "
             f"at most {MOST_TASKS}, {MOST_CLASSES:,} and 8 to {LARGEST_CROP_PX} px; choose another checkpoint."
         )
-
-
-def sweep(runs: Path) -> None:
-    """Delete what a killed server left behind."""
-    for path in runs.glob(f"{COMING}*"):
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > FORGOTTEN_SECONDS:
-                shutil.rmtree(path)

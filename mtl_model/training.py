@@ -33,9 +33,9 @@ from mtl_model.losses import LOSSES, distillation
 from mtl_model.optimisation import arithmetic, freeze, learning_rate, make_optimiser, seed_of, take_weights
 from mtl_model.outputs import distributions
 from mtl_model.preparation import Data, prepare
+from mtl_model.runs import STATE, STOP
 from mtl_model.selection import errors_on, score_of
 
-STATE, STOP = "state.pt", "stop"
 SAVE_SECONDS = 300  # what a power cut costs at most
 REPORT_SECONDS = 2
 DROWNING = 10  # times the next largest gradient
@@ -383,10 +383,10 @@ class Run:
         try:
             torch.save(state, temporary)
             os.replace(temporary, self.folder / STATE)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError):  # of a full disk torch tells in its own words
             raise RunError(
-                f"The state of the run could not be written ({error}). Make room on the disk and resume; the last state "
-                "and the best checkpoint are whole."
+                "The state of the run could not be written: the disk is full or closed to this program. Expected free space; "
+                "make room and resume. The last state and the best checkpoint are whole."
             ) from None
         finally:
             temporary.unlink(missing_ok=True)
@@ -424,8 +424,11 @@ def read_state(config: TrainConfig, folder: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise RunError(f"'{folder.name}' has no {STATE} to go on from. Start it without --resume.") from None
-    except Exception as error:
-        raise RunError(f"The {STATE} of '{folder.name}' cannot be read ({error}). Start the run anew.") from None
+    except Exception:  # whatever torch and pickle raise for what is cut off or no such file
+        raise RunError(
+            f"The {STATE} of '{folder.name}' cannot be read: it is cut off, or another program's. Expected a whole one to go on "
+            "from; start the run anew."
+        ) from None
     now = dataclasses.asdict(config) | {"source": list(config.source)}
     before = dataclasses.asdict(TrainConfig()) | state["config"]  # of a version that had fewer settings
     changed = sorted(name for name, value in now.items() if before[name] != value)

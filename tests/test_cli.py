@@ -19,7 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mtl_model import cache, card, checkpoint, cli
+from mtl_model import cache, card, checkpoint, cli, runs
 from mtl_model.card import CARD, Card, CropSettings
 from mtl_model.cli import keep_record, main
 from mtl_model.networks import bknet
@@ -280,9 +280,9 @@ def test_tasks_that_would_write_one_column_are_not_learned_together(
 def test_of_several_processes_the_first_claims_the_name(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with cli._claimed(tmp_path / "new", weights, begun=False, resume=False):
+    with runs.claimed(tmp_path / "new", weights, begun=False, resume=False):
         monkeypatch.setenv("RANK", "1")
-        with cli._claimed(tmp_path / "new", weights, begun=False, resume=False):
+        with runs.claimed(tmp_path / "new", weights, begun=False, resume=False):
             pass
         assert (tmp_path / "new").exists()
     assert not (tmp_path / "new").exists()
@@ -332,7 +332,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mtl_model.predictor.Predictor.load", work)
     monkeypatch.setattr("mtl_model.checkpoint.load", work)
     monkeypatch.setattr("mtl_model.layouts.read", work)
-    monkeypatch.setattr(cli, "_claimed", work)
+    monkeypatch.setattr(runs, "claimed", work)
     monkeypatch.setattr(card, "list_checkpoints", lambda *_: {"bknet": Path("bknet")})
 
 

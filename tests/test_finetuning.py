@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mtl_model import cache, card, checkpoint, cli, finetuning, layouts, material
+from mtl_model import cache, card, checkpoint, cli, finetuning, layouts, material, runs
 from mtl_model.card import Card, CropSettings, list_checkpoints
 from mtl_model.config import FinetuneConfig
 from mtl_model.errors import DataError, UsageError
@@ -344,7 +344,7 @@ def test_the_command_accepts_by_itself_and_says_what_it_brought(glasses: Path, w
     assert set(found["tasks"]["glasses"]) == {"metric", "before", "after", "difference"}
     assert list(list_checkpoints(weights, tmp_path / "runs")) == ["bknet", "new"]
     left = {path.name for path in (tmp_path / "runs" / "new").iterdir()}
-    assert left == {"card.json", "model.safetensors", "events.jsonl", "outcome.json"}
+    assert left == {"card.json", "model.safetensors", "events.jsonl", "outcome.json", "run.json"}
     assert {path: path.read_bytes() for path in weights.rglob("*") if path.is_file()} == before
     assert not (tmp_path / "elsewhere").exists(), "a visitor's faces are kept beside the run alone, and go with it"
     assert glasses.is_dir() and ".png" not in (tmp_path / "runs" / "new" / "outcome.json").read_text()
@@ -355,7 +355,7 @@ def test_a_pending_checkpoint_is_listed_after_it_was_accepted(glasses: Path, wei
     assert command(weights, str(glasses), "--name", "new", "--pending") == 0
     assert command(weights, str(glasses), "--name", "new", "--pending", "--resume") == 0
     assert list(list_checkpoints(weights, tmp_path / "runs")) == ["bknet"]
-    card.accept(tmp_path / "runs" / "new")
+    runs.accept(tmp_path / "runs" / "new")
     assert list(list_checkpoints(weights, tmp_path / "runs")) == ["bknet", "new"]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from mtl_model import parcels
+from mtl_model import runs as runs_module
 from mtl_model.card import CARD, WEIGHTS
 from mtl_model.errors import CheckpointError, UsageError
 
@@ -215,8 +216,8 @@ def test_a_name_that_cannot_be_leaves_nothing(folder: Path, tmp_path: Path, name
 
 def test_what_a_killed_server_left_is_swept(folder: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    for name, age in (("old", 2 * parcels.FORGOTTEN_SECONDS), ("new", 0)):
-        (left := runs / f"{parcels.COMING}{name}").mkdir(parents=True)
+    for name, age in (("old", 2 * runs_module.FORGOTTEN_SECONDS), ("new", 0)):
+        (left := runs / f"{runs_module.INCOMING}{name}_aaaa").mkdir(parents=True)
         os.utime(left, (time.time() - age, time.time() - age))
     look(zipped(parts(folder)), runs)
-    assert os.listdir(runs) == [f"{parcels.COMING}new"]
+    assert os.listdir(runs) == [f"{runs_module.INCOMING}new_aaaa"]

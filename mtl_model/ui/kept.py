@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import logging
 import os
-import shutil
-import uuid
 from pathlib import Path
 
-from mtl_model import archives, cache, corrections, jobs, parcels
-from mtl_model.card import CARD, CORRECTIONS, PENDING, RUN_LOCK
-from mtl_model.errors import RunError
-from mtl_model.parcels import COMING
+from mtl_model import cache, corrections, jobs
+from mtl_model import runs as folders
+from mtl_model.card import CORRECTIONS, NAME
+from mtl_model.errors import UsageError
 from mtl_model.registry import PACKAGE
-from mtl_model.ui import teaching
+from mtl_model.runs import DATA
+from mtl_model.ui import adoption, labelled
 from mtl_model.ui.environment import TEMPORARY_VARIABLE
 from mtl_model.ui.options import UiOptions
 from mtl_model.ui.views import escape
-
-GOING = ".deleted-"  # a folder is renamed to this first, so that nothing half-deleted is ever listed
-OURS = (CARD, PENDING, RUN_LOCK, "teach.json", "job.json", "events.jsonl", "state.pt", "report.json")
-"""A folder of runs/ that holds one of these was made by this program; others are never touched."""
-LEFT = (teaching.DATA, teaching.CACHE, "uploaded.json", ".uploads.lock")
-"""So was one that holds nothing but these: what is left of an upload where deleting it was cut short."""
 
 REMOVE = (
     "<p>To remove the program too: end it, delete these folders, and remove it with "
     "<code>pip uninstall mtl_model facenet-pytorch</code>, or by deleting its folder.</p>"
 )
-
-log = logging.getLogger("mtl_model.ui")
 
 
 def table(options: UiOptions, folder: Path, shows_places: bool = True) -> str:
@@ -43,9 +32,14 @@ def table(options: UiOptions, folder: Path, shows_places: bool = True) -> str:
     taught = (
         (
             "Pictures given to Teach",
-            "until their run is accepted or discarded, at the latest 7 days after they came",
+            "until their run is accepted or discarded, at the latest 7 days after they came, unless you keep them",
             runs / "NAME" / "data",
         ),
+        *(
+            (f"Pictures that {name} was taught with, {megabytes(size)}", "until you delete them", runs / name / DATA)
+            for name, size in kept_pictures(runs)
+        ),
+        ("What was discarded or deleted", "for 10 minutes, so that it can be undone", runs),
         ("Faces whose answer was corrected", "until you delete them", runs / CORRECTIONS),
     )
     places = (
@@ -77,63 +71,61 @@ def _code(path: object) -> str:
     return f"<code>{escape(path)}</code>" if path else ""
 
 
+def megabytes(size: int) -> str:
+    """Return a number of bytes as people read it, never as nothing."""
+    return f"{max(1, round(size / 1e6)):,} MB"
+
+
 def _button(runs: Path) -> str:
+    pictures = "".join(
+        f'<button type="button" class="button" data-do="delete-pictures" data-name="{escape(name)}">Delete the pictures of '
+        f"{escape(name)}</button>"
+        for name, _ in kept_pictures(runs)
+    )
     return (
-        '<div class="actions"><button type="button" class="button danger" data-do="delete-everything">Delete everything'
+        (f'<div class="actions">{pictures}</div>' if pictures else "")
+        + '<div class="actions"><button type="button" class="button danger" data-do="delete-everything">Delete everything'
         f'</button><span class="small">What people gave and what was made from it, in <code>{escape(runs)}</code>: pictures, '
-        'corrections, runs and checkpoints. Checkpoints that came with the program stay.</span></div><p role="alert" '
-        'class="alert" hidden></p>'
+        "corrections, runs and checkpoints. What came with the program stays, and what other programs put there.</span></div>"
+        '<p role="alert" class="alert" hidden></p><p class="done"></p>'
     )
 
 
-def delete_everything(runs: Path) -> int:
-    """End what is being learned and delete all that this program made under runs/. Returns how many runs went.
+def delete_everything(runs: Path) -> tuple[int, int]:
+    """End what is being learned and delete all that this program made under runs/, what could be undone as well.
 
+    Returns how many runs went, and how many folders of other programs stay: those that bear no record of this one.
     Raises: RunError naming what could not be deleted.
     """
+    adoption.adopt(runs)
     for job in jobs.every(runs):
-        jobs.kill(runs, job.name)
+        if folders.is_ours(runs / job.name):
+            jobs.kill(runs, job.name)
     corrections.remove(runs)
-    found = [path for path in runs.iterdir() if is_ours(path)] if runs.is_dir() else []
+    found = [path for path in runs.iterdir() if folders.is_ours(path)] if runs.is_dir() else []
     for path in found:
-        with teaching.held(runs, path.name):  # what is arriving there comes to its end, and finds no run any more
+        with folders.held(runs, path.name):  # what is arriving there comes to its end, and finds no run any more
             jobs.kill(runs, path.name)
-            delete(path)
-    return sum(not path.name.startswith(".") for path in found)
+            folders.delete(path)
+    left = sum(path.is_dir() for path in runs.iterdir()) if runs.is_dir() else 0
+    return sum(bool(NAME.fullmatch(path.name)) for path in found), left
 
 
-def is_ours(path: Path) -> bool:
-    if path.name.startswith((GOING, COMING)):
-        return True
-    if not path.is_dir():
-        return False
-    inside = {one.name for one in path.iterdir()}
-    return not inside.isdisjoint(OURS) or (bool(inside) and all(_is_left(name) for name in inside))
+def kept_pictures(runs: Path) -> list[tuple[str, int]]:
+    """Return the names of the runs whose pictures a person kept, and how many bytes they take."""
+    found = [path.parent for path in sorted(runs.glob(f"*/{DATA}")) if NAME.fullmatch(path.parent.name)]
+    records = ((folder, folders.read_record(folder)) for folder in found)
+    return [
+        (folder.name, folders.count_pictures(folder)["total_bytes"])
+        for folder, record in records
+        if record and record.kept
+    ]
 
 
-def _is_left(name: str) -> bool:
-    return name in LEFT or name.startswith(archives.COMING)
-
-
-def sweep(runs: Path) -> None:
-    """Delete what a server that was killed had begun to delete, or was looking at. What stays is said in the log."""
-    for path in runs.glob(f"{GOING}*"):
-        try:
-            delete(path)
-        except RunError as error:
-            log.warning("%s", error)
-    parcels.sweep(runs)
-
-
-def delete(path: Path) -> None:
-    """Delete a folder of runs/; of a link, only the link. Raises RunError."""
-    going = path.with_name(f"{GOING}{uuid.uuid4().hex}")
-    try:
-        os.replace(path, going)
-        with contextlib.suppress(FileNotFoundError):  # a sweep was quicker
-            going.unlink() if going.is_symlink() else shutil.rmtree(going)
-    except OSError as error:
-        raise RunError(
-            f"'{path.name}' could not be deleted whole ({error.strerror or error}). Expected permission to write in "
-            f"'{path.parent}'; delete the folder by hand."
-        ) from None
+def delete_pictures(runs: Path, name: str) -> None:
+    """Delete the pictures that were kept with a checkpoint, which stays. Raises UsageError, RunError."""
+    if name not in dict(kept_pictures(runs)):
+        raise UsageError(f"No pictures of '{name[:64]}' are kept any more. Open this tab anew to see what is.")
+    with folders.held(runs, name):
+        folders.clear_pictures(runs / name)
+        labelled.forget(runs / name)

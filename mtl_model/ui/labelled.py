@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ from mtl_model.layouts import Source
 from mtl_model.names import caption, isolated
 from mtl_model.outputs import class_of
 from mtl_model.records import Sample
+from mtl_model.runs import CHANGES, DATA, UNWRAPPED
 from mtl_model.tasks import TASKS, Task, column_name, parse_label
-from mtl_model.ui.teaching import CHANGES, DATA, Record, Run
+from mtl_model.ui.teaching import Change, Record, Run, read_edits
 
 KEPT = 4  # sources in memory: reading one anew takes a tenth of a second a thousand pictures
 MOST_UNDO = 200
-ASIDE = ".unwrapped"  # beside data/ for a moment: all of it, while the folder around it goes
 FOLDERS = "folders"
+HALF = re.compile("[\ud800-\udfff]")  # of a letter: what a name that is not UTF-8 becomes
 LEFT_OUT, CHANGED = "left out", "changed"
 """What can be browsed besides the classes."""
 
@@ -60,6 +62,11 @@ def describe(folder: Path, record: Record, stamp: str) -> dict[str, Any]:
         if bare and task == DATA:  # named after the folder, which is ours and tells nothing
             task = layouts_name(record.name)
             source = layouts.read(f"{kind}:{data}", _options(kind, task))
+        strange = next((name for name in _names(source) if HALF.search(name)), None)
+        if strange is not None:
+            raise DataError(
+                f"The name {strange!r:.80} cannot be shown. Expected letters in UTF-8; rename the folder or the column."
+            )
     except MtlError as error:
         plain = str(error).replace(f"'{data}'", "what was uploaded").replace("check the path", "upload it again")
         return base | {"error": plain[:1].upper() + plain[1:]}
@@ -78,6 +85,11 @@ def describe(folder: Path, record: Record, stamp: str) -> dict[str, Any]:
         "task": task,
         "error": error,
     }
+
+
+def _names(source: Source) -> Iterator[str]:
+    for name, task in source.tasks.items():
+        yield from (name, task.title, *task.classes)
 
 
 def _no_labels(source: Source) -> str:
@@ -112,7 +124,7 @@ def unwrap(data: Path) -> None:
     except MtlError:
         return
     if kind != FOLDERS:
-        aside = data.with_name(ASIDE)
+        aside = data.with_name(UNWRAPPED)
         os.replace(inside[0], aside)
         for rest in data.iterdir():
             rest.unlink()
@@ -204,7 +216,7 @@ def read_labelled(run: Run) -> Labelled:
                 _sources.popitem(last=False)
         _sources.move_to_end(key)
         source = _sources[key]
-    return Labelled(source, read_edits(run.folder))
+    return Labelled(source, _edits(run.folder))
 
 
 def _there(run: Run) -> None:
@@ -222,8 +234,9 @@ def forget(folder: Path | None = None) -> None:
             del _sources[key]
 
 
-def read_edits(folder: Path) -> changes.Changes:
-    return changes.read_changes(folder / CHANGES) if (folder / CHANGES).is_file() else changes.Changes()
+def _edits(folder: Path) -> changes.Changes:
+    edits = read_edits(folder)
+    return changes.Changes(tuple(edits.get("left_out", ())), edits.get("labels", {}))
 
 
 # -- changing ------------------------------------------------------------------------------------------------------
@@ -239,8 +252,8 @@ def change(run: Run, file: str, task: str, word: str | None, out: bool | None) -
     if file not in labelled.by_file:
         raise UsageError(f"There is no picture '{file[:100]}' in this upload. Reload the page, then choose again.")
     with _changing:
-        edits = read_edits(run.folder)
-        before = {"file": file, "out": file in edits.left_out, "labels": dict(edits.labels.get(file, {}))}
+        edits = _edits(run.folder)
+        before = Change(file=file, out=file in edits.left_out, labels=dict(edits.labels.get(file, {})))
         if out is not None:
             after = {**before, "out": out}
             said = f"{isolated(file)} is {'left out' if out else 'back'}."
@@ -266,7 +279,7 @@ def undo(run: Run) -> str:
     """Take the last change back. Raises UsageError where there is none."""
     _there(run)
     with _changing:
-        edits, steps = read_edits(run.folder), _undo(run.folder)
+        edits, steps = _edits(run.folder), _undo(run.folder)
         if not steps:
             raise UsageError("Nothing has been changed, so there is nothing to undo.")
         _write(run.folder, _with(edits, steps[-1]), steps[:-1])
@@ -282,8 +295,8 @@ def _with(edits: changes.Changes, entry: Mapping[str, Any]) -> changes.Changes:
     return changes.Changes((*rest, file) if entry["out"] else rest, labels)
 
 
-def _undo(folder: Path) -> list[dict[str, Any]]:
-    return list(card.read_plain(folder / CHANGES).get("undo", ()))
+def _undo(folder: Path) -> list[Change]:
+    return list(read_edits(folder).get("undo", ()))
 
 
 def can_undo(folder: Path) -> bool:

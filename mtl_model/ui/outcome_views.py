@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mtl_model import runs as folders
 from mtl_model.card import Card
 from mtl_model.names import caption, isolated
 from mtl_model.outcome import verdict_of
 from mtl_model.ui.figures import METRICS, PLAIN
+from mtl_model.ui.kept import megabytes
 from mtl_model.ui.progress_views import broken_off
 from mtl_model.ui.teach_views import HOW_FAR, button, duration, plural
 from mtl_model.ui.teaching import Run
@@ -165,10 +167,12 @@ def _picture(one: Mapping[str, Any], tasks: Mapping[str, Any]) -> str:
 
 def decide(run: Run) -> str:
     """Keep it or go back."""
+    size = megabytes(folders.count_pictures(run.folder)["total_bytes"])
     if run.state == "accepted":
+        kept = f"kept, {size}, until you delete them on the About tab or with it" if run.kept else "deleted"
         return (
             f'<p class="sentence">{escape(run.name)} is accepted: it can be chosen above the tabs. The pictures that it was '
-            f'taught with are deleted.</p><p class="actions">{button("use", f"Use {run.name}", primary=True, name=run.name)}'
+            f'taught with are {kept}.</p><p class="actions">{button("use", f"Use {run.name}", primary=True, name=run.name)}'
             f"{button('another', 'Teach something else')}</p>"
         )
     if run.state != "done":
@@ -183,8 +187,8 @@ def decide(run: Run) -> str:
     )
     return (
         f"{broken_off(run)}{early}{late}"
-        f'<p class="actions">{button("accept", "Accept", primary=True)}{more}{button("discard", "Discard")}'
+        f'<p class="actions">{button("accept", "Accept", primary=True, size=size)}{more}{button("discard", "Discard")}'
         f"{button('download', 'Download')}</p>"
-        '<p class="small">Accepting offers it beside the others and deletes the pictures you uploaded; the checkpoint it was '
-        "made from stays as it is. Discarding deletes it together with the pictures.</p>"
+        '<p class="small">Accepting offers it beside the others, and asks whether the pictures you uploaded are to be kept; the '
+        "checkpoint it was made from stays as it is. Discarding takes it away together with the pictures.</p>"
     )

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mtl_model import jobs
-from mtl_model.card import read_plain
+from mtl_model import runs as folders
 from mtl_model.check import RARE, UNLABELLED
 from mtl_model.names import caption, isolated
+from mtl_model.run_records import Report
 from mtl_model.tasks import Task
 from mtl_model.ui import labelled, teaching
 from mtl_model.ui.labelled import CHANGED, LEFT_OUT, Labelled, Picture
@@ -33,14 +34,19 @@ def check(run: Run, queue: Sequence[jobs.Job]) -> str:
     if run.kind == CHECK and run.busy:
         stop = button("stop", "Leave the queue" if run.state == "waiting" else "Stop the check")
         return f'{job_line(run, queue)}<p class="actions">{stop}</p>'
-    if run.kind == CHECK and run.state in ("killed", "failed"):
-        what = (
-            problem(f"The pictures could not be checked. {teaching.last_words(run)}", "Mend that, then check again.")
-            if run.state == "failed"
-            else problem("The check ended before it was done.", "Nothing is lost; check again.")
+    if not run.check_failed:
+        return ""
+    what = (
+        problem(
+            f"The check ended before it was done. {teaching.no_room(run.folder)}".strip(),
+            "Nothing is lost; check again.",
         )
-        return f'{what}<p class="actions">{button("check", "Check again", primary=True)}</p>'
-    return ""
+        if run.job and run.job.state == "killed"
+        else problem(f"The pictures could not be checked. {teaching.last_words(run)}", "Mend that, then check again.")
+    )
+    if run.checked:
+        return f"{what}<p>What stands below was found by the check before.</p>"
+    return f'{what}<p class="actions">{button("check", "Check again", primary=True)}</p>'
 
 
 def unlearnable(shown: Labelled) -> dict[str, str]:
@@ -60,7 +66,12 @@ def unlearnable(shown: Labelled) -> dict[str, str]:
 
 def can_learn(run: Run, shown: Labelled) -> bool:
     """Whether there is a task with enough pictures, and a face to learn it from."""
-    return len(unlearnable(shown)) < len(shown.tasks) and not _is_faceless(read_plain(run.folder / teaching.REPORT))
+    return len(unlearnable(shown)) < len(shown.tasks) and not _is_faceless(_report(run))
+
+
+def _report(run: Run) -> Any:
+    """Raises: RunError with a sentence if it is damaged."""
+    return folders.read(run.folder / folders.REPORT, Report) or {}
 
 
 def _is_faceless(report: Mapping[str, Any]) -> bool:
@@ -74,7 +85,7 @@ def go_on(run: Run, shown: Labelled | None) -> str:
     again = button("check", "Check again")
     if run.state != "checked" or not can_learn(run, shown):
         return again
-    count = len(_listed(read_plain(run.folder / teaching.REPORT), shown))
+    count = len(_listed(_report(run), shown))
     things = f"{plural(count, 'thing')} to look at below; you may go on without." if count else ""
     return f'{button("goon", "Go on: learn", primary=True)}{again}<span class="small">{things}</span>'
 
@@ -141,7 +152,7 @@ def changed(run: Run, shown: Labelled) -> str:
 
 def found(run: Run, shown: Labelled) -> str:
     """What is wrong, by the last check."""
-    return problems(read_plain(run.folder / teaching.REPORT), shown)
+    return problems(_report(run), shown)
 
 
 def problems(report: Mapping[str, Any], shown: Labelled) -> str:

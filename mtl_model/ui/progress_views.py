@@ -98,7 +98,8 @@ def _ending(run: Run, events: Sequence[Event]) -> str:
             return problem(f"The learning ended before it was done. {words}", again)
         return problem(f"Nothing was learned. {words}", "Your pictures are still here.")
     if run.state == "killed":
-        return problem("The learning was interrupted: its process ended before it was done.", again)
+        why = teaching.no_room(run.folder)
+        return problem(f"The learning was interrupted: its process ended before it was done. {why}".strip(), again)
     if run.state == "stopped":
         kept = "before there was anything to keep" if run.can_go_on else "before anything was learned"
         return f"<p>Stopped {kept}. {again}</p>"

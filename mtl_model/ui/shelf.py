@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from mtl_model import jobs
+from mtl_model import runs as folders
 from mtl_model.card import (
     CARD,
-    OUTCOME,
     WEIGHTS,
     Card,
     check_name,
@@ -25,10 +25,10 @@ from mtl_model.card import (
     write_plain,
     write_text,
 )
-from mtl_model.errors import CheckpointError, RunError, UsageError
+from mtl_model.errors import CheckpointError, RunError, UsageError, disk_text
 from mtl_model.names import isolated
+from mtl_model.runs import OUTCOME
 from mtl_model.tasks import Task
-from mtl_model.ui import kept, teaching
 from mtl_model.ui.figures import HEADLINES, METRICS, PLAIN, SOURCES, YEARS, Figure, number
 from mtl_model.ui.options import UiOptions
 from mtl_model.ui.views import escape, named
@@ -57,7 +57,8 @@ class Shelf:
             children = [child for child, parent in parents.items() if parent == name]
             known = parents[name] if parents[name] in cards else ""
             parts.append(self._card(name, cards[name], found[name], children, known))
-        return "".join(parts)
+        deleted = [aside for aside in folders.asides(self.options.runs) if not aside.waited]
+        return undo_lines(deleted, "deleted") + "".join(parts)
 
     def _card(self, name: str, card: Card | CheckpointError, folder: Path, children: list[str], parent: str) -> str:
         try:
@@ -89,17 +90,17 @@ class Shelf:
         folder = self._changeable(name)
         if is_taken(check_name(to), self.options.weights, self.options.runs):
             raise UsageError(f"There is a checkpoint '{to}' already, or a run of that name. Choose another name.")
-        with teaching.held(self.options.runs, name), said(f"'{name}' could not be renamed"):
+        with folders.held(self.options.runs, name), said(f"'{name}' could not be renamed"):
             os.rename(folder, self.options.runs / to)
             _say_name(self.options.runs / to, name, to)
             for other in list_checkpoints(self.options.runs, self.options.runs).values():
                 _say_parent(other, name, to)
 
     def delete(self, name: str) -> None:
-        """Raises CheckpointError, UsageError, RunError."""
+        """Take it away, so that it can be brought back for 10 minutes. Raises CheckpointError, UsageError, RunError."""
         folder = self._changeable(name)
-        with teaching.held(self.options.runs, name):
-            kept.delete(folder)
+        with folders.held(self.options.runs, name):
+            folders.set_aside(folder)
 
     def _changeable(self, name: str) -> Path:
         found = list_checkpoints(self.options.weights, self.options.runs)
@@ -116,6 +117,17 @@ class Shelf:
                     f"'{name}' is needed by '{job.name}', which is being worked on. Wait, or stop that first."
                 )
         return found[name]
+
+
+def undo_lines(asides: Iterable[folders.Aside], done: str) -> str:
+    """A line for each run that was taken away a moment ago, with the button that brings it back. done: in a word."""
+    return "".join(
+        f'<div class="undo"><span><b>{escape(aside.name)}</b> is {done}.</span><button type="button" class="button" '
+        f'id="undo-{aside.token}" data-do="bring-back" data-token="{aside.token}" '
+        f'aria-label="Undo: bring {escape(aside.name)} back">Undo</button>'
+        '<span class="small">for 10 minutes</span></div>'
+        for aside in asides
+    )
 
 
 def body(card: Card, folder: Path) -> str:
@@ -241,6 +253,4 @@ def said(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RunError(
-            f"{what} ({error.strerror or error}). Expected free space and permission to write; make room, then try again."
-        ) from None
+        raise RunError(disk_text(what, error)) from None

@@ -27,7 +27,7 @@ from starlette.routing import BaseRoute, Route
 
 from mtl_model import registry
 from mtl_model.decoding import Decoders
-from mtl_model.errors import MtlError, UsageError
+from mtl_model.errors import MtlError, UsageError, disk_text, is_disk
 from mtl_model.pictures import prepare as prepare_pictures
 from mtl_model.ui import bodies
 from mtl_model.ui.access import ANY_ADDRESS, Access, Gate
@@ -107,6 +107,8 @@ def sentence_for(error: Exception) -> str:
     """What a person reads of an error: its own sentence if it has one, else a neutral one; the rest goes to the log."""
     if isinstance(error, MtlError):
         return str(error)
+    if isinstance(error, OSError) and is_disk(error):
+        return disk_text("This could not be done on the server", error)
     log.error("unexpected error", exc_info=error)
     return UNEXPECTED
 
@@ -126,7 +128,8 @@ def guarded_route(shared: Shared, endpoint: Endpoint) -> Endpoint:
             return Response(status_code=bodies.GONE)
         except Exception as error:
             sentence = sentence_for(error).encode("utf-8", "replace").decode()  # a name can hold half a letter
-            return JSONResponse({"error": sentence}, 400 if isinstance(error, MtlError) else 500)
+            code = 400 if isinstance(error, MtlError) else 507 if is_disk(error) else 500
+            return JSONResponse({"error": sentence}, code)
 
     @functools.wraps(endpoint)
     async def wrapped(request: Request) -> Response:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from mtl_model import card, corrections, jobs, layouts
-from mtl_model.card import OUTCOME
+from mtl_model import runs as folders
 from mtl_model.config import HOWS
-from mtl_model.errors import MtlError, RunError, UsageError, unknown
-from mtl_model.ui import kept, labelled, teaching, uploads
-from mtl_model.ui.teaching import CHANGES, CHECK, LEARN, REPORT, Record, Run
+from mtl_model.errors import RunError, UsageError, unknown
+from mtl_model.runs import CACHE, CHANGES, REPORT
+from mtl_model.ui import labelled, teaching
+from mtl_model.ui.teaching import CHECK, LEARN, Record, Run
 
 # name -> (smallest, largest, what it is for people)
 ADVANCED: Mapping[str, tuple[float, float, str]] = {
@@ -26,23 +27,26 @@ ADVANCED: Mapping[str, tuple[float, float, str]] = {
 WHOLE = ("epochs", "seed")
 More = ParamSpec("More")
 Answer = TypeVar("Answer")
-MADE_BY_LEARNING = (
-    *(OUTCOME, teaching.EVENTS, teaching.STATE, teaching.STOP),
-    *(card.CARD, card.WEIGHTS),  # the card first: without it there is no checkpoint
-)
 
 
 def alone(
-    action: Callable[Concatenate[Steps, Run, More], Answer],
+    action: Callable[Concatenate[Steps, Run, More], Answer], damaged: bool = False
 ) -> Callable[Concatenate[Steps, Run, More], Answer]:
-    """While an action is at a run no other one is, and it decides by what the run is then, not by what a page has shown."""
+    """While an action is at a run no other one is, and it decides by what the run is then, not by what a page has shown.
+
+    damaged: whether it can be done with a run whose files cannot be read."""
 
     @functools.wraps(action)
     def wrapped(self: Steps, run: Run, *more: More.args, **named: More.kwargs) -> Answer:
         with teaching.alone(run.folder.parent, run.name) as now:
+            if now.damage and not damaged:
+                raise RunError(now.damage)
             return action(self, now, *more, **named)
 
     return wrapped
+
+
+alone_even_if_damaged = functools.partial(alone, damaged=True)
 
 
 class Steps:
@@ -61,21 +65,17 @@ class Steps:
 
     def create(self, name: str, user: str, parent: str) -> Record:
         name = card.check_name(name.strip())
-        folder = self._runs / name
         taken = UsageError(
             f"The name '{name}' is taken. Expected one that no checkpoint has; try '{self.suggest(name)}', or another."
         )
         if card.is_taken(name, self._weights, self._runs):
             raise taken
-        self._runs.mkdir(parents=True, exist_ok=True)
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            raise taken from None
-        (folder / card.PENDING).touch()
         created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         record = Record(name, user=user, created=created, parent=parent)
-        teaching.write_record(folder, record)
+        try:
+            folders.begin(self._runs, name, {card.PENDING: None, folders.TEACH: record.to_json()})
+        except FileExistsError:
+            raise taken from None
         return record
 
     @alone
@@ -96,16 +96,23 @@ class Steps:
             raise UsageError(f"'{run.name}' waits for your decision. Accept or discard it, then begin a new one.")
         return self._look(run)
 
-    def _look(self, run: Run) -> Record:
+    def _look(self, run: Run, **layout: str) -> Record:
+        """layout: kind and task, if they are others from now on."""
         self._open(run)
-        found = labelled.describe(run.folder, run.record, stamp=str(time.time_ns()))
-        others = set(found["tasks"]) != set(run.record.found.get("tasks", {}))
-        for name in (REPORT, *([CHANGES] if others else []), *MADE_BY_LEARNING):
-            (run.folder / name).unlink(missing_ok=True)
-        teaching.forget_events(run.folder)
+        record = dataclasses.replace(run.record, **layout)
+        found = labelled.describe(run.folder, record, stamp=str(time.time_ns()))
+        others = set(found["tasks"]) != set(record.found.get("tasks", {}))
+        tasks = tuple(name for name in record.tasks if name in found["tasks"])
+        record = teaching.edit_record(run.folder, found=found, tasks=tasks, looked=False, learned={}, **layout)
+        self._forget(run, REPORT, *([CHANGES] if others else []), *folders.LEARNED)
         jobs.forget(self._runs, run.name)
-        tasks = tuple(name for name in run.record.tasks if name in found["tasks"])
-        return teaching.edit_record(run.folder, found=found, tasks=tasks, looked=False)
+        return record
+
+    def _forget(self, run: Run, *names: str) -> None:
+        """Delete files, and the halves that a killed process was just writing; they carry its number."""
+        for path in [*(run.folder / name for name in names), *run.folder.glob(".*.[0-9]*")]:
+            path.unlink(missing_ok=True)
+        teaching.forget_events(run.folder)
 
     @alone
     def choose(self, run: Run, given: Mapping[str, Any]) -> Record:
@@ -118,13 +125,7 @@ class Steps:
                 raise UsageError(unknown("layout", layout["kind"], layouts.kinds()))
             if "task" in layout:
                 layout["task"] = labelled.layouts_name(layout["task"]) if layout["task"] else ""
-            before = record
-            run = dataclasses.replace(run, record=teaching.edit_record(run.folder, **layout))
-            try:
-                return self._look(run)
-            except MtlError:
-                teaching.edit_record(run.folder, kind=before.kind, task=before.task)
-                raise
+            return self._look(run, **layout)
         chosen: dict[str, Any] = {}
         if "from" in given:
             card.find_checkpoint(str(given["from"]), self._weights, self._runs)
@@ -155,8 +156,7 @@ class Steps:
         """Look at every picture, as a job."""
         self._open(run)
         self._understood(run)
-        (run.folder / REPORT).unlink(missing_ok=True)
-        words = [CHECK, self._source(run), "--json", str(run.folder / REPORT), "--cache", str(run.folder / "cache")]
+        words = [CHECK, self._source(run), "--json", str(run.folder / REPORT), "--cache", str(run.folder / CACHE)]
         words += self._changes(run)
         task = self._task(run)
         teaching.edit_record(run.folder, looked=False)
@@ -168,12 +168,10 @@ class Steps:
         self._open(run)
         self._understood(run)
         card.find_checkpoint(run.record.parent, self._weights, self._runs)
-        for name in MADE_BY_LEARNING:
-            (run.folder / name).unlink(missing_ok=True)
-        teaching.forget_events(run.folder)
-        self._clear_halves(run)
         learned = {name: getattr(run.record, name) for name in teaching.LEARNED}
-        teaching.edit_record(run.folder, heard=0, learned=learned)
+        learned["edits"] = teaching.edits_digest(run.folder)
+        teaching.edit_record(run.folder, heard=0, learned=learned)  # first: what was learned stays if the disk is full
+        self._forget(run, *folders.LEARNED)
         jobs.submit(self._runs, run.name, LEARN, self.words(run))
 
     @alone
@@ -182,9 +180,9 @@ class Steps:
         self._open(run)
         if not run.can_resume:
             raise RunError("There is nothing to go on from: nothing was saved yet. Start again.")
-        (run.folder / teaching.STOP).unlink(missing_ok=True)
-        self._clear_halves(run)
+        card.find_checkpoint(run.record.as_learned().parent, self._weights, self._runs)
         teaching.edit_record(run.folder, heard=len(teaching.read_events(run.folder)))
+        self._forget(run, folders.STOP)
         jobs.submit(
             self._runs,
             run.name,
@@ -209,30 +207,38 @@ class Steps:
             jobs.stop(self._runs, run.name, at_once=run.kind == LEARN and not run.begun)
 
     @alone
+    def change(self, run: Run, given: Mapping[str, Any]) -> str:
+        """Leave a picture out, put it back, give it another label, or take the last change back. Returns what was done."""
+        self._open(run)
+        if given.get("undo"):
+            return labelled.undo(run)
+        word = given.get("word")
+        words = str(given.get("file")), str(given.get("task")), None if word is None else str(word)
+        out = given.get("out")
+        return labelled.change(run, *words, None if out is None else bool(out))
+
+    @alone_even_if_damaged
     def discard(self, run: Run) -> None:
-        """End the job, then delete the run's whole folder."""
-        if run.state == "accepted":
+        """End the job, then take the run's whole folder away; it can be brought back for 10 minutes."""
+        if not (run.folder / card.PENDING).exists():  # whatever else cannot be read
             raise UsageError(f"'{run.name}' has been accepted already. Delete it on the Models tab if it is to go.")
         if run.job:
             jobs.kill(self._runs, run.name)
-        kept.delete(run.folder)
+        if run.state == "empty":  # as after an upload that brought nothing: there is nothing to bring back
+            folders.delete(run.folder)
+        else:
+            folders.set_aside(run.folder)
         teaching.forget_events(run.folder)
         labelled.forget(run.folder)
 
     @alone
-    def accept(self, run: Run) -> None:
-        """Offer the checkpoint everywhere; the pictures it was taught with go."""
+    def accept(self, run: Run, keep: bool = False) -> None:
+        """Offer the checkpoint everywhere; the pictures it was taught with go, unless they are kept."""
         self._idle(run)
         if run.state not in ("done", "accepted"):
             raise UsageError(f"'{run.name}' has learned nothing yet. Start learning first.")
-        card.accept(run.folder)  # first: it refuses what is not whole before anything goes
-        self._clear_halves(run)
-        uploads.clear(run.folder)
-
-    def _clear_halves(self, run: Run) -> None:
-        """Files that a killed process was just writing; they carry its number."""
-        for half in run.folder.glob(".*.[0-9]*"):
-            half.unlink(missing_ok=True)
+        folders.accept(run.folder, keep)
+        labelled.forget(run.folder)
 
     def _idle(self, run: Run) -> None:
         if run.busy:

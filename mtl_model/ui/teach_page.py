@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from mtl_model import card, corrections, finetuning, jobs
-from mtl_model.card import OUTCOME, Card, read_plain
+from mtl_model import runs as folders
+from mtl_model.card import Card
 from mtl_model.errors import MtlError, UsageError
-from mtl_model.ui import labelled, outcome_views, picture_views, progress_views, teach_views, teaching, views
+from mtl_model.run_records import Outcome
+from mtl_model.runs import CHANGES, OUTCOME, REPORT
+from mtl_model.ui import labelled, outcome_views, picture_views, progress_views, shelf, teach_views, teaching, views
 from mtl_model.ui.models import Models
 from mtl_model.ui.teaching import Run
 
 MOST_ESTIMATES = 200
-DELETED = "<p>The pictures are deleted.</p>"
+GONE = "<p>The pictures are deleted.</p>"
+KEPT = "<p>The pictures are kept, until you delete them: on the About tab, or with the checkpoint.</p>"
+UNSHOWN = (
+    "'{}' cannot be shown: its files hold something else than this program writes. Expected them as it wrote them."
+)
+
+log = logging.getLogger("mtl_model.ui")
 
 
 class Page:
@@ -31,26 +41,28 @@ class Page:
     def state(self, name: str, version: str, new: bool) -> dict[str, Any]:
         """The parts of the run called name; of the newest open one if that is "", unless a new one is wanted. Only the
         version where it is still the newest."""
-        trouble = ""
+        trouble, corrected = [], 0
         try:
             jobs.advance(self._runs)
         except MtlError as error:
-            trouble = str(error)
-        runs = teaching.open_runs(self._runs)
-        run = self._chosen(name, runs, new)
-        stamps = "|".join(f"{one.name} {one.version()}" for one in (*runs, *([run] if run else [])))
-        names = self._models.names()
+            trouble.append(str(error))
         try:
             corrected = corrections.count(self._runs)
-        except MtlError as error:  # damaged by hand: the runs are not
-            corrected, trouble = 0, trouble or str(error)
+        except MtlError as error:
+            trouble.append(str(error))
+        runs = teaching.open_runs(self._runs)
+        run = self._chosen(name, runs, new)
+        discarded = [aside for aside in folders.asides(self._runs) if aside.waited]
+        stamps = "|".join(f"{one.name} {one.version()}" for one in (*runs, *([run] if run else [])))
+        names, tokens = self._models.names(), [aside.token for aside in discarded]
         ready = sum(one.done() for one in self._estimates.values())
-        shown = f"{run.name if run else ''}|{stamps}|{names}|{corrected}|{ready}|{trouble}"
+        shown = f"{run.name if run else ''}|{stamps}|{names}|{corrected}|{ready}|{trouble}|{tokens}"
         newest = hashlib.sha256(shown.encode()).hexdigest()[:16]
         if newest == version:
             return {"version": newest}
         answer = self._parts(run, runs, names)
-        answer["parts"]["trouble"] = teach_views.problem(trouble) if trouble else ""
+        answer["parts"]["trouble"] = "".join(map(teach_views.problem, trouble))
+        answer["parts"]["undo"] = shelf.undo_lines(discarded, "discarded")
         return {"version": newest, "corrections": corrected, **answer}
 
     def _chosen(self, name: str, runs: Sequence[Run], new: bool) -> Run | None:
@@ -63,21 +75,36 @@ class Page:
         return None if new or not runs else runs[0]
 
     def _parts(self, run: Run | None, runs: Sequence[Run], names: Sequence[str]) -> dict[str, Any]:
-        parts = {"runs": teach_views.runs_list(runs, run.name if run else "")}
-        answer: dict[str, Any] = {"run": run.name if run else "", "step": run.step if run else 1, "parts": parts}
-        answer |= {"state": run.state if run else "", "said": f"{run.name}: {teach_views.status(run)}" if run else ""}
+        """One run with a damaged file takes nothing else of the tab away."""
+        listed = {"runs": teach_views.runs_list(runs, run.name if run else "")}
+        answer: dict[str, Any] = {"run": run.name if run else "", "reached": 1, "step": 1, "busy": False}
         if run is None:
-            return answer | {"reached": 1, "busy": False}
+            return answer | {"state": "", "said": "", "parts": listed}
+        answer |= {"state": run.state, "said": f"{run.name}: {teach_views.status(run)}"}
+        try:
+            about = (
+                {"parts": {"found": teach_views.problem(run.damage)}} if run.damage else self._steps(run, runs, names)
+            )
+        except Exception as error:  # a file written by hand can hold anything
+            log.error("the run %s cannot be shown", run.name, exc_info=error)
+            sentence = teach_views.problem(UNSHOWN.format(run.name), "Discard the run, or mend its files.")
+            about = {"state": teaching.DAMAGED, "parts": {"found": sentence}}
+        about["parts"] |= listed
+        return answer | about
+
+    def _steps(self, run: Run, runs: Sequence[Run], names: Sequence[str]) -> dict[str, Any]:
         shown = self._labelled(run)
         about = run.record.found
         tasks = {} if shown is None else shown.tasks
-        outcome = read_plain(run.folder / OUTCOME) if run.state in ("done", "accepted") else {}
-        gone, queue = run.state == "accepted", jobs.every(self._runs)
+        decided = run.state in ("done", "accepted")
+        outcome: Any = folders.read(run.folder / OUTCOME, Outcome) or {} if decided else {}
+        kept, queue = KEPT if run.kept else GONE, jobs.every(self._runs)
+        gone = run.state == "accepted"
         line = f"{about.get('pictures', 0):,} pictures: {teach_views.tasks_text(about.get('tasks', {}))}"
-        parts |= {
+        parts = {
             "line1": views.escape(line) if about and not about.get("error") else "",
-            "found": DELETED if gone else teach_views.found(run, shown.source.examples if shown else {}),
-            "check": DELETED if gone else picture_views.check(run, queue),
+            "found": kept if gone else teach_views.found(run, shown.source.examples if shown else {}),
+            "check": kept if gone else picture_views.check(run, queue),
             **(self._contents(run, shown) if run.checked and shown else {}),
             "goon": picture_views.go_on(run, shown),
             "form": self._form(run, runs, names),
@@ -88,11 +115,12 @@ class Page:
             "decide": outcome_views.decide(run),
             "line4": views.escape(outcome.get("sentence", "")),
         }
-        reached = 4 if run.state in ("done", "accepted") else 3 if run.checked else 2 if run.step == 2 else 1
+        reached = 4 if decided else 3 if run.checked else 2 if run.step == 2 else 1
         if run.state == "checked" and shown and not picture_views.can_learn(run, shown):
             reached = 2
-        stamp = str(about.get("stamp", ""))
-        return answer | {"reached": reached, "busy": run.busy, "stamp": stamp, "edits": _edits_stamp(run)}
+        stamp, edits = str(about.get("stamp", "")), _edits_stamp(run)
+        shared = {"reached": reached, "step": run.step, "busy": run.busy}
+        return {**shared, "stamp": stamp, "edits": edits, "parts": parts}
 
     def _labelled(self, run: Run) -> labelled.Labelled | None:
         try:
@@ -134,7 +162,7 @@ class Page:
 
     def _contents(self, run: Run, shown: labelled.Labelled) -> dict[str, str]:
         """Made anew only when the report or the changes are others: while it learns, every second asks for them."""
-        report = (run.folder / teaching.REPORT).stat().st_mtime_ns
+        report = (run.folder / REPORT).stat().st_mtime_ns
         key = f"{report} {_edits_stamp(run)}"
         if run.name not in self._made or self._made[run.name][0] != key:
             parts = {"counts": picture_views.tallies(run, shown), "problems": picture_views.found(run, shown)}
@@ -144,6 +172,6 @@ class Page:
 
 def _edits_stamp(run: Run) -> str:
     try:
-        return f"{(run.folder / teaching.CHANGES).stat().st_mtime_ns} {run.record.found.get('stamp')}"
+        return f"{(run.folder / CHANGES).stat().st_mtime_ns} {run.record.found.get('stamp')}"
     except OSError:
         return str(run.record.found.get("stamp"))

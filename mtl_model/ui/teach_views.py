@@ -26,6 +26,7 @@ HOW_FAR: Mapping[str, tuple[str, str]] = {
     "all": ("Everything", "Slowest, for a thousand pictures and more. Other answers stay close to what they were."),
 }  # fmt: skip
 STATES: Mapping[str, str] = {
+    "damaged": "cannot be read",
     "empty": "no pictures yet",
     "arriving": "upload not complete",
     "uploaded": "ready to be checked",

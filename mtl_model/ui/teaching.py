@@ -8,43 +8,78 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
-import os
+import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from typing_extensions import TypedDict
 
-from mtl_model import card, jobs
-from mtl_model.card import OUTCOME
+from mtl_model import card, jobs, typed
+from mtl_model import runs as folders
 from mtl_model.errors import RunError, UsageError
 from mtl_model.events import Event, Failed, Finished, Started, from_line
+from mtl_model.run_records import Outcome, Report
+from mtl_model.runs import CHANGES, DATA, EVENTS, EXIT, JOB, LOG, OUTCOME, RECORD, REPORT, STATE, STOP, TEACH, held
 
-RECORD, CHANGES, REPORT = "teach.json", "changes.json", "report.json"
-EVENTS, DATA, CACHE, STATE, STOP = "events.jsonl", "data", "cache", "state.pt", "stop"
-WATCHED = (
-    RECORD,
-    CHANGES,
-    REPORT,
-    OUTCOME,
-    EVENTS,
-    STATE,
-    STOP,
-    card.PENDING,
-    card.CARD,
-    "job.json",
-    "exit",
-    "log.txt",
-)
+WATCHED = (RECORD, TEACH, CHANGES, REPORT, OUTCOME, EVENTS, STATE, STOP, card.PENDING, card.CARD, JOB, EXIT, LOG)
 """What a page shows depends on these files alone."""
 CHECK, LEARN = "check", "finetune"
 LEARNED = ("parent", "how", "tasks", "advanced")  # settings that decide what a learning does
-PATIENCE_SECONDS = 60  # for the lock of a run
+DAMAGED = "damaged"
+LEAST_BYTES = 16 * 2**20  # free on a disk that is not called full
 
 _writing = threading.Lock()
+
+
+class KnownTask(TypedDict, total=False):
+    title: str
+    kind: str
+    classes: list[str]
+
+
+class Found(TypedDict, total=False):
+    """What labelled.describe understood of the pictures."""
+
+    stamp: str
+    kind: str
+    pictures: int
+    tasks: dict[str, KnownTask]
+    skipped: dict[str, int]
+    notes: list[str]
+    bare: bool
+    task: str
+    error: str
+
+
+class Learned(TypedDict, total=False):
+    """The settings of a learning. edits: `edits_digest` when it began."""
+
+    parent: str
+    how: str
+    tasks: list[str]
+    advanced: dict[str, str]
+    edits: str
+
+
+class Change(TypedDict):
+    """What was said of one picture before it was changed."""
+
+    file: str
+    out: bool
+    labels: dict[str, str]
+
+
+class Edits(TypedDict, total=False):
+    """changes.json: what a person changed of the pictures, and how to take that back; see changes.Changes."""
+
+    left_out: list[str]
+    labels: dict[str, dict[str, str]]
+    undo: list[Change]
 
 
 @dataclass(frozen=True)
@@ -54,8 +89,8 @@ class Record:
     kind, task: the layout and the name of the one task of bare folders, where the visitor said them. parent: the
     checkpoint to start from. tasks: those to learn, all if empty. advanced: options of `finetune` by name, as text.
     found: see labelled.describe; {} until the upload is complete. looked: whether the visitor is done with the check.
-    heard: events that an earlier learning had said when this one began. learned: parent, how, tasks and advanced as they were
-    when the learning began, which the form may have changed since.
+    heard: events that an earlier learning had said when this one began. learned: parent, how, tasks, advanced and the edits of
+    the pictures as they were when the learning began; they may have changed since.
     """
 
     name: str
@@ -74,37 +109,32 @@ class Record:
 
     def as_learned(self) -> Record:
         """With the settings of what was learned last."""
-        given = {**self.learned, "tasks": tuple(self.learned.get("tasks", self.tasks))}
-        return dataclasses.replace(self, **given)
+        given: dict[str, Any] = {name: value for name, value in self.learned.items() if name in LEARNED}
+        return dataclasses.replace(self, **{**given, "tasks": tuple(given.get("tasks", self.tasks))})
+
+    def to_json(self) -> dict[str, Any]:
+        plain = dataclasses.asdict(self)
+        return {"from": plain.pop("parent"), **plain}
 
 
 def read_record(folder: Path) -> Record | None:
-    """None for a folder that is no Teach run, or whose record is damaged."""
+    """Return teach.json, None if there is none. Raises: RunError with a sentence if it is damaged."""
+    path = folder / TEACH
     try:
-        plain = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        plain["parent"] = plain.pop("from", "")
-        plain["tasks"] = tuple(map(str, plain.get("tasks", ())))
-        known = {one.name for one in dataclasses.fields(Record)}
-        plain["learned"] = {name: one for name, one in dict(plain.get("learned", {})).items() if name in LEARNED}
-        return dataclasses.replace(
-            Record(**{name: value for name, value in plain.items() if name in known}), name=folder.name
-        )
-    except (OSError, ValueError, TypeError, AttributeError):
+        plain = json.loads(path.read_bytes())
+        plain |= {"name": folder.name, "parent": plain.pop("from", "")}
+        record = typed.parse(Record, json.dumps(plain))
+        typed.parse(Found, json.dumps(record.found))
+        typed.parse(Learned, json.dumps(record.learned))
+        return record
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise folders.damaged(path, str(error)) from None
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Its time stays that of the last upload, from which the seven days are counted."""
-    plain = dataclasses.asdict(record)
-    plain["from"] = plain.pop("parent")
-    path = folder / RECORD
-    try:
-        before = path.stat().st_mtime_ns
-    except FileNotFoundError:
-        before = None
-    card.write_plain(path, plain)
-    if before is not None:
-        os.utime(path, ns=(before, before))
+    card.write_plain(folder / TEACH, record.to_json())
 
 
 def edit_record(folder: Path, **changes: Any) -> Record:
@@ -118,18 +148,32 @@ def edit_record(folder: Path, **changes: Any) -> Record:
     return record
 
 
+def read_edits(folder: Path) -> Edits:
+    """Raises: RunError with a sentence if changes.json is damaged."""
+    return folders.read(folder / CHANGES, Edits) or Edits()
+
+
+def edits_digest(folder: Path) -> str:
+    """Return a text that differs where other pictures are left out, or have other labels. Raises as `read_edits` does."""
+    edits = read_edits(folder)
+    plain = [sorted(edits.get("left_out", ())), edits.get("labels", {})]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+
 @dataclass(frozen=True)
 class Run:
     """A Teach run at one moment.
 
     state: empty, arriving (an upload has begun and did not end), uploaded; then for the check and the learning alike
-    waiting, running, killed, failed; checked; stopped (before anything was learned); done; accepted.
+    waiting, running, killed, failed; checked; stopped (before anything was learned); done; accepted. Or damaged: it can only
+    be discarded. damage: the sentence for that.
     """
 
     folder: Path
     record: Record
     job: jobs.Job | None
     state: str
+    damage: str = ""
 
     @property
     def name(self) -> str:
@@ -142,7 +186,7 @@ class Run:
     @property
     def step(self) -> int:
         """The step that a person is at, 1 to 4."""
-        if self.state in ("empty", "arriving", "uploaded"):
+        if self.state in (DAMAGED, "empty", "arriving", "uploaded"):
             return 1
         if self.state in ("done", "accepted"):
             return 4
@@ -160,12 +204,33 @@ class Run:
 
     @property
     def checked(self) -> bool:
-        return (self.folder / REPORT).is_file()
+        """Whether there is a report to go by; while a new check works, that of the one before waits for its end."""
+        return (self.folder / REPORT).is_file() and not (self.busy and self.kind == CHECK)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the pictures stay although the checkpoint is accepted."""
+        record = folders.read_record(self.folder)
+        return bool(record and record.kept) and self.data.is_dir()
+
+    @property
+    def check_failed(self) -> bool:
+        """Whether the last check ended before its report was whole; that of an earlier one may still be there."""
+        if self.kind != CHECK or self.busy or not self.job or not (self.job.exit_code or self.job.state == "killed"):
+            return False
+        report = folders.read(self.folder / REPORT, Report)
+        return report is None or report.get("made", self.job.began or 0) < (self.job.began or 0)
 
     @property
     def can_resume(self) -> bool:
-        """Whether the learning left a state from which it goes on."""
-        return not self.busy and self.kind == LEARN and (self.folder / STATE).is_file()
+        """Whether the learning left a state from which it goes on: a whole one, of these very pictures and labels."""
+        return not self.busy and self.kind == LEARN and folders.has_state(self.folder) and not self._is_edited
+
+    @property
+    def _is_edited(self) -> bool:
+        """Whether pictures or labels were changed after the learning began."""
+        now = edits_digest(self.folder)
+        return self.record.learned.get("edits", now) != now
 
     @property
     def can_go_on(self) -> bool:
@@ -181,11 +246,7 @@ class Run:
     @property
     def outdated(self) -> bool:
         """Whether pictures or labels were changed after the result was measured; while a job works none can be."""
-        try:
-            changed = (self.folder / CHANGES).stat().st_mtime_ns
-            return self.state == "done" and changed > (self.folder / OUTCOME).stat().st_mtime_ns
-        except OSError:
-            return False
+        return self.state == "done" and self._is_edited
 
     def version(self) -> str:
         """Another text whenever something that a page shows may have changed; a few looks at the disk."""
@@ -200,41 +261,28 @@ class Run:
 
 
 def read_run(runs: Path, name: str) -> Run:
-    """Raises UsageError for a name that is no Teach run."""
+    """Return a run, in the state "damaged" if one of its files cannot be read. Raises: UsageError if there is none."""
     folder = folder_of(runs, name)
-    record = read_record(folder)
-    if record is None:
-        raise gone(name)
-    job = jobs.look(runs, name)
-    return Run(folder, record, job, _state(folder, record, job))
-
-
-@contextlib.contextmanager
-def held(runs: Path, name: str) -> Iterator[None]:
-    """Hold a run: nobody else, on whichever server, acts on it or adds files to it before the end.
-
-    The lock lies beside the folder, which may go meanwhile, and goes with it. Raises: RunError if it cannot be had."""
-    path = runs / f".{name}.lock"
-    lock = FileLock(path, timeout=PATIENCE_SECONDS, poll_interval=0.01)
+    record, job = Record(name), None
     try:
-        lock.acquire()
-    except Timeout:
-        raise RunError(
-            f"Something else has been done with '{name}' for {PATIENCE_SECONDS} seconds. Expected it to be done in less than "
-            "one; try again."
-        ) from None
-    except OSError as error:
-        raise RunError(
-            f"Nothing can be done with '{name}' ({error.strerror or error}). Expected free space and permission to write in "
-            f"'{runs.name}'; make room, then try again."
-        ) from None
-    try:
-        yield
-    finally:
-        if not (runs / name).exists():
-            with contextlib.suppress(OSError):  # Windows deletes nothing that is open
-                path.unlink(missing_ok=True)
-        lock.release()
+        known = read_record(folder)
+        if known is None:
+            raise gone(name)
+        record, job = known, jobs.look(runs, name)
+        _check_files(folder)
+        return Run(folder, record, job, _state(folder, record, job))
+    except RunError as error:
+        return Run(folder, record, job or jobs.look(runs, name), DAMAGED, str(error))
+
+
+def _check_files(folder: Path) -> None:
+    """Raises: RunError with a sentence if a file is damaged that is neither written again by itself nor read line by line."""
+    folders.read(folder / RECORD, folders.Record)
+    folders.read(folder / REPORT, Report)
+    folders.read(folder / OUTCOME, Outcome)
+    read_edits(folder)
+    if jobs.is_damaged(folder):
+        raise folders.damaged(folder / JOB, "it does not say what was to be done")
 
 
 @contextlib.contextmanager
@@ -263,12 +311,10 @@ def gone(name: str) -> UsageError:
 def open_runs(runs: Path) -> list[Run]:
     """The runs that are neither accepted nor discarded, the newest first."""
     found = []
-    for path in runs.glob(f"*/{RECORD}"):
+    for path in runs.glob(f"*/{TEACH}"):
         if (path.parent / card.PENDING).is_file() and card.NAME.fullmatch(path.parent.name):
-            try:
+            with contextlib.suppress(UsageError):  # discarded just now
                 found.append(read_run(runs, path.parent.name))
-            except UsageError:
-                continue
     return sorted(found, key=lambda run: run.record.created, reverse=True)
 
 
@@ -293,11 +339,12 @@ def _state(folder: Path, record: Record, job: jobs.Job | None) -> str:
 
 def _is_measured(folder: Path) -> bool:
     """Whether outcome.json is of these weights: one that goes on learning may have kept better ones since."""
-    try:
-        measured = (folder / OUTCOME).stat().st_mtime_ns
-        return not (folder / card.WEIGHTS).is_file() or (folder / card.WEIGHTS).stat().st_mtime_ns <= measured
-    except OSError:
-        return False
+    outcome = folders.read(folder / OUTCOME, Outcome)
+    if outcome is None or "weights_sha256" not in outcome:
+        return outcome is not None
+    with contextlib.suppress(card.CheckpointError):
+        return card.read_card(folder).weights_sha256 == outcome["weights_sha256"]
+    return False
 
 
 def _ended(job: jobs.Job, well: str) -> str:
@@ -346,6 +393,14 @@ def _event(line: str) -> Event | None:
         return None
 
 
+def no_room(folder: Path) -> str:
+    """Return what to do first if the disk is full, which a job could not write down; "" if it is not."""
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(folder).free < LEAST_BYTES:
+            return "The disk of the server is full; make room first."
+    return ""
+
+
 def last_words(run: Run) -> str:
     """The sentence with which a job ended: of the loop if it said one, else the last line of its log."""
     if run.kind == LEARN and run.state == "failed":
@@ -353,4 +408,4 @@ def last_words(run: Run) -> str:
         if failed:
             return failed[-1]
     lines = [line.strip() for line in (run.job.log if run.job else "").splitlines() if line.strip()]
-    return lines[-1][:600] if lines else "It said nothing before it ended."
+    return lines[-1][:600] if lines else no_room(run.folder) or "It said nothing before it ended."

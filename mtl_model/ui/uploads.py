@@ -1,23 +1,20 @@
 """What comes in to be learned from: batches of files and zips, how much of it, and how long it is kept.
 
 Everything lies in the run's folder runs/<name>/ and goes with it: `data/` what is complete, `.coming-...` what is just
-arriving, `uploaded.json` how much there is already, so that nobody counts twenty thousand files for each batch. What
-fails half-way leaves no half file: names are given last. The time of teach.json is that of the last upload.
+arriving, `uploaded.json` how much there is already. What fails half-way leaves no half file: names are given last. The
+run's record knows when something came last.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-import os
 import shutil
 import tempfile
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 from urllib.parse import unquote
@@ -29,16 +26,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mtl_model import archives, jobs
+from mtl_model import runs as folders
 from mtl_model.archives import COMING, LARGE, Limits, Skipped, size_text
-from mtl_model.card import CARD, OUTCOME, PENDING, write_text
-from mtl_model.errors import DataError, MtlError, RunError, UsageError
-from mtl_model.ui import kept, labelled, teaching, template
+from mtl_model.card import CARD, NAME, write_plain
+from mtl_model.errors import DataError, MtlError, RunError, UsageError, disk_text
+from mtl_model.run_records import Count
+from mtl_model.runs import COUNT, DATA
+from mtl_model.ui import labelled, teaching, template
 from mtl_model.ui.bodies import keep, parts_of
 from mtl_model.ui.shell import Shared, guarded_route
-from mtl_model.ui.teaching import CACHE, DATA, RECORD
 
-COUNT = "uploaded.json"
-PICTURES = (DATA, labelled.ASIDE, CACHE)
 LIMITS = Limits()
 """Of one run, over all its batches and zips."""
 BATCH_FILES = 50
@@ -122,30 +119,26 @@ async def _large_parts(stream: AsyncGenerator[bytes, None]) -> AsyncIterator[byt
 
 def _not_kept(error: OSError, folder: Path) -> MtlError:
     """Say why a file could not be written into a run: no room, or no run any more."""
-    if not (folder / RECORD).is_file():
+    if not (folder / folders.TEACH).is_file():
         return teaching.gone(folder.name)
-    return DataError(
-        f"The files could not be kept ({error.strerror or error}). Expected free space and permission to write on the "
-        "server; make room, then upload them again."
-    )
+    return DataError(disk_text("The files could not be kept", error))
 
 
 # -- into a run ----------------------------------------------------------------------------------------------------
 
 
 def _ready(runs: Path, name: str) -> Path:
-    """The folder of a run that may be added to. Raises UsageError."""
-    folder = teaching.folder_of(runs, name)
-    if not (folder / RECORD).is_file():
-        raise teaching.gone(name)
-    if (folder / CARD).exists() and not (folder / PENDING).exists():
+    """The folder of a run that may be added to. Raises UsageError, RunError."""
+    run = teaching.read_run(runs, name)
+    if run.damage:
+        raise RunError(run.damage)
+    if run.state == "accepted":
         raise UsageError(f"'{name}' has been accepted already. Begin a new one to teach it further.")
-    if (folder / CARD).exists() and (folder / OUTCOME).exists():
+    if run.state == "done":
         raise UsageError(f"'{name}' waits for your decision. Accept or discard it, then begin a new one.")
-    job = jobs.look(runs, name)
-    if job and job.state in jobs.ACTIVE:
+    if run.busy:
         raise UsageError(f"The pictures of '{name}' are just being worked on. Wait until that is done, or stop it.")
-    return folder
+    return run.folder
 
 
 def add_files(folder: Path, given: Sequence[tuple[str, BinaryIO, int]]) -> dict[str, Any]:
@@ -184,40 +177,33 @@ def _beside(folder: Path) -> Iterator[Path]:
         raise _not_kept(error, folder) from None
 
 
-@dataclass
-class _Count:
-    """What lies in data/."""
-
-    files: int = 0
-    total_bytes: int = 0
-
-
 def _keep(folder: Path, arrived: Mapping[PurePosixPath, Path], skipped: Skipped) -> dict[str, Any]:
     """Move files that arrived whole to their places, one batch after another, if the run still wants and may hold them."""
     data = folder / DATA
-    with teaching.held(folder.parent, folder.name):
+    with folders.held(folder.parent, folder.name):
         _ready(folder.parent, folder.name)
-        count = _read_count(folder)
+        count = folders.count_pictures(folder)
         sizes = {path: source.stat().st_size for path, source in arrived.items()}
         before = {path: size for path in sizes if (size := _size(data / path)) is not None}
-        after = _Count(
-            count.files + len(sizes) - len(before), count.total_bytes + sum(sizes.values()) - sum(before.values())
+        after = Count(
+            files=count["files"] + len(sizes) - len(before),
+            total_bytes=count["total_bytes"] + sum(sizes.values()) - sum(before.values()),
         )
-        if after.files > LIMITS.files or after.total_bytes > LIMITS.total_bytes:
+        if after["files"] > LIMITS.files or after["total_bytes"] > LIMITS.total_bytes:
             raise DataError(
-                f"That would be {after.files:,} files of {size_text(after.total_bytes)} together. Expected at most "
+                f"That would be {after['files']:,} files of {size_text(after['total_bytes'])} together. Expected at most "
                 f"{LIMITS.files:,} and {size_text(LIMITS.total_bytes)}; leave some out, or save the pictures smaller."
             )
+        if sizes:
+            folders.note_upload(folder)
         (folder / COUNT).unlink(missing_ok=True)  # if this ends half-way, the next one counts anew
         data.mkdir(exist_ok=True)
         for path, size in sizes.items():
-            if archives.move(arrived[path], data / path, skipped):
-                os.utime(folder / RECORD)  # its seven days begin anew
-            else:
-                after.files -= 1
-                after.total_bytes -= size
-        write_text(folder / COUNT, json.dumps(asdict(after), allow_nan=False))
-    return {"files": after.files, "skipped": skipped.counts, "examples": skipped.examples}
+            if not archives.move(arrived[path], data / path, skipped):
+                after["files"] -= 1
+                after["total_bytes"] -= size
+        write_plain(folder / COUNT, after)
+    return {"files": after["files"], "skipped": skipped.counts, "examples": skipped.examples}
 
 
 def _size(path: Path) -> int | None:
@@ -228,62 +214,35 @@ def _size(path: Path) -> int | None:
         return None
 
 
-def _read_count(folder: Path) -> _Count:
-    """What is written down; where it is not, the files are counted."""
-    try:
-        plain = json.loads((folder / COUNT).read_text(encoding="utf-8"))
-        return _Count(int(plain["files"]), int(plain["total_bytes"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        found = [Path(where) / name for where, _, names in os.walk(folder / DATA) for name in names]
-        return _Count(len(found), sum(_size(one) or 0 for one in found))
-
-
 # -- out again -----------------------------------------------------------------------------------------------------
 
 
-def clear(folder: Path) -> None:
-    """Delete the pictures of a run and what was made of them, half arrived ones too. Raises RunError."""
-    for path in [*(folder / name for name in (*PICTURES, COUNT)), *folder.glob(f"{COMING}*")]:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-        if path.exists():
-            raise RunError(
-                f"Some pictures of '{folder.name}' could not be deleted. Expected permission to delete in {path}; delete it "
-                "yourself."
-            )
-    labelled.forget(folder)
-
-
 def expire(runs: Path, days: float = DAYS) -> list[str]:
-    """Delete uploads whose last part came longer ago, unless they are being worked on. Returns the names of their runs.
+    """Delete uploads whose last part came longer ago, unless they are kept or worked on. Returns the names of their runs.
 
     A run that then holds no checkpoint goes wholly. What cannot be deleted is said in the log, and tried again next time.
     """
     gone = []
-    for record in list(runs.glob(f"*/{RECORD}")):
-        folder = record.parent
+    for folder in [path.parent for path in runs.glob(f"*/{folders.RECORD}") if NAME.fullmatch(path.parent.name)]:
         try:
-            if not _is_old(record, days) or not (has_uploads(folder) or not (folder / CARD).exists()):
+            if not _is_old(folder, days) or not (folders.has_pictures(folder) or not (folder / CARD).exists()):
                 continue
-            with teaching.held(runs, folder.name), jobs.idle(runs, folder.name) as free:
-                if not free or not _is_old(record, days):
+            with folders.held(runs, folder.name), jobs.idle(runs, folder.name) as free:
+                if not free or not _is_old(folder, days):
                     continue
                 if (folder / CARD).exists():
-                    clear(folder)
+                    folders.clear_pictures(folder)
                 else:
-                    kept.delete(folder)
-                    labelled.forget(folder)
+                    folders.delete(folder)
+                labelled.forget(folder)
             gone.append(folder.name)
         except (OSError, MtlError) as error:
             log.warning("the upload of %s could not be deleted: %s", folder.name, error)
     return gone
 
 
-def has_uploads(folder: Path) -> bool:
-    return any((folder / name).exists() for name in PICTURES) or any(folder.glob(f"{COMING}*"))
-
-
-def _is_old(record: Path, days: float) -> bool:
-    return time.time() - record.stat().st_mtime > days * 24 * 3600
+def _is_old(folder: Path, days: float) -> bool:
+    record = folders.read_record(folder)
+    if record is None or record.kept or not record.uploaded:
+        return False
+    return time.time() - record.uploaded > days * 24 * 3600

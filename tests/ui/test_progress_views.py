@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import dataclasses
+import shutil
+import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from mtl_model import jobs
+from mtl_model.card import shipped_weights
 from mtl_model.events import Evaluated, Event, Finished, Noted, Started, Step, Stopped, to_line
 from mtl_model.jobs import Job
-from mtl_model.ui import progress_views, teaching
+from mtl_model.runs import EVENTS, STATE, STOP
+from mtl_model.ui import picture_views, progress_views, teaching
 from mtl_model.ui.steps import Steps
-from mtl_model.ui.teaching import EVENTS, LEARN, STATE, STOP, Record, Run
+from mtl_model.ui.teaching import LEARN, Record, Run
 
 FIRST = [
     Noted("folders: 200 labelled pictures."),
@@ -23,7 +29,8 @@ def run_of(
     folder: Path, state: str, events: list[Event], heard: int = 0, log: str = "", code: int | None = None
 ) -> Run:
     folder.mkdir(exist_ok=True)
-    (folder / STATE).touch()
+    with zipfile.ZipFile(folder / STATE, "w"):
+        pass  # as torch writes it
     (folder / EVENTS).write_text("".join(to_line(one) + "\n" for one in events))
     record = Record(folder.name, heard=heard, found={"kind": "folders"})
     return Run(
@@ -73,10 +80,10 @@ def test_what_only_prepares_ends_at_once(
 def test_a_run_that_goes_on_remembers_what_was_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = run_of(tmp_path / "one", "done", FIRST)
     (tmp_path / "one" / ".state.pt.123").touch()
-    teaching.write_record(tmp_path / "one", Record("one", found={"kind": "folders"}))
+    teaching.write_record(tmp_path / "one", Record("one", parent="bknet", found={"kind": "folders"}))
     monkeypatch.setattr(jobs, "look", lambda *where: run.job)
     monkeypatch.setattr(jobs, "submit", lambda *words: None)
-    Steps(tmp_path, tmp_path).resume(run)
+    Steps(tmp_path, shipped_weights()).resume(run)
     assert teaching.edit_record(tmp_path / "one").heard == len(FIRST)
     assert not (tmp_path / "one" / ".state.pt.123").exists(), "half a file of a killed process"
 
@@ -87,3 +94,19 @@ def test_going_on_that_failed_is_said_beside_what_was_learned_before(tmp_path: P
     assert "Going on ended before it was done." in html and "other settings of: epochs" in html
     assert "What was learned before is kept" in html
     assert "Going on" not in progress_views.progress(run_of(tmp_path / "one", "done", FIRST, code=0), {}, [])
+
+
+@pytest.mark.parametrize("kind", [LEARN, teaching.CHECK])
+def test_a_job_that_a_full_disk_ended_is_told_by_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """It could write down neither its log nor its end."""
+    run = run_of(tmp_path / "one", "killed", FIRST)
+    killed = dataclasses.replace(run, job=Job("one", kind, (), "killed"))
+    show = (
+        (lambda: progress_views.progress(killed, {}, [])) if kind == LEARN else lambda: picture_views.check(killed, [])
+    )
+    assert "full" not in show()
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=5))
+    assert "The disk of the server is full; make room first." in show()
+    assert teaching.last_words(killed).startswith("The disk of the server is full")

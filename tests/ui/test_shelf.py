@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mtl_model import jobs
+from mtl_model import runs as folders
 from mtl_model.card import WEIGHTS, Card, read_card, write_card
 from mtl_model.errors import CheckpointError, RunError, UsageError
 from mtl_model.tasks import TASKS
@@ -155,7 +156,13 @@ def test_a_name_that_cannot_be_changes_nothing(shelf: Shelf, to: str) -> None:
 
 def test_deleting(shelf: Shelf) -> None:
     shelf.delete("mine")
-    assert os.listdir(shelf.options.runs) == ["child"] and "Made from mine" in words(card_of(shelf, "child"))
+    assert "Made from mine" in words(card_of(shelf, "child")) and "mine is deleted." in words(shelf.cards())
+    (aside,) = folders.asides(shelf.options.runs)
+    assert f'data-token="{aside.token}"' in shelf.cards() and [aside.path.name, "child"] == sorted(
+        os.listdir(shelf.options.runs)
+    )
+    folders.bring_back(shelf.options.runs, aside.token, shelf.options.weights)
+    assert "mine is deleted." not in words(shelf.cards()) and card_of(shelf, "mine")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
+import zipfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -8,13 +12,15 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mtl_model import cli, jobs
+from mtl_model import card, cli, jobs
+from mtl_model import runs as folders
 from mtl_model.card import CARD, PENDING, WEIGHTS, shipped_weights
 from mtl_model.errors import MtlError, UsageError
 from mtl_model.events import Finished, Noted, to_line
-from mtl_model.ui import kept, labelled, teaching
+from mtl_model.runs import CHANGES, EVENTS, OUTCOME, REPORT, STATE
+from mtl_model.ui import labelled, teaching
 from mtl_model.ui.steps import Steps
-from mtl_model.ui.teaching import LEARN, OUTCOME, STATE, Run
+from mtl_model.ui.teaching import LEARN, Run
 
 
 @pytest.fixture
@@ -52,6 +58,12 @@ JOB_THAT_ENDED = {
     "began": 1.0,
     "exit_code": 0,
 }
+
+
+def write_state(run: Run) -> None:
+    """A state as torch writes it."""
+    with zipfile.ZipFile(run.folder / STATE, "w"):
+        pass
 
 
 def again(run: Run) -> Run:
@@ -96,7 +108,7 @@ def test_the_command_line_takes_these_words(
         text, add, _ = cli.COMMANDS[name]
         monkeypatch.setitem(cli.COMMANDS, name, (text, add, lambda arguments: seen.append(arguments) or 0))
     steps.choose(run, {"advanced": {"epochs": "3", "seed": "1", "learning_rate": "0.01"}})
-    (run.folder / teaching.CHANGES).write_text("{}")
+    (run.folder / CHANGES).write_text("{}")
     steps.check(again(run))
     steps.start(again(run))
     for _, _, words in submitted:
@@ -176,22 +188,16 @@ def test_the_pictures_stay_where_the_checkpoint_is_not_whole(steps: Steps, run: 
     assert len(list(run.data.rglob("*.png"))) == 5
 
 
-def test_what_is_being_deleted_when_the_server_is_killed_goes_with_the_next(
-    steps: Steps, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    runs = run.folder.parent
-
-    def killed(path: Path) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(kept.shutil, "rmtree", killed)
-        with pytest.raises(KeyboardInterrupt):
-            steps.discard(run)
-    assert list(runs.rglob("*.png")) and not run.folder.exists()
+def test_what_is_discarded_can_be_undone(steps: Steps, run: Run) -> None:
+    steps.discard(run)
+    assert not run.folder.exists()
+    (aside,) = folders.asides(run.folder.parent)
     steps.create("mine", "bob", "bknet")  # the name is free
-    kept.sweep(runs)
-    assert list(runs.rglob("*.png")) == [] and (run.folder / PENDING).is_file()
+    with pytest.raises(UsageError, match="is taken by now"):
+        folders.bring_back(run.folder.parent, aside.token, shipped_weights())
+    steps.discard(again(run))
+    folders.bring_back(run.folder.parent, aside.token, shipped_weights())
+    assert again(run).record == run.record and len(labelled.read_labelled(again(run)).pictures) == 5
 
 
 def test_with_the_pictures_goes_what_was_known_of_them(steps: Steps, run: Run) -> None:
@@ -205,7 +211,7 @@ def test_with_the_pictures_goes_what_was_known_of_them(steps: Steps, run: Run) -
     ):
         with pytest.raises(UsageError, match="The pictures of 'mine' are deleted"):
             ask(run)  # by a page that has not heard of it
-    assert not (run.folder / teaching.CHANGES).exists()
+    assert not (run.folder / CHANGES).exists()
 
 
 def test_accept_leaves_the_checkpoint_and_takes_the_pictures(steps: Steps, run: Run) -> None:
@@ -213,11 +219,11 @@ def test_accept_leaves_the_checkpoint_and_takes_the_pictures(steps: Steps, run: 
         (run.folder / name).write_bytes((shipped_weights() / "bknet" / name).read_bytes())
     (run.folder / STATE).touch()
     (run.folder / OUTCOME).write_text('{"pictures": {"better": [{"file": "anna.jpg"}]}, "left_out": ["anna.jpg"]}')
-    (run.folder / teaching.REPORT).write_text('{"warnings": ["anna.jpg"]}')
-    (run.folder / teaching.CHANGES).write_text('{"left_out": ["anna.jpg"]}')
+    (run.folder / REPORT).write_text('{"warnings": [{"files": ["anna.jpg"]}]}')
+    (run.folder / CHANGES).write_text('{"left_out": ["anna.jpg"]}')
     (run.folder / "log.txt").write_text("anna.jpg")
     events = [Noted("Left out 1, for example anna.jpg."), Finished(3, 1.0, 0)]
-    (run.folder / teaching.EVENTS).write_text("".join(f"{to_line(one)}\n" for one in events))
+    (run.folder / EVENTS).write_text("".join(f"{to_line(one)}\n" for one in events))
     steps.accept(again(run))
     assert not [path for path in run.folder.rglob("*") if path.is_file() and b"anna" in path.read_bytes()], (
         "no name stays"
@@ -249,10 +255,10 @@ def test_what_is_not_learned_is_not_accepted_and_what_is_discarded_is_gone(steps
 def test_starting_anew_forgets_what_was_learned(
     steps: Steps, run: Run, submitted: list[tuple[str, str, list[str]]]
 ) -> None:
-    for name in (OUTCOME, CARD, STATE, teaching.EVENTS):
+    for name in (OUTCOME, CARD, STATE, EVENTS):
         (run.folder / name).write_text("{}")
     steps.start(again(run))
-    assert not any((run.folder / name).exists() for name in (OUTCOME, CARD, STATE, teaching.EVENTS))
+    assert not any((run.folder / name).exists() for name in (OUTCOME, CARD, STATE, EVENTS))
     with pytest.raises(MtlError, match="nothing to go on from"):
         steps.resume(again(run))
 
@@ -262,7 +268,7 @@ def test_going_on_takes_the_settings_of_that_learning(
 ) -> None:
     steps.choose(run, {"how": "all", "tasks": ["hat"], "advanced": {"epochs": "7"}})
     steps.start(again(run))
-    (run.folder / STATE).write_text("{}")
+    write_state(run)
     (run.folder / "job.json").write_text(json.dumps(JOB_THAT_ENDED))
     steps.choose(again(run), {"how": "branch", "tasks": ["smile"], "from": "default", "advanced": {"epochs": "9"}})
     steps.resume(again(run))
@@ -273,7 +279,7 @@ def test_going_on_takes_the_settings_of_that_learning(
 
 
 def test_what_is_read_anew_is_to_be_checked_anew(steps: Steps, run: Run) -> None:
-    for name in (OUTCOME, CARD, STATE, teaching.REPORT):
+    for name in (OUTCOME, CARD, STATE, REPORT):
         (run.folder / name).write_text("{}")
     (run.folder / "job.json").write_text(json.dumps(JOB_THAT_ENDED))
     assert again(run).state == "done"
@@ -296,3 +302,65 @@ def test_corrections_become_the_pictures_of_a_run(steps: Steps, tmp_path: Path) 
     assert again(run).record.found["pictures"] == 2
     with pytest.raises(UsageError, match="has pictures with labels of their own"):
         steps.corrections(again(run))  # nor over what somebody uploaded
+
+
+def no_space(*arguments: Any, **more: Any) -> Any:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+ACTIONS: list[Callable[[Steps, Run], Any]] = [
+    lambda steps, run: steps.look(run),
+    lambda steps, run: steps.choose(run, {"how": "all"}),
+    lambda steps, run: steps.choose(run, {"kind": "utkface"}),
+    lambda steps, run: steps.change(run, {"file": "hat/on/4.png", "out": True}),
+    lambda steps, run: steps.check(run),
+    lambda steps, run: steps.start(run),
+    lambda steps, run: steps.resume(run),
+    lambda steps, run: steps.accept(run),
+]
+
+
+@pytest.mark.parametrize("number", range(len(ACTIONS)))
+def test_a_full_disk_loses_nothing(steps: Steps, run: Run, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Each step fails with what the page makes a sentence of, and the run is as it was before."""
+    write_state(run)
+    (run.folder / REPORT).write_text("{}")
+    (run.folder / CHANGES).write_text('{"left_out": ["hat/on/4.png"], "labels": {}}')
+    (run.folder / "job.json").write_text(json.dumps(JOB_THAT_ENDED))
+    seen = learned(run) if number in (5, 7) else again(run)
+    before = {path.name: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+    with monkeypatch.context() as patched:
+        patched.setattr(card.Path, "write_text", no_space)
+        with pytest.raises((OSError, MtlError), match="No space left|waits for"):
+            ACTIONS[number](steps, seen)
+    after = {path.name: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+    assert after == before and again(run).record == run.record
+
+
+def test_a_create_that_failed_leaves_its_name_free(
+    steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(card.Path, "write_text", no_space)
+        with pytest.raises(OSError, match="No space"):
+            steps.create("hats", "ann", "bknet")
+    assert list((tmp_path / "runs").iterdir()) == []
+    assert steps.create("hats", "ann", "bknet").name == "hats"
+
+
+def test_a_check_leaves_the_old_report_until_the_new_one_is_whole(
+    steps: Steps, run: Run, submitted: list[tuple[str, str, list[str]]]
+) -> None:
+    (run.folder / REPORT).write_text('{"pictures": 5}')
+    steps.check(run)
+    assert submitted and (run.folder / REPORT).read_text() == '{"pictures": 5}'
+
+
+@pytest.mark.parametrize("file", [folders.TEACH, OUTCOME, CHANGES, REPORT, "job.json"])
+def test_a_damaged_run_can_be_discarded_and_nothing_else(steps: Steps, run: Run, file: str) -> None:
+    (run.folder / file).write_text('{"created": null, "tasks": 5, "left_out": 5, "pictures": "5"}')
+    for action in (*ACTIONS, lambda steps, run: steps.corrections(run)):
+        with pytest.raises(MtlError, match=f"The file {file} of 'mine' is damaged"):
+            action(steps, run)
+    steps.discard(again(run))
+    assert not run.folder.exists()

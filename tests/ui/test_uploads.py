@@ -18,11 +18,13 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from mtl_model import archives, jobs, layouts
+from mtl_model import archives, jobs, layouts, runs
 from mtl_model.archives import Limits
 from mtl_model.card import CARD, PENDING
 from mtl_model.errors import DataError, UsageError
-from mtl_model.ui import bodies, kept, shell, template, uploads
+from mtl_model.run_records import new_record
+from mtl_model.runs import COUNT, RECORD, TEACH
+from mtl_model.ui import bodies, shell, template, uploads
 from mtl_model.ui.access import Access
 from mtl_model.ui.options import UiOptions
 
@@ -35,11 +37,12 @@ ARABIC, EMOJI = "ابتسامة/نعم/صورة.jpg", "smile/yes/😀 1.png"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """runs/new, as the Teach tab makes it."""
-    folder = tmp_path / "runs" / "new"
-    folder.mkdir(parents=True)
-    (folder / uploads.RECORD).write_text("{}")
-    (folder / PENDING).touch()
-    return folder
+    return runs.begin(tmp_path / "runs", "new", {PENDING: None, TEACH: {}})
+
+
+def came(folder: Path, days_ago: float) -> None:
+    """Let the last upload have come so long ago."""
+    runs.write_record(folder, new_record(uploaded=time.time() - days_ago * 24 * 3600))
 
 
 @pytest.fixture
@@ -114,7 +117,7 @@ def test_what_is_passed_over_is_said(client: TestClient, folder: Path, monkeypat
     assert answer.json()["examples"][archives.UNSAFE][0] == "../b.jpg"
     assert below(folder.parent.parent) == [
         *("runs/.new.lock", "runs/new/data/a.jpg", f"runs/new/{PENDING}"),
-        *("runs/new/teach.json", "runs/new/uploaded.json"),
+        *("runs/new/run.json", "runs/new/teach.json", "runs/new/uploaded.json"),
     ]
 
 
@@ -124,26 +127,28 @@ def test_the_number_is_that_of_all_batches(client: TestClient, folder: Path) -> 
     assert send(client, {"c.jpg": b"33", "d.jpg": b"4"}).json()["files"] == 4  # the same picture again is no other
     assert send_zip(client, packed({"e.jpg": b"5", "a.jpg": b"11"})).json()["files"] == 5
     assert (folder / "data" / "c.jpg").read_bytes() == b"33"
-    assert json.loads((folder / uploads.COUNT).read_text()) == {"files": 5, "total_bytes": 7}
+    assert json.loads((folder / COUNT).read_text()) == {"files": 5, "total_bytes": 7}
 
 
 @pytest.mark.parametrize("written", [None, "", "{", '{"files": "many"}', "[]"])
 def test_a_lost_number_is_counted_anew(client: TestClient, folder: Path, written: str | None) -> None:
     send(client, {"a.jpg": b"1", "sub/b.jpg": b"2"})
-    (folder / uploads.COUNT).unlink()
+    (folder / COUNT).unlink()
     if written is not None:
-        (folder / uploads.COUNT).write_text(written)
+        (folder / COUNT).write_text(written)
     assert send(client, {"c.jpg": b"3"}).json()["files"] == 3
 
 
 def test_a_new_upload_begins_the_seven_days_anew(client: TestClient, folder: Path) -> None:
-    os.utime(folder / uploads.RECORD, (1000, 1000))
+    came(folder, days_ago=3)
+    before = runs.read_record(folder)
     for refused in ({"a.exe": b"1"}, {"../a.jpg": b"1"}):
         send(client, refused)
     send_zip(client, b"no zip at all")
-    assert (folder / uploads.RECORD).stat().st_mtime == 1000, "nothing was kept"
+    assert runs.read_record(folder) == before, "nothing was kept"
     send(client, {"a.jpg": b"1"})
-    assert time.time() - (folder / uploads.RECORD).stat().st_mtime < 3600
+    now = runs.read_record(folder)
+    assert now is not None and time.time() - now.uploaded < 3600
 
 
 def test_twenty_thousand_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,7 +323,7 @@ def no_space(*arguments: Any, **more: Any) -> Any:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("place", ["shutil.copyfileobj", "tempfile.mkdtemp", "mtl_model.ui.uploads.write_text"])
+@pytest.mark.parametrize("place", ["shutil.copyfileobj", "tempfile.mkdtemp", "mtl_model.ui.uploads.write_plain"])
 def test_a_full_disk_is_one_sentence(
     client: TestClient, folder: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -348,7 +353,7 @@ def test_a_disk_that_is_full_before_the_zip_is_there(
 
 
 def test_a_run_discarded_while_files_arrive(folder: Path) -> None:
-    (folder / uploads.RECORD).unlink()
+    (folder / TEACH).unlink()
     with pytest.raises(UsageError, match="nothing to teach called 'new'"):
         uploads.add_files(folder, [("a.jpg", io.BytesIO(b"x"), 1)])
     assert not (folder / "data").exists() and not half_files(folder)
@@ -385,24 +390,23 @@ def fill(folder: Path, age_days: float = 0) -> None:
     ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"x")
-    (folder / uploads.COUNT).write_text('{"files": 1, "total_bytes": 1}')
+    (folder / COUNT).write_text('{"files": 1, "total_bytes": 1}')
     (folder / "outcome.json").touch()
-    then = time.time() - age_days * 24 * 3600
-    os.utime(folder / uploads.RECORD, (then, then))
+    came(folder, age_days)
 
 
 def test_clear_leaves_what_was_learned(folder: Path) -> None:
     fill(folder)
-    uploads.clear(folder)
-    assert below(folder) == ["outcome.json", PENDING, uploads.RECORD]
-    uploads.clear(folder)  # once more is no mistake
+    runs.clear_pictures(folder)
+    assert below(folder) == ["outcome.json", PENDING, RECORD, TEACH]
+    runs.clear_pictures(folder)  # once more is no mistake
 
 
 def test_clear_follows_no_links(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "a.jpg").touch()
     (folder / "data").symlink_to(tmp_path / "precious")
-    uploads.clear(folder)
+    runs.clear_pictures(folder)
     assert not (folder / "data").is_symlink() and (tmp_path / "precious" / "a.jpg").exists()
 
 
@@ -412,7 +416,7 @@ def test_uploads_go_after_seven_days(folder: Path) -> None:
     (folder / CARD).touch()
     fill(folder, age_days=7.1)
     assert uploads.expire(folder.parent) == ["new"]
-    assert below(folder) == [CARD, "outcome.json", PENDING, uploads.RECORD]
+    assert below(folder) == [CARD, "outcome.json", PENDING, RECORD, TEACH]
     assert uploads.expire(folder.parent) == []  # nothing is left to do
 
 
@@ -442,9 +446,9 @@ def test_what_cannot_be_deleted_is_said_in_the_log(
     with caplog.at_level(logging.WARNING), monkeypatch.context() as patched:
         patched.setattr(shutil, "rmtree", no_space)
         assert uploads.expire(folder.parent) == []
-        kept.sweep(folder.parent)
-    assert caplog.text.count("could not be deleted whole") == 2 and list(folder.parent.rglob("a.jpg"))
-    kept.sweep(folder.parent)
+        assert "could not be deleted whole (No space left on device)" in runs.sweep(folder.parent)[0]
+    assert caplog.text.count("could not be deleted whole") == 1 and list(folder.parent.rglob("a.jpg"))
+    assert runs.sweep(folder.parent) == []
     assert not list(folder.parent.rglob("a.jpg"))
 
 

@@ -62,17 +62,22 @@ mtl.models = (host) => {
     },
     delete: async ({ name, children }, card) => {
       const made = children ? ` ${children.split(" ").join(" and ")} came from it and will stay, but cannot go back to it.` : "";
-      const text = `It cannot be brought back, unless you have downloaded it.${made}`;
+      const text = `For 10 minutes you can undo that; then it is gone, unless you have downloaded it.${made}`;
       if (!(await mtl.ask({ title: `Delete ${name}?`, text, yes: "Delete", danger: true }))) return;
       const answer = await mtl.call("/mtl/models/delete", { name }, { method: "POST" });
       if (answer.error) return say(answer.error, card);
       root.querySelector("h2").focus();
       changed(`${name} is deleted`);
     },
+    "bring-back": async ({ token }) => {
+      const answer = await mtl.call("/mtl/undo", { token }, { method: "POST" });
+      if (answer.error) return say(answer.error);
+      changed(`${answer.name} is back`, answer.name);
+    },
   };
   list.addEventListener("click", (event) => {
     const button = event.target.closest("[data-do]"), card = event.target.closest(".model");
-    if (button) actions[button.dataset.do](card.dataset, card);
+    if (button) actions[button.dataset.do]((card || button).dataset, card);
   });
 
   // Bringing one in ---------------------------------------------------------------------------------------------------

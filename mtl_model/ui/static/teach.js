@@ -78,7 +78,7 @@ mtl.teach = (host) => {
     const corrections = find("[data-do=use-corrections]");
     corrections.hidden = !answer.corrections || (Boolean(answer.run) && answer.state !== "empty");
     corrections.textContent = `Use ${answer.corrections} correction${answer.corrections === 1 ? "" : "s"} from the Photo tab`;
-    find(".upload").hidden = answer.busy || ["done", "accepted"].includes(answer.state);
+    find(".upload").hidden = answer.busy || ["done", "accepted", "damaged"].includes(answer.state);
     find(".named").hidden = Boolean(answer.run);
     find(".drop h3").textContent = answer.run ? `Add more pictures to ${answer.run}` : "Drop a folder or a zip of labelled pictures here";
     find("[data-do=pick-folder]").classList.toggle("primary", !answer.run);
@@ -177,7 +177,7 @@ mtl.teach = (host) => {
   });
 
   async function discard() {
-    const text = "The pictures you uploaded, what was learned from them and its figures are deleted. The checkpoint it started from stays.";
+    const text = "The pictures you uploaded, what was learned from them and its figures are deleted; for 10 minutes you can undo that. The checkpoint it started from stays.";
     const run = state.run; // while it asks, the page may come to show another one
     if (!(await mtl.ask({ title: `Discard ${run}?`, text, yes: "Discard", danger: true }))) return;
     sending.cancel(run);
@@ -202,9 +202,12 @@ mtl.teach = (host) => {
     }
     return act("settings", { run, [field.dataset.set]: field.value }, step);
   }
-  async function accept() {
-    const name = state.run;
-    if (!(await act("accept", {}, find('[data-step="4"]')))) return;
+  async function accept(button) {
+    const name = state.run, title = `Accept ${name}?`, yes = "Accept";
+    const text = "It is offered beside the others from then on. The pictures you uploaded are deleted, unless you keep them.";
+    const box = `Keep the pictures, so that I can add to them later (${button.dataset.size}, until I delete them)`;
+    const keep = await mtl.ask({ title, text, yes, box });
+    if (keep === null || !(await act("accept", { run: name, keep }, find('[data-step="4"]')))) return;
     mtl.announce(`${name} is accepted`);
     document.dispatchEvent(new CustomEvent("mtl:models"));
   }
@@ -261,6 +264,12 @@ mtl.teach = (host) => {
       mtl.announce(`${button.dataset.name} is in use`);
     },
     "again": startAgain,
+    "bring-back": async (button) => {
+      const answer = await mtl.call("/mtl/undo", { token: button.dataset.token }, { method: "POST" });
+      if (answer.error) return say(answer.error);
+      mtl.announce(`${answer.name} is back`);
+      show(answer.name);
+    },
     discard, accept, download,
   };
   const fileOf = (element) => element.closest("[data-file]").dataset.file;

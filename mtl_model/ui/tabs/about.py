@@ -51,14 +51,19 @@ def build(shared: Shared) -> None:
             raise CheckpointError(f"{shelf.UNSHOWN} Choose another checkpoint.") from None
 
     async def delete(request: Request) -> Response:
-        count = await asyncio.to_thread(kept.delete_everything, shared.options.runs)
+        count, left = await asyncio.to_thread(kept.delete_everything, shared.options.runs)
         await asyncio.to_thread(labelled.forget)
         await asyncio.to_thread(shared.models.refresh)
-        return JSONResponse({"runs": count})
+        return JSONResponse({"runs": count, "left": left})
+
+    async def delete_pictures(request: Request) -> Response:
+        await asyncio.to_thread(kept.delete_pictures, shared.options.runs, request.query_params.get("name", ""))
+        return JSONResponse({})
 
     shared.routes.append(Route("/mtl/about", guarded_route(shared, about), methods=["GET"]))
     if not shared.options.read_only:
-        shared.routes.append(Route("/mtl/everything/delete", guarded_route(shared, delete), methods=["POST"]))
+        for what, endpoint in (("everything", delete), ("pictures", delete_pictures)):
+            shared.routes.append(Route(f"/mtl/{what}/delete", guarded_route(shared, endpoint), methods=["POST"]))
     gr.HTML(
         '<div class="about" aria-live="polite"></div>',
         elem_id="about",

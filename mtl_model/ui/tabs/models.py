@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from mtl_model import parcels
+from mtl_model import runs as folders
 from mtl_model.card import NAME, is_taken
 from mtl_model.errors import UsageError
 from mtl_model.ui import trial
@@ -39,6 +40,7 @@ def build(shared: Shared) -> None:
         ("/mtl/models/download", routes.download, "GET"),
         ("/mtl/models/rename", routes.rename, "POST"),
         ("/mtl/models/delete", routes.delete, "POST"),
+        ("/mtl/undo", routes.bring_back, "POST"),
         ("/mtl/models/look", routes.look, "POST"),
         ("/mtl/models/keep", routes.keep, "POST"),
     ):
@@ -67,6 +69,13 @@ class _Routes:
         await asyncio.to_thread(self._shelf.delete, request.query_params.get("name", ""))
         await asyncio.to_thread(self._shared.models.refresh)
         return JSONResponse({})
+
+    async def bring_back(self, request: Request) -> Response:
+        """Put back what was deleted here, or discarded on the Teach tab, a moment ago."""
+        options, token = self._shared.options, request.query_params.get("token", "")
+        name = await asyncio.to_thread(folders.bring_back, options.runs, token, options.weights)
+        await asyncio.to_thread(self._shared.models.refresh)
+        return JSONResponse({"name": name})
 
     async def download(self, request: Request) -> Response:
         folder = self._shared.models.folder(request.query_params.get("name", ""))

@@ -25,9 +25,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mtl_model import card, checkpoint, crops, jobs, parcels
+from mtl_model import runs as folders
 from mtl_model.errors import UsageError
 from mtl_model.predictor import Predictor, choose_device
-from mtl_model.ui import bodies, comparison, fields, kept, labelled, picture_views, teaching, uploads, views
+from mtl_model.ui import adoption, bodies, comparison, fields, labelled, picture_views, teaching, uploads, views
 from mtl_model.ui.asked import Asked, read_whole
 from mtl_model.ui.shell import Shared, asset, guarded_route
 from mtl_model.ui.steps import Steps
@@ -40,8 +41,8 @@ PUBLIC = False
 AT_ONCE = 2  # pictures decoded at the same time, over all people
 THUMBNAIL_PX = 192
 CROP_PX = 192
-TEND_SECONDS, EXPIRE_EVERY = 3, 200
-ACTIONS = ("check", "start", "stop", "resume", "discard", "accept", "corrections")
+TEND_SECONDS, SWEEP_EVERY, EXPIRE_EVERY = 3, 20, 200
+ACTIONS = ("check", "start", "stop", "resume", "discard", "corrections")
 LARGEST_REQUEST = 100_000  # bytes of a request that says what to do
 TOO_LONG = "The request is longer than any that this page sends. Reload the page, then try again."
 
@@ -69,6 +70,7 @@ log = logging.getLogger("mtl_model.ui")
 
 def build(shared: Shared) -> None:
     teach = _Teach(shared)
+    adoption.adopt(shared.options.runs)
     runs = views.escape(shared.options.runs.name)  # where it lies stands on the About tab, for those who may know
     gr.HTML(
         asset("teach.html").replace("__RUNS__", runs),
@@ -81,6 +83,7 @@ def build(shared: Shared) -> None:
         "look": teach.look,
         "settings": teach.settings,
         "change": teach.change,
+        "accept": teach.accept,
         **{name: functools.partial(teach.act, name) for name in ACTIONS},
     }
     shared.routes += [
@@ -105,7 +108,9 @@ def _tend(runs: Path) -> None:
             jobs.advance(runs)
             if count % EXPIRE_EVERY == 0:
                 uploads.expire(runs)
-                kept.sweep(runs)
+            if count % SWEEP_EVERY == 0:
+                for fault in folders.sweep(runs):
+                    log.warning("%s", fault)
         except Exception as error:  # a full disk may have room again later
             log.warning("what is to be taught could not be seen to: %s", error)
         time.sleep(TEND_SECONDS)
@@ -226,18 +231,11 @@ class _Teach:
         self._steps.choose(self._run(given.get("run")), given)
 
     def change(self, given: dict[str, Any], user: str) -> dict[str, Any]:
-        word, out = given.get("word"), given.get("out")
-        with teaching.alone(self._runs, str(given.get("run"))) as run:
-            if run.busy:
-                raise UsageError(f"The pictures of '{run.name}' are in use now. Wait until that is done, or stop it.")
-            if given.get("undo"):
-                return {"said": labelled.undo(run)}
-            said = labelled.change(
-                run, str(given.get("file")), str(given.get("task")), None if word is None else str(word), out
-            )
-        return {"said": said}
+        return {"said": self._steps.change(self._run(given.get("run")), given)}
+
+    def accept(self, given: dict[str, Any], user: str) -> None:
+        self._steps.accept(self._run(given.get("run")), keep=given.get("keep") is True)
+        self._shared.models.refresh()
 
     def act(self, name: str, given: dict[str, Any], user: str) -> None:
         getattr(self._steps, name)(self._run(given.get("run")))
-        if name == "accept":
-            self._shared.models.refresh()

@@ -184,7 +184,20 @@ def test_renaming_and_deleting(client: TestClient) -> None:
         assert reply.status_code == 400 and reply.json()["error"]
 
 
+def test_a_deletion_can_be_undone_once(client: TestClient, runs: Path) -> None:
+    assert post(client, "delete", name="mine").status_code == 200
+    html = client.get("/mtl/models").json()["html"]
+    token = html.partition('data-token="')[2].partition('"')[0]
+    assert "<b>mine</b> is deleted." in html and names(client) == ["default", "bknet"]
+    assert client.post(f"/mtl/undo?token={token}").json() == {"name": "mine"}
+    assert (
+        names(client) == ["default", "bknet", "mine"] and "is deleted." not in client.get("/mtl/models").json()["html"]
+    )
+    assert client.post(f"/mtl/undo?token={token}").status_code == 400
+
+
 def test_only_a_post_changes_anything(client: TestClient) -> None:
+    assert client.get("/mtl/undo?token=x").status_code == 405
     for what in ("delete", "rename", "keep", "look"):
         assert client.get(f"/mtl/models/{what}?name=mine").status_code == 405
 
@@ -199,7 +212,7 @@ def test_a_deleted_one_is_refused_and_the_others_answer(client: TestClient, runs
 
 
 def test_everything_is_deleted_at_once(client: TestClient, runs: Path, root: Path) -> None:
-    assert client.post("/mtl/everything/delete").json() == {"runs": 1}
+    assert client.post("/mtl/everything/delete").json() == {"runs": 1, "left": 0}
     assert names(client) == ["default", "bknet"] and (root / "weights" / "default" / CARD).exists()
 
 
@@ -358,6 +371,10 @@ def test_deleting_asks_and_falls_back(visitor: Any, own: Served) -> None:
     assert not (own.runs / "mine").exists() and visitor.evaluate("mtl.checkpoint") == "default"
     assert "mine is no longer there" in visitor.locator(".told").inner_text()
     assert card(visitor, "default").get_by_role("button", name="Delete").count() == 0
+    visitor.locator(".undo", has_text="mine is deleted.").get_by_role("button", name="Undo").click()
+    wait_for_names(visitor, "default", "bknet", "child", "mine")
+    visitor.locator(".undo").wait_for(state="detached")
+    assert (own.runs / "mine" / CARD).exists()
 
 
 @pytest.mark.browser
@@ -389,8 +406,10 @@ def test_with_one_checkpoint_there_is_nothing_to_compare(visitor: Any) -> None:
 
 @pytest.mark.browser
 def test_everything_can_be_deleted(visitor: Any, own: Served) -> None:
+    (own.runs / "holiday").mkdir()
     open_tab(visitor, "About")
     visitor.get_by_role("button", name="Delete everything").click()
     visitor.get_by_role("dialog").get_by_role("button", name="Delete everything").click()
     wait_for_names(visitor, "default", "bknet")
-    assert [name for name in os.listdir(own.runs) if not name.endswith(".lock")] == []
+    assert [name for name in os.listdir(own.runs) if not name.endswith(".lock")] == ["holiday"]
+    visitor.locator(".about .done", has_text="1 folder of another program was left").wait_for()

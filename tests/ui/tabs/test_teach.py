@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -15,14 +17,14 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from mtl_model import jobs
+from mtl_model import runs as folders
 from mtl_model.card import CARD, PENDING, WEIGHTS, shipped_weights
-from mtl_model.ui import kept
+from mtl_model.runs import OUTCOME
 from mtl_model.ui.access import Access
 from mtl_model.ui.models import Models
 from mtl_model.ui.options import UiOptions
 from mtl_model.ui.shell import Shared
 from mtl_model.ui.tabs import teach
-from mtl_model.ui.teaching import OUTCOME
 
 OUTCOME_TEXT = {
     "checkpoint": "hats",
@@ -88,7 +90,7 @@ def learned(runs: Path, run: str) -> Path:
 def test_what_a_killed_server_was_deleting_goes_as_soon_as_the_next_begins(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (runs / f"{kept.GOING}x" / "data").mkdir(parents=True)
+    (runs / f"{folders.GOING}{32 * 'a'}" / "data").mkdir(parents=True)
 
     def end(seconds: float) -> None:
         raise KeyboardInterrupt
@@ -96,7 +98,7 @@ def test_what_a_killed_server_was_deleting_goes_as_soon_as_the_next_begins(
     monkeypatch.setattr(teach.time, "sleep", end)
     with pytest.raises(KeyboardInterrupt):
         teach._tend(runs)
-    assert not list(runs.glob(f"{kept.GOING}*"))
+    assert not list(runs.glob(f"{folders.GOING}*"))
 
 
 def test_nothing_is_there_at_first_and_a_rest_costs_nothing(client: TestClient) -> None:
@@ -146,7 +148,7 @@ def test_nobody_unknown_may_do_anything(client: TestClient, monkeypatch: pytest.
     monkeypatch.setattr(Shared, "user_of", lambda self, connection: None)
     for path in ("state", "pictures", "picture", "download", "template"):
         assert client.get(f"/mtl/teach/{path}").status_code == 401
-    for path in ("create", "look", "settings", "change", "try", "files", "zip", *teach.ACTIONS):
+    for path in ("create", "look", "settings", "change", "try", "files", "zip", "accept", *teach.ACTIONS):
         assert client.post(f"/mtl/teach/{path}").status_code == 401
 
 
@@ -186,3 +188,109 @@ def test_a_queue_that_cannot_go_on_is_said(client: TestClient, monkeypatch: pyte
 
     monkeypatch.setattr(jobs, "advance", fail)
     assert "The disk is full." in client.get("/mtl/teach/state").json()["parts"]["trouble"]
+
+
+DAMAGED = [
+    ("teach.json", '{"created": null}'),
+    ("teach.json", '{"found": {"tasks": {"\\ud800": {}}}}'),
+    ("teach.json", '{"found": {"stamp": "1", "tasks": {"hat": {}}}}'),
+    ("teach.json", ""),
+    ("report.json", '{"near": {"groups": 5}}'),
+    ("outcome.json", '{"tasks": {"hat": {"n": "5"}}}'),
+    ("changes.json", '{"labels": []}'),
+    ("job.json", '{"kind": "finetune", "pid": []}'),
+    ("run.json", "{}"),
+]
+
+
+@pytest.mark.parametrize(("file", "text"), DAMAGED, ids=range(len(DAMAGED)))
+def test_one_damaged_file_is_one_sentence_and_the_other_runs_work(
+    client: TestClient, runs: Path, file: str, text: str
+) -> None:
+    damaged = uploaded(client, "hat/on/1.png", "hat/off/2.png")
+    other = uploaded(client, "hat/on/1.png", "hat/off/2.png", "hat/off/3.png")
+    (runs / damaged / file).write_text(text)
+    seen = client.get(f"/mtl/teach/state?run={damaged}").json()
+    assert seen["state"] == "damaged" and f"'{damaged}'" in seen["parts"]["found"].replace("&#x27;", "'")
+    for name in (damaged, other):
+        assert f'data-run="{name}"' in seen["parts"]["runs"]
+    seen = client.get(f"/mtl/teach/state?run={other}").json()
+    assert seen["state"] == "uploaded" and "3 pictures" in seen["parts"]["found"]
+    assert client.post("/mtl/teach/discard", json={"run": damaged}).json() == {}
+    assert f'data-run="{damaged}"' not in client.get("/mtl/teach/state").json()["parts"]["runs"]
+
+
+@pytest.mark.parametrize(
+    ("file", "text"), [("uploaded.json", "{"), ("events.jsonl", '{"event": "step", "step": "x"}\n')]
+)
+def test_what_mends_itself_is_no_damage(client: TestClient, runs: Path, file: str, text: str) -> None:
+    run = uploaded(client, "hat/on/1.png", "hat/off/2.png")
+    (runs / run / file).write_text(text)
+    assert client.get(f"/mtl/teach/state?run={run}").json()["state"] == "uploaded"
+
+
+@pytest.mark.parametrize("content", [b"file,smile\nr\xe4t.jpg,yes\n", b"file;smile\na.jpg;yes\n"])
+def test_damaged_corrections_leave_the_tab(client: TestClient, runs: Path, content: bytes) -> None:
+    run = uploaded(client, "hat/on/1.png", "hat/off/2.png")
+    (runs / "corrections").mkdir()
+    (runs / "corrections" / "labels.csv").write_bytes(content)
+    assert client.get(f"/mtl/teach/state?run={run}").json()["state"] == "uploaded"
+
+
+def test_half_a_letter_is_refused_where_it_comes_in(client: TestClient) -> None:
+    run = uploaded(client, "on/1.png", "off/2.png")
+    body = json.dumps({"run": run, "task": "\ud800"})
+    assert client.post("/mtl/teach/settings", content=body).status_code == 400
+    assert client.get(f"/mtl/teach/state?run={run}").json()["state"] == "uploaded"
+
+
+STEPS: list[tuple[str, dict[str, Any]]] = [
+    ("create", {"name": "new"}),
+    ("look", {}),
+    ("settings", {"how": "all"}),
+    ("settings", {"kind": "utkface"}),
+    ("change", {"file": "hat/on/1.png", "out": True}),
+    ("check", {}),
+    ("start", {}),
+]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize(("action", "more"), STEPS, ids=range(len(STEPS)))
+def test_a_disk_that_takes_nothing_is_said(
+    client: TestClient, runs: Path, monkeypatch: pytest.MonkeyPatch, code: int, action: str, more: dict[str, Any]
+) -> None:
+    run = uploaded(client, "hat/on/1.png", "hat/off/2.png")
+    monkeypatch.setattr(jobs, "submit", lambda *words: None)
+
+    def refuse(*arguments: Any, **named: Any) -> Any:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", refuse)
+        answer = client.post(f"/mtl/teach/{action}", json={"run": run, **more})
+    assert answer.status_code in (400, 507) and os.strerror(code) in answer.json()["error"]
+    assert client.post(f"/mtl/teach/{action}", json={"run": run, **more}).status_code == 200
+
+
+def test_pictures_are_kept_only_where_that_is_asked(client: TestClient, runs: Path) -> None:
+    for keep in (False, True):
+        run = uploaded(client, "hat/on/1.png", "hat/off/2.png")
+        learned(runs, run)
+        assert 'data-size="1 MB"' in client.get(f"/mtl/teach/state?run={run}").json()["parts"]["decide"]
+        assert client.post("/mtl/teach/accept", json={"run": run, "keep": keep}).json() == {}
+        seen = client.get(f"/mtl/teach/state?run={run}").json()
+        assert seen["state"] == "accepted" and ("are kept" in seen["parts"]["decide"]) is keep
+        assert (runs / run / "data").exists() is keep
+        answer = client.post("/mtl/teach/change", json={"run": run, "file": "hat/on/1.png", "out": True})
+        assert "has been accepted already" in answer.json()["error"]
+
+
+def test_what_was_discarded_is_said_with_its_undo(client: TestClient, runs: Path) -> None:
+    run = uploaded(client, "hat/on/1.png", "hat/off/2.png")
+    client.post("/mtl/teach/discard", json={"run": run})
+    (aside,) = folders.asides(runs)
+    assert f'data-token="{aside.token}"' in client.get("/mtl/teach/state").json()["parts"]["undo"]
+    folders.bring_back(runs, aside.token, shipped_weights())
+    seen = client.get("/mtl/teach/state").json()
+    assert seen["run"] == run and seen["state"] == "uploaded" and seen["parts"]["undo"] == ""

@@ -18,8 +18,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mtl_model import runs
+from mtl_model.card import CARD, PENDING, WEIGHTS
 from mtl_model.predictor import Predictor
-from mtl_model.ui import teaching
+from mtl_model.ui import labelled, teaching
+from mtl_model.ui.teaching import Record
 from tests.ui.conftest import PATIENCE_MS, Served
 
 pytestmark = pytest.mark.browser
@@ -108,6 +111,72 @@ def test_from_a_folder_to_what_is_in_it(
     opened.get_by_role("dialog").get_by_role("button", name="Discard").click()
     opened.locator('.teach[data-run=""]').wait_for()
     assert not (served.runs / str(run)).exists()
+
+
+def learned(served: Served, root: Path, name: str) -> Path:
+    """A run that waits for a decision, with two pictures."""
+    record = Record(name, created="2026", parent="bknet")
+    folder = runs.begin(served.runs, name, {PENDING: None, runs.TEACH: record.to_json()})
+    fill(folder / "data", {f"hat/{word}/1.png": np.full((40, 40, 3), 90, np.uint8) for word in ("on", "off")})
+    teaching.edit_record(folder, found=labelled.describe(folder, record, stamp="1"))
+    for file in (CARD, WEIGHTS):
+        shutil.copy(root / "weights" / "bknet" / file, folder)
+    (folder / runs.OUTCOME).write_text(json.dumps({"parent": "bknet", "how": "branch", "sentence": "Hat: 85 % right."}))
+    return folder
+
+
+def test_accepting_asks_whether_the_pictures_stay(opened: Any, served: Served, root: Path) -> None:
+    folder = learned(served, root, "hats")
+    opened.locator('[data-run="hats"].run').click()
+    accept = opened.get_by_role("button", name="Accept", exact=True)
+    accept.click()
+    dialog = opened.get_by_role("dialog")
+    box = dialog.get_by_role(
+        "checkbox", name="Keep the pictures, so that I can add to them later (1 MB, until I delete them)"
+    )
+    assert not box.is_checked()
+    opened.keyboard.press("Escape")
+    dialog.wait_for(state="detached")
+    assert (folder / PENDING).exists(), "nothing happens without an answer"
+    accept.click()
+    box.check()
+    dialog.get_by_role("button", name="Accept").click()
+    opened.locator(".sentence", has_text="are kept, 1 MB").wait_for()
+    assert (folder / "data" / "hat" / "on" / "1.png").exists() and not (folder / PENDING).exists()
+    opened.locator("button[role=tab]:visible", has_text="About").click()
+    opened.get_by_role("button", name="Delete the pictures of hats").click()
+    dialog.get_by_role("button", name="Delete them").click()
+    opened.locator(".about .done", has_text="The pictures are deleted.").wait_for()
+    assert not (folder / "data").exists() and (folder / CARD).exists()
+    shutil.rmtree(folder)
+
+
+def test_discarding_can_be_undone(opened: Any, served: Served, root: Path) -> None:
+    folder = learned(served, root, "caps")
+    opened.locator('[data-run="caps"].run').click()
+    opened.locator('.step[data-step="4"]').get_by_role("button", name="Discard").click()
+    opened.get_by_role("dialog").get_by_role("button", name="Discard").click()
+    line = opened.locator(".undo", has_text="caps is discarded.")
+    line.wait_for()
+    assert not folder.exists()
+    opened.reload()
+    open_teach(opened)
+    line.get_by_role("button", name="Undo").click()
+    opened.locator('.teach[data-run="caps"] .step[data-step="4"][open]').wait_for()
+    line.wait_for(state="detached")
+    assert (folder / "data" / "hat" / "on" / "1.png").exists()
+
+
+def test_a_damaged_run_is_one_sentence_and_can_be_discarded(opened: Any, served: Served, root: Path) -> None:
+    folder = learned(served, root, "torn")
+    (folder / runs.TEACH).write_text('{"created": null}')
+    opened.locator('[data-run="torn"].run').click()
+    opened.locator(".problem-line", has_text="The file teach.json of 'torn' is damaged").wait_for()
+    assert not opened.locator(".upload").is_visible()
+    opened.locator('.step[data-step="1"]').get_by_role("button", name="Discard it all").click()
+    opened.get_by_role("dialog").get_by_role("button", name="Discard").click()
+    opened.locator('[data-run="torn"].run').wait_for(state="detached")
+    assert not folder.exists()
 
 
 def test_typed_text_and_focus_survive_the_questions(opened: Any) -> None:
@@ -226,7 +295,7 @@ def test_an_upload_ends_in_its_own_run_whatever_is_shown_by_then(
 def held(folder: Path) -> Iterator[None]:
     """The learning of a run stands still from its first checkpoint on; so few pictures are learned in a second."""
     until = time.monotonic() + 5 * PATIENCE_MS / 1000
-    while not ((events := folder / teaching.EVENTS).is_file() and '"checkpoint"' in events.read_text()):
+    while not ((events := folder / runs.EVENTS).is_file() and '"checkpoint"' in events.read_text()):
         assert time.monotonic() < until, "nothing was learned"
         time.sleep(0.01)
     number = json.loads((folder / "job.json").read_text())["pid"]
@@ -324,6 +393,7 @@ def test_the_whole_way_with_glasses(opened: Any, tmp_path: Path, data: Path, roo
     opened.locator(".finding", has_text="two classes").get_by_role("button", name="Leave out").first.click()
     opened.locator(".finding", has_text="two classes").wait_for(state="detached")  # with the list that was clicked in
     accept.click()
+    opened.get_by_role("dialog").get_by_role("button", name="Accept").click()
     opened.locator("#checkpoint option", has_text="glasses").wait_for(state="attached")
     assert opened.evaluate("document.activeElement !== document.body"), "whoever works with keys goes on from there"
     opened.get_by_role("button", name="Use glasses").click()

@@ -1,0 +1,86 @@
+"""The records of a run as its files hold them, as far as this program reads them again. `runs.read` holds files to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from typing_extensions import TypedDict
+
+
+@dataclass(frozen=True)
+class Record:
+    """run.json. uploaded: seconds since 1970 of the last upload, or of the beginning; 0 where nothing is uploaded. kept: the
+    pictures stay although the checkpoint is accepted."""
+
+    program: Literal["mtl_model"]
+    format: Literal[1]
+    created: float = 0.0
+    uploaded: float = 0.0
+    kept: bool = False
+
+
+def new_record(created: float = 0.0, uploaded: float = 0.0) -> Record:
+    return Record("mtl_model", 1, created, uploaded)
+
+
+class Finding(TypedDict, total=False):
+    text: str
+    count: int
+    files: list[str]
+
+
+class Copies(TypedDict, total=False):
+    groups: list[list[str]]
+
+
+class Report(TypedDict, total=False):
+    """report.json, as far as the page reads it; see check.Report. made: seconds since 1970."""
+
+    made: float
+    pictures: int
+    no_face: int | None
+    exact: Copies | None
+    near: Copies | None
+    faults: list[Finding]
+    warnings: list[Finding]
+
+
+class Compared(TypedDict, total=False):
+    """What a learning brought to one task; see outcome.outcome_of."""
+
+    title: str
+    metric: str
+    unit: str
+    new: bool
+    before: float | None
+    after: float | None
+    interval: list[float] | None
+    difference: list[float] | None
+    n: int
+    classes: list[str]
+    confusion_before: list[list[int]] | None
+    confusion_after: list[list[int]] | None
+
+
+class Outcome(TypedDict, total=False):
+    """outcome.json. weights_sha256: of the weights that were measured."""
+
+    parent: str
+    how: str
+    seconds: float
+    counts: dict[str, int]
+    tasks: dict[str, Compared]
+    changed: dict[str, float]
+    pictures: dict[str, list[dict[str, str]]]
+    left_out: list[str]
+    relabelled: dict[str, dict[str, str]]
+    sentence: str
+    weights_sha256: str
+
+
+class Count(TypedDict):
+    """uploaded.json: what lies in data/, so that nobody counts twenty thousand files for each batch."""
+
+    files: int
+    total_bytes: int
