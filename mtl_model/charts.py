@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mtl_model.errors import UsageError
+from mtl_model.names import printable, shortened
 
+LONGEST_NAME = 60  # letters
 INK, ACCENT, QUIET = "#1f2933", "#2156c9", "#9aa5b1"
 
 
+def check_installed() -> None:
+    """Raise UsageError without matplotlib: before the work whose figures are to be drawn."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UsageError("Charts need matplotlib, which is not installed. Run: pip install matplotlib")
+
+
+def chart_file(folder: Path, *parts: str) -> Path:
+    """Return the file of a chart, named by its parts. Names of tasks come from anybody's table: none leads out of the folder."""
+    plain = (printable(part).replace("/", "_").replace(os.sep, "_") for part in parts)
+    return folder / f"{'-'.join(shortened(part, LONGEST_NAME) for part in plain)}.png"
+
+
 def _pyplot() -> Any:
-    try:
-        import matplotlib
-    except ImportError:
-        raise UsageError("Charts need matplotlib, which is not installed. Run: pip install matplotlib") from None
+    check_installed()
+    import matplotlib
+
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
@@ -37,10 +52,10 @@ def evaluation_charts(record: Mapping[str, Any], folder: Path) -> list[Path]:
     name = f"{record['source']}-{record['split']}"
     for task, curves in record["curves"].items():
         if "confusion" in curves:
-            files.append(confusion_chart(curves, f"{task} on {name}", folder / f"{name}-{task}-confusion.png"))
-            files.append(calibration_chart(curves, f"{task} on {name}", folder / f"{name}-{task}-calibration.png"))
+            files.append(confusion_chart(curves, f"{task} on {name}", chart_file(folder, name, task, "confusion")))
+            files.append(calibration_chart(curves, f"{task} on {name}", chart_file(folder, name, task, "calibration")))
         if curves.get("errors"):
-            files.append(error_chart(curves["errors"], f"{task} on {name}", folder / f"{name}-{task}-errors.png"))
+            files.append(error_chart(curves["errors"], f"{task} on {name}", chart_file(folder, name, task, "errors")))
     return files
 
 

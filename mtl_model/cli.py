@@ -71,6 +71,15 @@ def check_files(arguments: argparse.Namespace, *options: str) -> None:
         )
 
 
+def check_charts(folder: Path | None) -> None:
+    """Raise UsageError where charts were asked for and cannot be drawn or written."""
+    from mtl_model import charts
+
+    check_folder(folder, "--charts")
+    if folder is not None:
+        charts.check_installed()
+
+
 def use_threads(arguments: argparse.Namespace) -> None:
     """Raise UsageError for a number that torch would crash on: it makes the threads that it is told to."""
     if arguments.threads is not None:
@@ -138,7 +147,7 @@ def predict(arguments: argparse.Namespace) -> int:
             progress("pictures", len(files), len(files))
     except KeyboardInterrupt:
         stopped = True
-        say(f"Stopped after {len(photos) - closed:,} of {len(files):,} pictures. Their answers follow.")
+        say(f"Stopped after {len(photos) - closed:,} of {len(files):,} pictures; the answers to them are written.")
     finally:  # also where a picture could not be drawn: the answers are no less worth
         _write_answers(arguments, photos, {task.name: task.kind == "years" for task in predictor.card.tasks})
     return STOPPED if stopped else 1 if any(photo.error for photo in photos) else 0
@@ -421,7 +430,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     weights = arguments.weights or card.shipped_weights()
     folder = card.find_checkpoint(arguments.checkpoint, weights, arguments.runs)
     check_files(arguments, "json")
-    check_folder(arguments.charts, "--charts")
+    check_charts(arguments.charts)
     noted = arguments.split == "test" and arguments.limit is None and arguments.readings.is_file()
     check_file(arguments.readings if noted else None, "--readings")
     check_file(folder / card.CARD if arguments.keep else None, "--keep")
@@ -579,7 +588,7 @@ def add_check(parser: argparse.ArgumentParser) -> None:
 
 def check(arguments: argparse.Namespace) -> int:
     check_files(arguments, "json")
-    check_folder(arguments.charts, "--charts")
+    check_charts(arguments.charts)
     check_folder(arguments.cache, "--cache")
     from mtl_model import cache, changes, layouts
     from mtl_model.check import check as look_at
@@ -596,7 +605,9 @@ def check(arguments: argparse.Namespace) -> int:
 
         for task, classes in report.labels.items():
             counts = {name: sum(where.values()) for name, where in classes.items()}
-            charts.count_chart(counts, f"{task} in {report.kind}", arguments.charts / f"{report.kind}-{task}.png")
+            charts.count_chart(
+                counts, f"{task} in {report.kind}", charts.chart_file(arguments.charts, report.kind, task)
+            )
     for line in report.lines():
         answer(line)
     return report.exit_code

@@ -44,3 +44,9 @@ def test_without_matplotlib_a_sentence_says_what_to_install(tmp_path: Path, monk
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     with pytest.raises(UsageError, match=r"pip install matplotlib"):
         charts.count_chart({"one": 1}, "title", tmp_path / "counts.png")
+
+
+@pytest.mark.parametrize("task", ["../../up", "a/b", "a\0b", "x" * 300, "日" * 300, "\x1b[2J"])
+def test_no_name_of_a_task_leads_elsewhere(tmp_path: Path, task: str) -> None:
+    file = charts.count_chart({"a": 3, "b": 5}, "counts", charts.chart_file(tmp_path, "csv", task))
+    assert [path.name for path in tmp_path.iterdir()] == [file.name] and file.name.startswith("csv-")

@@ -379,6 +379,16 @@ def test_cards_and_logs_are_looked_at_too(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize("words", [["check", "utkface:."], ["evaluate", "bknet", "--source", "utkface:."]])
+def test_without_matplotlib_no_work_is_begun(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main([*words, "--charts", str(tmp_path)]) == 2
+    assert "pip install matplotlib" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_work")
 def test_two_options_do_not_share_a_file(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     target = str(tmp_path / "a")
     assert main(["predict", ".", "--json", target, "--csv", f"{tmp_path}/x/../a"]) == 2

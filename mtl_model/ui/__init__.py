@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 
 from mtl_model.errors import MtlError
+from mtl_model.terminal import Parser, answer, prepare, say
 from mtl_model.ui.options import UiOptions, add_arguments, from_args
 
 
@@ -20,7 +19,7 @@ def launch(options: UiOptions) -> int:
 
     if options.add_user is not None:
         passwords.add_user(*options.add_user)
-        print(f"{options.add_user[0]} is in {options.add_user[1]}. Start the page with --auth {options.add_user[1]}.")
+        answer(f"{options.add_user[0]} is in {options.add_user[1]}. Start the page with --auth {options.add_user[1]}.")
         return 0
     if options.auth is not None:
         passwords.read_users(options.auth)  # said before torch is imported
@@ -36,10 +35,11 @@ def launch(options: UiOptions) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """What `python app.py` does."""
-    parser = argparse.ArgumentParser(prog="app.py", description="Serve the page on this machine.")
+    prepare()
+    parser = Parser(prog="app.py", description="Serve the page on this machine.")
     add_arguments(parser)
     try:
         return launch(from_args(parser.parse_args(arguments)))
     except MtlError as error:
-        print(error, file=sys.stderr)
+        say(error)
         return 2
