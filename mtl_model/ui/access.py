@@ -55,13 +55,13 @@ class Access:
     def __init__(self, options: UiOptions, space_host: str | None = None) -> None:
         """Raises UsageError where the file of --auth cannot be used."""
         spaces = (os.environ.get(SPACE_VARIABLE, "") if space_host is None else space_host).split(",")
-        self._spaces = {one.strip().lower() for one in spaces if one.strip()}
+        self._spaces = {name.strip().lower() for name in spaces if name.strip()}
         self._bound_wider = options.host in ANY_ADDRESS
         self.proxies = Proxies(options.proxy, expected=bool(options.root_path or self._spaces))
         self.bodies = Bodies(public=options.read_only)
         self._own_folders = options.runs, options.weights
         named: Iterable[str] = (*options.allow_host, *(() if self._bound_wider else (options.host,)))
-        self._hosts = {*LOOPBACK, *self._spaces, *(one.strip("[]").lower() for one in named)}
+        self._hosts = {*LOOPBACK, *self._spaces, *(name.strip("[]").lower() for name in named)}
         # A browser sends cookies to all ports of a host: two servers on one machine need two names.
         cookie, path = f"mtl-session-{options.port}", options.root_path or "/"
         self.login = Login(read_users(options.auth), cookie, path, bool(self._spaces)) if options.auth else None

@@ -23,20 +23,20 @@ def read_object(text: str | bytes, fields: Mapping[str, tuple[Check, str]]) -> d
     Raises: UsageError for anything else.
     """
     try:
-        plain = json.loads(text or b"{}", parse_float=finite, parse_constant=finite)
+        given = json.loads(text or b"{}", parse_float=finite, parse_constant=finite)
     except (ValueError, RecursionError):
-        plain = None
-    if not isinstance(plain, dict):
+        given = None
+    if not isinstance(given, dict):
         raise UsageError(
             "The request is not what this page sends. Expected a JSON object; reload the page, then try again."
         )
-    for name, value in plain.items():
+    for name, value in given.items():
         fits, expected = fields.get(name, (is_scalar, "text, a number, true, false or null"))
         if not fits(value):
             raise UsageError(
                 f"The field '{_shown(name)}' is {_shown(_seen(value))}. Expected {expected}; reload the page, then try again."
             )
-    return plain
+    return given
 
 
 def _seen(value: Any) -> str:

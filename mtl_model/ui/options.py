@@ -80,22 +80,22 @@ SEVERAL = ("allow_host", "proxy")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    for one in dataclasses.fields(UiOptions):
-        more: dict[str, Any] = {key: value for key, value in one.metadata.items() if key != "help"}
-        if one.name in SEVERAL:
+    for option in dataclasses.fields(UiOptions):
+        more: dict[str, Any] = {key: value for key, value in option.metadata.items() if key != "help"}
+        if option.name in SEVERAL:
             more |= {"action": "append"}
-        elif one.name == "port":
+        elif option.name == "port":
             more |= {"type": int, "metavar": "PORT"}
-        elif one.name == "add_user":
+        elif option.name == "add_user":
             more |= {"nargs": 2}
         elif more.get("metavar") in ("DIR", "FILE"):
             more |= {"type": given_path}
-        parser.add_argument(f"--{one.name.replace('_', '-')}", default=None, help=one.metadata["help"], **more)
+        parser.add_argument(f"--{option.name.replace('_', '-')}", default=None, help=option.metadata["help"], **more)
 
 
 def from_args(arguments: argparse.Namespace) -> UiOptions:
     """What the command line says, else the environment, else the defaults. Raises UsageError."""
-    given = {one.name: getattr(arguments, one.name, None) for one in dataclasses.fields(UiOptions)}
+    given = {option.name: getattr(arguments, option.name, None) for option in dataclasses.fields(UiOptions)}
     given = {name: value for name, value in given.items() if value is not None}
     if os.environ.get(HOST_VARIABLE):
         given.setdefault("host", os.environ[HOST_VARIABLE])

@@ -113,23 +113,25 @@ class Page:
 
 def posts(page: Page, *asked: tuple[Any, ...]) -> list[int]:
     async def all_of_them() -> list[int]:
-        return [(await page.post(*one))[0] for one in asked]
+        return [(await page.post(*arguments))[0] for arguments in asked]
 
     return asyncio.run(all_of_them())
 
 
 def test_a_body_comes_whole_or_is_refused() -> None:
     assert asyncio.run(bodies.whole(request([b"a", b"b"]), 2, TOO_LARGE)) == b"ab"
-    for one in (request([b"a", b"b", b"c"]), request([], content_length="3")):
+    for longer in (request([b"a", b"b", b"c"]), request([], content_length="3")):
         with pytest.raises(DataError):
-            asyncio.run(bodies.whole(one, 2, TOO_LARGE))
+            asyncio.run(bodies.whole(longer, 2, TOO_LARGE))
 
 
 def test_a_visitor_who_goes_away_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
     page = Page()
     with caplog.at_level(logging.INFO):
         assert posts(page, (source([b"a"], gone),)) == [bodies.GONE]
-    assert not [one for one in caplog.records if one.name.startswith("mtl_model")] and not page.access.bodies.open
+    assert (
+        not [record for record in caplog.records if record.name.startswith("mtl_model")] and not page.access.bodies.open
+    )
 
 
 # -- slow ----------------------------------------------------------------------------------------------------------
@@ -213,7 +215,7 @@ def test_all_bodies_together_are_bounded_until_they_are_answered(monkeypatch: py
         await asyncio.wait(others[2:])
         assert sum(body.size for body in page.access.bodies.open) == 4 * MB
         page.answering.set()
-        return [(await one)[0] for one in alone], [(await one)[0] for one in others]
+        return [(await task)[0] for task in alone], [(await task)[0] for task in others]
 
     assert asyncio.run(at_once()) == ([200] * 2 + [429] * 6, [200] * 2 + [429] * 6)
 
@@ -229,9 +231,9 @@ def test_slow_bodies_of_one_address_lock_nobody_else_out() -> None:
             refused, _ = await asyncio.wait(slow, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.sleep(0)
         status, _ = await page.post(source([bytes(60 * MB)]), HOME)
-        for one in slow:
-            one.cancel()
-        return [one.result()[0] for one in refused], status
+        for task in slow:
+            task.cancel()
+        return [task.result()[0] for task in refused], status
 
     assert asyncio.run(attack()) == ([429] * 2, 200)
 
@@ -257,7 +259,7 @@ def test_one_address_gets_half_of_the_places(monkeypatch: pytest.MonkeyPatch) ->
             asking.append(asyncio.ensure_future(page.post(source([b"a"]), address)))
             await asyncio.sleep(0.01)
         page.answering.set()
-        return [(await one)[0] for one in asking]
+        return [(await task)[0] for task in asking]
 
     assert asyncio.run(at_once()) == [200, 200, 200, 429, 200, 200, 200, 429]  # one /64 network is one address
 
@@ -298,10 +300,10 @@ def test_a_page_for_strangers_takes_so_much_of_an_address_in_ten_minutes(
     now = [1000.0]
     monkeypatch.setattr(bodies, "monotonic", lambda: now[0])
     page = Page(read_only=public)
-    found = posts(page, (source([bytes(MB)]), HOME, bodies.UPLOAD), *[(source([bytes(MB)]), HOME)] * 1)
-    found += posts(page, (source([b"a"]), HOME), (source([b"a"]), OTHER))
+    answers = posts(page, (source([bytes(MB)]), HOME, bodies.UPLOAD), (source([bytes(MB)]), HOME))
+    answers += posts(page, (source([b"a"]), HOME), (source([b"a"]), OTHER))
     now[0] += bodies.WINDOW_SECONDS * 1.2
-    assert [*found, *posts(page, (source([bytes(MB)]), HOME))] == statuses
+    assert [*answers, *posts(page, (source([bytes(MB)]), HOME))] == statuses
 
 
 def test_the_json_of_gradio_is_small_and_its_upload_one_file() -> None:

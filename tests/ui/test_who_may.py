@@ -292,9 +292,9 @@ def test_a_visitor_names_no_file_for_gradio_to_delete(read_only: Running, root: 
     link = Path(path).with_name("link.jpg")
     link.symlink_to(precious)
     wrong = [uploads / ".lock", uploads, uploads / "other" / "a.jpg", Path(path).parent, link, uploads.parent, precious]
-    for one in (*map(str, wrong), f"{Path(path).parent}/../.lock", "", "\0", "x" * 5000):
-        for more in ({}, as_file, as_file | {"is_stream": True}) if Path(one).is_absolute() else ({},):
-            assert named(read_only, one, **more) == shell.NOT_UPLOADED, (one, more)
+    for named_path in (*map(str, wrong), f"{Path(path).parent}/../.lock", "", "\0", "x" * 5000):
+        for more in ({}, as_file, as_file | {"is_stream": True}) if Path(named_path).is_absolute() else ({},):
+            assert named(read_only, named_path, **more) == shell.NOT_UPLOADED, (named_path, more)
     deletes = {Path(file) for kept in read_only.blocks.temp_file_sets for file in kept}
     assert Path(path) in deletes and not deletes & set(wrong)
 
