@@ -343,7 +343,7 @@ HARM: dict[str, tuple[Callable[[Path], object], str]] = {
     "no such kind": (only_task("age", kind="weeks"), "Unknown kind of task age 'weeks'"),
     "no such loss": (only_task("age", loss="guess"), "Unknown loss of task age 'guess'"),
     "another task": (only_task("age"), "do not fit its card"),
-    "another width": (only_task("smile", classes=["a", "b", "c"]), "do not fit its card"),
+    "another width": (only_task("smile", classes=["a", "b", "c"], spellings={}), "do not fit its card"),
 }
 
 

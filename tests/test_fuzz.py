@@ -12,6 +12,7 @@ import shutil
 import sys
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -120,12 +121,25 @@ def pictures() -> dict[str, list[bytes]]:
 KINDS = tuple(pictures())
 
 
+def with_checksums(content: bytes) -> bytes:
+    """Put the checksums of a PNG's chunks right, as far as there are whole ones: what is behind them is then looked at."""
+    fixed, at = bytearray(content), 8
+    while at + 12 <= len(fixed):
+        end = at + 8 + int.from_bytes(fixed[at : at + 4], "big")
+        if end + 4 > len(fixed):
+            break
+        fixed[end : end + 4] = zlib.crc32(fixed[at + 4 : end]).to_bytes(4, "big")
+        at = end + 4
+    return bytes(fixed)
+
+
 def read_damaged(kind: str, count: int) -> int:
     seeds = pictures()
     others = [content for contents in seeds.values() for content in contents]
 
     def make(random: Random) -> bytes:
-        return damaged(others if random.random() < 0.05 else seeds[kind], random)
+        content = damaged(others if random.random() < 0.05 else seeds[kind], random)
+        return with_checksums(content) if "png" in kind and random.random() < 0.7 else content
 
     def read(content: bytes) -> None:
         picture = read_picture(content)

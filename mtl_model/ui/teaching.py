@@ -123,9 +123,9 @@ def read_record(folder: Path) -> Record | None:
     try:
         plain = json.loads(path.read_bytes())
         plain |= {"name": folder.name, "parent": plain.pop("from", "")}
-        record = typed.parse(Record, json.dumps(plain))
-        typed.parse(Found, json.dumps(record.found))
-        typed.parse(Learned, json.dumps(record.learned))
+        record = typed.parse(Record, json.dumps(plain, allow_nan=False))
+        typed.parse(Found, json.dumps(record.found, allow_nan=False))
+        typed.parse(Learned, json.dumps(record.learned, allow_nan=False))
         return record
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -157,7 +157,7 @@ def edits_digest(folder: Path) -> str:
     """Return a text that differs where other pictures are left out, or have other labels. Raises as `read_edits` does."""
     edits = read_edits(folder)
     plain = [sorted(edits.get("left_out", ())), edits.get("labels", {})]
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
