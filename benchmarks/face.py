@@ -3,7 +3,8 @@
 python -m benchmarks.face [NAME ...] [--threads 2] [--passes 50] [--repeats 11] [--runs runs]
 
 A batch of one, with everything that the card says to average (the mirror image); no search for the face and no cutting. Each
-repeat is the median of a number of passes; printed are the least, the median and the largest of the repeats, in ms.
+repeat is the median of a number of passes; printed are the least, the median and the largest of the repeats, in ms, with the
+machine's load: a figure counts where that is below the cores.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import mtl_model  # before torch: it decides how threads wait
 
 import argparse
 import json
+import os
 import statistics
 import time
 from pathlib import Path
@@ -51,7 +53,8 @@ def main() -> None:
         repeats = sorted(one_face_ms(predictor, arguments.passes) for _ in range(arguments.repeats))
         figures = [round(one, 2) for one in (repeats[0], statistics.median(repeats), repeats[-1])]
         said = {"checkpoint": name, "one_face_ms": figures[1], "least": figures[0], "largest": figures[2]}
-        said |= {"threads": arguments.threads, "parameters": predictor.card.parameters}
+        load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
+        said |= {"threads": arguments.threads, "load": load, "parameters": predictor.card.parameters}
         print(json.dumps(said))
 
 
