@@ -64,8 +64,9 @@ def read(path: Path, kind: type[Kind]) -> Kind | None:
     try:
         stat = path.stat()
         stamp, key = (stat.st_mtime_ns, stat.st_size, stat.st_ino), (path, kind)
-        if key in _read and _read[key][0] == stamp:
-            return _read[key][1]
+        known = _read.get(key)
+        if known and known[0] == stamp:
+            return known[1]
         value = typed.parse(kind, path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None

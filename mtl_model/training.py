@@ -384,9 +384,10 @@ class Run:
             torch.save(state, temporary)
             os.replace(temporary, self.folder / STATE)
         except (OSError, RuntimeError):  # of a full disk torch tells in its own words
+            then = "resume from the state before" if (self.folder / STATE).exists() else "start the run anew"
             raise RunError(
                 "The state of the run could not be written: the disk is full or closed to this program. Expected free space; "
-                "make room and resume. The last state and the best checkpoint are whole."
+                f"make room, then {then}."
             ) from None
         finally:
             temporary.unlink(missing_ok=True)

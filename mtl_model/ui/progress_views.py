@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from mtl_model import jobs
-from mtl_model.events import Evaluated, Event, Failed, Finished, Noted, Started, Step, Stopped
+from mtl_model.events import Evaluated, Event, Finished, Noted, Started, Step, Stopped
 from mtl_model.tasks import Task
 from mtl_model.ui import curves, teaching
 from mtl_model.ui.teach_views import button, duration, plural, problem
@@ -94,7 +94,7 @@ def _ending(run: Run, events: Sequence[Event]) -> str:
     )
     if run.state == "failed":
         words = teaching.last_words(run)
-        if any(isinstance(one, Failed) for one in events[-3:]) or run.can_go_on:
+        if run.begun or run.can_go_on:
             return problem(f"The learning ended before it was done. {words}", again)
         return problem(f"Nothing was learned. {words}", "Your pictures are still here.")
     if run.state == "killed":

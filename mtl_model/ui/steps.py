@@ -234,8 +234,8 @@ class Steps:
     @alone
     def accept(self, run: Run, keep: bool = False) -> None:
         """Offer the checkpoint everywhere; the pictures it was taught with go, unless they are kept."""
-        self._idle(run)
-        if run.state not in ("done", "accepted"):
+        self._open(run)  # nor once more: pictures that were kept would go
+        if run.state != "done":
             raise UsageError(f"'{run.name}' has learned nothing yet. Start learning first.")
         folders.accept(run.folder, keep)
         labelled.forget(run.folder)

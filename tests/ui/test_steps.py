@@ -159,11 +159,12 @@ def test_of_two_that_decide_at_once_the_second_sees_what_the_first_did(
     steps: Steps, run: Run, submitted: list[tuple[str, str, list[str]]]
 ) -> None:
     seen = learned(run)
-    steps.accept(seen)
-    for action in (steps.start, steps.check, steps.look, steps.resume, steps.discard):
+    steps.accept(seen, keep=True)
+    for action in (steps.start, steps.check, steps.look, steps.resume, steps.discard, steps.accept):
         with pytest.raises(UsageError, match="accepted already"):
             action(seen)
     assert submitted == [] and (run.folder / CARD).is_file() and (run.folder / WEIGHTS).is_file()
+    assert len(list(run.data.rglob("*.png"))) == 5
 
 
 def test_an_action_waits_for_the_one_that_is_at_the_run(
