@@ -394,6 +394,7 @@ def test_an_answer_that_cannot_be_written_is_told_before_and_costs_no_checkpoint
     assert command(weights, str(glasses), "--name", "new", "--json", str(tmp_path / "file" / "a.json")) == 2
     assert not (tmp_path / "runs" / "new").exists()
     place, look = tmp_path / "place", cache._look_at
+    place.mkdir()
 
     def spoil(*given: Any) -> Any:
         place.rmdir()
