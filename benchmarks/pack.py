@@ -1,7 +1,7 @@
 """A run's crops in one file of WebP pictures, to be carried to another machine, and the run from it there.
 
 python -m benchmarks.pack write FILE [--side 128] [--quality 25] [--most-mb 38] [--val 300] TRAIN-OPTIONS
-python -m benchmarks.pack train FILE --name NAME [--device cuda] [--runs runs] [--resume] TRAIN-OPTIONS
+python -m benchmarks.pack train FILE --name NAME [--device cuda] [--runs runs] [--resume] [--minutes M] TRAIN-OPTIONS
 
 TRAIN-OPTIONS are those of `python -m mtl_model train`. What decides which crops there are (--source, --network, --tasks, --mix,
 --margin, --upright, --fraction ...) counts when a file is written; what decides how is learned from them (--mix, --epochs,
@@ -19,7 +19,9 @@ import argparse
 import dataclasses
 import io
 import json
+import math
 import os
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +42,7 @@ from mtl_model.predictor import choose_device
 from mtl_model.preparation import Data, mix_of, prepare
 from mtl_model.processes import cores
 from mtl_model.records import Sample
-from mtl_model.training import Run, accelerator_on, command_of, read_state
+from mtl_model.training import STOP, Run, accelerator_on, command_of, read_state
 
 PARTS = ("train", "val")
 
@@ -132,15 +134,27 @@ def read(path: Path) -> Data:
 
 
 def train(
-    data: Data, config: TrainConfig, folder: Path, *, device: str, resume: bool, start: Path | None
+    data: Data,
+    config: TrainConfig,
+    folder: Path,
+    *,
+    device: str,
+    resume: bool = False,
+    start: Path | None = None,
+    minutes: float = math.inf,
 ) -> Iterator[Event]:
-    """As `training.train`, from a pack."""
+    """As `training.train`, from a pack; after so many minutes it stops as if it was asked to, its state saved."""
     data.command = f"{command_of(config)} (from a pack of the crops)"
     data.mix = mix_of(config.mix, sorted(set(data.train.sources.tolist())))
-    run = Run(config, folder, data, accelerator_on(device), start)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / STOP).unlink(missing_ok=True)
+    run, began = Run(config, folder, data, accelerator_on(device), start), time.monotonic()
     if resume:
         run.restore(read_state(config, folder))
-    yield from run.events()
+    for event in run.events():
+        yield event
+        if time.monotonic() - began >= 60 * minutes:
+            (folder / STOP).touch()
 
 
 def _some_of_each(data: Labelled, count: int) -> np.ndarray:
@@ -180,6 +194,7 @@ def main() -> None:
     training.add_argument("--runs", type=Path, default=Path("runs"))
     training.add_argument("--weights", type=Path, default=cards.shipped_weights())
     training.add_argument("--resume", action="store_true")
+    training.add_argument("--minutes", type=float, default=math.inf, help="stop after so long, its state saved")
     arguments = parser.parse_args()
     config = settings.from_options(TrainConfig, vars(arguments))
     if arguments.command == "write":
@@ -196,7 +211,8 @@ def main() -> None:
     start = cards.find_checkpoint(config.start, arguments.weights, arguments.runs) if config.start else None
     data, folder = read(arguments.file), arguments.runs / config.name
     device = choose_device(arguments.device)
-    for event in train(data, config, folder, device=device, resume=arguments.resume, start=start):
+    resume, minutes = arguments.resume, arguments.minutes
+    for event in train(data, config, folder, device=device, resume=resume, start=start, minutes=minutes):
         _show(event)
 
 
