@@ -19,7 +19,8 @@ from benchmarks.trials import SOURCES
 from mtl_model import card, checkpoint, layouts
 from mtl_model.batches import Labelled
 from mtl_model.evaluation import network_outputs, read_labelled
-from mtl_model.outputs import distributions, percentiles
+from mtl_model.inference import predictions
+from mtl_model.kinds.years import percentiles
 
 SHIFTS = (-0.4, -0.2, 0.0, 0.2, 0.4)
 SHARES = (0.40, 0.45, 0.50, 0.55, 0.60)
@@ -40,7 +41,7 @@ def main() -> None:
         mine = [one for one in source.in_split("val") if {task.name for task in loaded.tasks} & set(one.labels)]
         parts += read_labelled(source, mine, loaded).parts
     val = Labelled(parts, loaded.tasks)
-    chances = distributions(network_outputs(network, val, loaded), loaded)
+    chances = predictions(network_outputs(network, val, loaded), loaded)
     for task in loaded.tasks:
         known, targets = val.known[task.name].numpy(), val.targets[task.name].numpy()
         if task.kind == "years":

@@ -23,7 +23,7 @@ import torch
 
 from mtl_model.card import shipped_weights
 from mtl_model.crops import to_tensor
-from mtl_model.outputs import distributions, logits
+from mtl_model.inference import logits, predictions
 from mtl_model.predictor import Predictor
 
 
@@ -34,7 +34,7 @@ def one_face_ms(predictor: Predictor, passes: int) -> float:
     took = []
     for _ in range(passes + 5):
         began = time.perf_counter()
-        distributions(logits(predictor.network, to_tensor(crop, card.crop), card.flip_averaging), card)
+        predictions(logits(predictor.network, to_tensor(crop, card.crop), card), card)
         took.append(1000 * (time.perf_counter() - began))
     return statistics.median(took[5:])
 

@@ -31,11 +31,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mtl_model import cache, card, checkpoint, layouts
+from mtl_model import cache, card, checkpoint, kinds, layouts
 from mtl_model.batches import Labelled
 from mtl_model.crops import to_tensor
-from mtl_model.evaluation import class_rows, measure, network_outputs, year_rows
-from mtl_model.outputs import distributions
+from mtl_model.evaluation import measure, network_outputs
+from mtl_model.inference import predictions
 from mtl_model.records import Sample
 
 DRAWS = 3
@@ -81,7 +81,7 @@ def labelled(samples: Sequence[Sample], one: card.Card) -> Labelled:
 def chances_of(folder: Path, samples: Sequence[Sample]) -> tuple[dict[str, np.ndarray], Labelled, card.Card]:
     network, loaded = checkpoint.load(folder)
     data = labelled(samples, loaded)
-    return distributions(network_outputs(network, data, loaded), loaded), data, loaded
+    return predictions(network_outputs(network, data, loaded), loaded), data, loaded
 
 
 @functools.cache
@@ -119,7 +119,7 @@ def glasses(arguments: argparse.Namespace) -> list[dict]:
         chances, data, loaded = chances_of(child, rest)
         task = loaded.task("glasses")
         truth = np.array([task.classes.index(str(one.labels["eyeglasses"])) for one in data.samples])
-        row = {"pictures": len(truth), **accuracies(class_rows(chances["glasses"], truth)["right"], truth)}
+        row = {"pictures": len(truth), **accuracies((chances["glasses"].argmax(1) == truth).astype(float), truth)}
         rows.append(
             row | {"seconds": seconds} | (others_on_val(arguments, arguments.parent, child) if seed == 0 else {})
         )
@@ -184,7 +184,7 @@ def smile(arguments: argparse.Namespace) -> list[dict]:
         row: dict = {"pictures": len(rest)}
         for word, one in (("before", arguments.parent), ("after", child)):
             chances, data, _ = chances_of(one, rest)
-            row[word] = float(class_rows(chances["smile"], data.targets["smile"].numpy())["right"].mean())
+            row[word] = float((chances["smile"].argmax(1) == data.targets["smile"].numpy()).mean())
         rows.append(row | {"seconds": seconds})
     return rows
 
@@ -206,7 +206,9 @@ def old(arguments: argparse.Namespace) -> list[dict]:
         for word, one in (("before", arguments.parent), ("after", child)):
             chances, data, loaded = chances_of(one, held)
             row[word] = float(
-                year_rows(loaded.task("age"), chances["age"], data.targets["age"].numpy(), 0.0)["error"].mean()
+                kinds.of(loaded.task("age"))
+                .compare(loaded.task("age"), chances["age"], data.targets["age"].numpy())[1]
+                .mean()
             )
         rows.append(row | {"seconds": seconds} | others_on_val(arguments, arguments.parent, child))
     return rows

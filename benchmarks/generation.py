@@ -18,19 +18,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mtl_model import card, checkpoint, layouts
+from mtl_model import card, checkpoint, kinds, layouts
 from mtl_model.batches import Labelled
 from mtl_model.card import Card, CropSettings
-from mtl_model.evaluation import (
-    calibration_error,
-    class_rows,
-    gap,
-    network_outputs,
-    range_rows,
-    read_labelled,
-    year_rows,
-)
-from mtl_model.outputs import distributions, median_years
+from mtl_model.evaluation import gap, interval_of, network_outputs, read_labelled
+from mtl_model.inference import predictions
+from mtl_model.kinds.years import median_years
 
 SETS = {"UTKFace": "utkface:utkface", "AAF": "csv:aaf", "FairFace": "fairface:fairface", "CelebA": "celeba:celeba",
         "GENKI": "genki4k:genki4k"}  # fmt: skip
@@ -60,10 +53,10 @@ def figures(loaded: Card, answers: Mapping[str, Answers]) -> dict[str, float]:
             if not known.any():
                 continue
             some, targets = chances[task.name][known], data.targets[task.name].numpy()[known]
-            if task.kind == "years":
-                result |= _years(f"{name}, {task.name}", loaded, task.name, some, targets)
+            rows = kinds.of(task).rows(task, some, targets, loaded.calibration_of(task.name), targets)
+            if "right" not in rows:
+                result |= _years(f"{name}, {task.name}", rows, median_years(some))
                 continue
-            rows = class_rows(some, targets)
             pooled.setdefault(task.name, []).append(rows)
             result[f"{name}, {task.name}, % right"] = 100 * float(rows["right"].mean())
             race = np.array([sample.attributes.get("race", "") for sample in data.samples])[known]
@@ -72,17 +65,16 @@ def figures(loaded: Card, answers: Mapping[str, Answers]) -> dict[str, float]:
                 result[f"{name}, {task.name}, worst race below the mean, points"] = 100 * worst
     for task, parts in pooled.items():
         joined = {row: np.concatenate([part[row] for part in parts]) for row in ("confidence", "right")}
-        result[f"all sets, {task}, calibration error"] = calibration_error(joined)
+        result[f"all sets, {task}, calibration error"] = float(interval_of(joined, kinds.all_metrics()["ece"])["value"])
     return result
 
 
-def _years(what: str, loaded: Card, task: str, chances: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    exact = targets[:, 0] == targets[:, 1]
+def _years(what: str, rows: Mapping[str, np.ndarray], answers: np.ndarray) -> dict[str, float]:
+    exact = np.isfinite(rows["error"])
     if not exact.any():
-        return {f"{what}, % in the right range": 100 * float(range_rows(chances, targets)["right"].mean())}
-    some, result = chances[exact], {}
-    rows = year_rows(loaded.task(task), some, targets[exact], loaded.calibration_of(task).margin)
-    bias = median_years(some) - rows["truth"]
+        return {f"{what}, % in the right range": 100 * float(rows["right_range"].mean())}
+    bias, result = (answers - rows["truth"])[exact], {}
+    rows = {name: values[exact] for name, values in rows.items()}
     masks = {band: (rows["truth"] >= low) & (rows["truth"] <= high) for band, (low, high) in BANDS.items()}
     masks = {band: mask for band, mask in masks.items() if mask.any()}
     result |= {f"{what}, years off, {band}": float(rows["error"][mask].mean()) for band, mask in masks.items()}
@@ -123,7 +115,7 @@ def main() -> None:
         if loaded.crop not in cut:
             cut[loaded.crop] = read(arguments.data, arguments.split, loaded)
         answers = {
-            source: (data, distributions(network_outputs(network, data, loaded), loaded))
+            source: (data, predictions(network_outputs(network, data, loaded), loaded))
             for source, data in cut[loaded.crop].items()
         }
         columns[name] = figures(loaded, answers)

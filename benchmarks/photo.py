@@ -25,7 +25,7 @@ from PIL import Image
 from mtl_model import Predictor, checkpoint
 from mtl_model.card import shipped_weights
 from mtl_model.crops import to_tensor
-from mtl_model.outputs import logits
+from mtl_model.inference import logits
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "astronaut.jpg"
 
@@ -69,7 +69,7 @@ def main() -> None:
         took = []
         for _ in range(50):
             began = time.perf_counter()
-            logits(network, image, predictor.card.flip_averaging)
+            logits(network, image, predictor.card)
             took.append(time.perf_counter() - began)
         print(f"{what}, one face: {1000 * statistics.median(took):.1f} ms")
 

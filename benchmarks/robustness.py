@@ -22,7 +22,7 @@ from PIL import Image, ImageFilter
 from mtl_model import card, checkpoint, layouts
 from mtl_model.batches import Labelled
 from mtl_model.evaluation import network_outputs, read_labelled
-from mtl_model.outputs import distributions
+from mtl_model.inference import predictions
 from mtl_model.selection import errors_on
 
 Spoil = Callable[[Image.Image, np.random.Generator], Image.Image]
@@ -114,7 +114,7 @@ def measured(folder: Path, data: Path) -> dict[str, list[float]]:
         spoiled = Spoiled(read_labelled(source, samples, loaded).parts, loaded.tasks)
         for way, spoil in WAYS.items():
             spoiled.spoil = spoil
-            chances = distributions(network_outputs(network, spoiled, loaded), loaded)
+            chances = predictions(network_outputs(network, spoiled, loaded), loaded)
             found = errors_on(loaded.tasks, chances, spoiled)
             result[way] += [found[name][metric] for name, metric in zip(names, metrics, strict=True)]
     return result

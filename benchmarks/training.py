@@ -28,7 +28,7 @@ from mtl_model.batches import Batch, Labelled
 from mtl_model.cache import Crops
 from mtl_model.card import Card, CropSettings
 from mtl_model.config import TrainConfig
-from mtl_model.losses import LOSSES
+from mtl_model import kinds
 from mtl_model.records import Sample
 from mtl_model.tasks import TASKS
 from mtl_model.preparation import Data
@@ -73,7 +73,7 @@ def bare_step(run: Run, images: torch.Tensor, batch: Batch) -> None:
     with torch.autocast("cpu", torch.bfloat16, enabled=run.precision == "bf16"):
         outputs = run.network(images)
     losses = [
-        LOSSES[task.loss](outputs[task.name], batch.targets[task.name], batch.known[task.name])
+        kinds.of(task).losses[task.loss](outputs[task.name], batch.targets[task.name], batch.known[task.name])
         for task in TASKS.values()
     ]
     torch.stack(losses).sum().backward()

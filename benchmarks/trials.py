@@ -35,7 +35,8 @@ from mtl_model.batches import Labelled
 from mtl_model.config import TrainConfig
 from mtl_model.evaluation import network_outputs
 from mtl_model.events import Failed
-from mtl_model.outputs import distributions, median_years
+from mtl_model.inference import predictions
+from mtl_model.kinds.years import median_years
 from mtl_model.preparation import Data, prepare
 from mtl_model.selection import errors_on
 from mtl_model.tasks import Task
@@ -118,7 +119,7 @@ def distilled(train: Labelled, seed: int, arguments: argparse.Namespace) -> Labe
     network, card = checkpoint.load(arguments.weights / "default")
     crops = cache.crops_of([one.path for one in train.samples], card.detection, card.crop)
     seen = Labelled([(train.samples, crops, np.arange(len(train)))], card.tasks)
-    chances = distributions(network_outputs(network, seen, card), card)
+    chances = predictions(network_outputs(network, seen, card), card)
     for task in train.tasks:
         train.targets[task.name] = torch.from_numpy(chances[task.name]).float()
         train.known[task.name] = torch.ones(len(train), dtype=torch.bool)
@@ -150,7 +151,7 @@ def run(trial: Trial, seed: int, arguments: argparse.Namespace) -> dict[str, Any
         for event in one.events():
             if isinstance(event, Failed):
                 raise SystemExit(event.text)
-    chances = distributions(network_outputs(one.evaluated, val, card), card)
+    chances = predictions(network_outputs(one.evaluated, val, card), card)
     found = {
         f"{task} {name}": value
         for task, figures in errors_on(tasks, chances, val).items()

@@ -3,12 +3,12 @@
 The floors, lowest first; a file imports only from a lower floor, or from its own floor further up in this list:
 
     0 errors, registry, names
-    1 tasks, typed, records, config, events, terminal, tables
+    1 tasks, typed, records, kinds/, answers, config, events, terminal, tables
     2 pictures, destinations, layouts/, duplicates, changes, archives, card, corrections, processes, decoding
     2 run_records, runs, jobs, drawing
     - the torch line: nothing above it loads torch -
-    3 losses, outputs, networks/, detectors/
-    4 crops, checkpoint
+    3 networks/, detectors/
+    4 crops, inference, checkpoint
     5 cache, predictor, parcels
     6 augmentation, batches
     7 calibration, evaluation, recalibration, check, optimisation, preparation, selection

@@ -13,19 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mtl_model import kinds
 from mtl_model.augmentation import augment, uniform
 from mtl_model.cache import Crops
 from mtl_model.card import Card, CropSettings
 from mtl_model.crops import to_tensor
 from mtl_model.errors import DataError
-from mtl_model.outputs import OUTPUTS, logits
+from mtl_model.inference import logits
 from mtl_model.records import Quality, Sample
 from mtl_model.tasks import Task
-
-
-def decades(years: np.ndarray) -> np.ndarray:
-    """int (N,), 0 to 8: the decade of ages (N, 2), first and last year, by their middle; 8 from 80 years on."""
-    return np.minimum(years.mean(1) // 10, 8).astype(int)
 
 
 class Labelled:
@@ -50,12 +46,10 @@ class Labelled:
         self._row = np.concatenate([np.zeros(0, int), *[rows for _, _, rows in parts]])
         self.targets: dict[str, Tensor] = {}
         self.known: dict[str, Tensor] = {}
-        self.distilled: frozenset[str] = (
-            frozenset()
-        )  # tasks whose targets are a parent's answers (N, width), not labels
+        self.distilled: frozenset[str] = frozenset()  # tasks whose targets are a parent's predictions, not labels
         for task in self.tasks:
             labels = [sample.labels.get(task.name) for sample in self.samples]
-            targets, known = OUTPUTS[task.kind].encode(task, labels)
+            targets, known = kinds.of(task).encode(task, labels)
             self.targets[task.name], self.known[task.name] = torch.from_numpy(targets), torch.from_numpy(known)
 
     def __len__(self) -> int:
@@ -73,13 +67,13 @@ class Labelled:
 
     def rarity(self) -> np.ndarray:
         """float64 (N,): the product over tasks of how much rarer than even a sample's label is in its source, from 1/8 to
-        8; 1 where it carries none. Ages count by the decade."""
+        8; 1 where it carries none. Its kind says what counts as one (ages by the decade)."""
         result = np.ones(len(self))
         for task in self.tasks:
             if task.name in self.distilled:
                 continue
             targets = self.targets[task.name].numpy()
-            bins = targets if targets.ndim == 1 else decades(targets)
+            bins = kinds.of(task).rarity_bins(task, targets)
             for source in np.unique(self.sources):
                 mine = np.flatnonzero((self.sources == source) & self.known[task.name].numpy())
                 _, which, counts = np.unique(bins[mine], return_inverse=True, return_counts=True)
@@ -102,7 +96,7 @@ class Labelled:
     def logits(self, network: nn.Module, rows: np.ndarray, card: Card, device: str = "cpu") -> dict[str, Tensor]:
         """{task: float32 (B, width)} on the CPU, asked for as the card says."""
         images = to_tensor(self.images(rows), card.crop).to(device)
-        return {task: one.cpu() for task, one in logits(network, images, card.flip_averaging).items()}
+        return {task: one.cpu() for task, one in logits(network, images, card).items()}
 
     def counts(self) -> dict[str, dict[str, int]]:
         """{source: {"pictures": N, task: labelled}}"""
@@ -180,9 +174,10 @@ class Batches:
         result = np.ones(len(self.data))
         for task in self.data.tasks:
             rows = np.flatnonzero(self.data.known[task.name].numpy() & (drawn > 0))
-            if task.kind != "years" or task.name in self.data.distilled or not len(rows):
+            kind, targets = kinds.of(task), self.data.targets[task.name].numpy()[rows]
+            if task.name in self.data.distilled or not len(rows) or kind.ages(targets) is None:
                 continue
-            _, which = np.unique(decades(self.data.targets[task.name].numpy()[rows]), return_inverse=True)
+            _, which = np.unique(kind.rarity_bins(task, targets), return_inverse=True)
             shares = np.bincount(which, weights=drawn[rows]) / drawn[rows].sum()
             result[rows] *= 1 / (len(shares) * shares[which])
         return result.clip(1 / 8, 8)

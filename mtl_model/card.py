@@ -15,16 +15,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mtl_model import card_values
+from mtl_model import card_values, kinds
 from mtl_model import tasks as tasks_module
+from mtl_model.answers import find_clash
 from mtl_model.destinations import temporary_name
 from mtl_model.errors import CheckpointError, UsageError, unknown
+from mtl_model.kinds import Calibration
 from mtl_model.names import is_text
-from mtl_model.records import find_clash
 from mtl_model.registry import PACKAGE
 from mtl_model.tasks import Task
 
-FORMAT = 1
+FORMAT = 2
+READ = (1, 2)
+"""1 kept the same three numbers of calibration for every kind of task; since 2 a kind owns its part."""
 CARD, WEIGHTS, PENDING = "card.json", "model.safetensors", "pending"
 CORRECTIONS = "corrections"
 """The folder in runs/ that holds what people said was wrong; never a checkpoint, whatever lies in it."""
@@ -62,23 +65,14 @@ class CropSettings:
 
 
 @dataclass(frozen=True)
-class TaskCalibration:
-    """Fitted on val. temperature divides the logits. threshold: classes, the top probability from which an estimate
-    is called sure; years, the widest interval in years that is. margin: years added to each end of the interval."""
-
-    temperature: float = 1.0
-    threshold: float = 0.75
-    margin: float = 0.0
-
-
-@dataclass(frozen=True)
 class Card:
     network: str
     network_options: Mapping[str, Any]
     tasks: tuple[Task, ...]
     detection: DetectionSettings = DetectionSettings()
     crop: CropSettings = CropSettings()
-    calibration: Mapping[str, TaskCalibration] = field(default_factory=dict)
+    calibration: Mapping[str, Calibration] = field(default_factory=dict)
+    """{task: what its kind fitted on val}"""
     flip_averaging: bool = False
     weights_sha256: str = ""
     parameters: int = 0
@@ -104,8 +98,8 @@ class Card:
     def task(self, name: str) -> Task:
         return next(task for task in self.tasks if task.name == name)
 
-    def calibration_of(self, name: str) -> TaskCalibration:
-        return self.calibration.get(name, TaskCalibration())
+    def calibration_of(self, name: str) -> Calibration:
+        return self.calibration.get(name) or kinds.of(self.task(name)).Calibration()
 
     def error_like(self, task_name: str, answer: str, spread: float) -> Mapping[str, Any] | None:
         """Return the row of `errors` for an answer, None if there is none.
@@ -139,6 +133,8 @@ def from_json(plain: Mapping[str, Any]) -> Card:
         if not isinstance(value, known[name]):
             raise TypeError(f"{name} is {value!r:.60}")
     given["tasks"] = tuple(tasks_module.from_json(name, one) for name, one in plain["tasks"].items())
+    for task in given["tasks"]:
+        kinds.check_task(task)
     if clash := find_clash(given["tasks"]):
         raise CheckpointError(clash)
     given["detection"] = DetectionSettings(**plain["detection"])
@@ -146,7 +142,12 @@ def from_json(plain: Mapping[str, Any]) -> Card:
     given["crop"] = CropSettings(**{**crop, "mean": tuple(crop["mean"]), "std": tuple(crop["std"])})
     if {len(given["crop"].mean), len(given["crop"].std)} != {1 if given["crop"].grey else 3}:
         raise ValueError("crop: mean and std need one number a channel")
-    given["calibration"] = {name: TaskCalibration(**one) for name, one in plain.get("calibration", {}).items()}
+    known_tasks = {task.name: task for task in given["tasks"]}
+    given["calibration"] = {
+        name: kinds.calibration_from(known_tasks[name], values)
+        for name, values in plain.get("calibration", {}).items()
+        if name in known_tasks
+    }
     given["errors"] = {name: tuple(_error_row(one) for one in rows) for name, rows in plain.get("errors", {}).items()}
     given["taught"] = tuple(str(one) for one in plain.get("taught", ()))
     given["metrics"] = tuple(map(dict, plain.get("metrics", ())))
@@ -212,9 +213,10 @@ def read_card(folder: Path) -> Card:
     except (OSError, ValueError, RecursionError):
         raise CheckpointError(f"The {CARD} of '{folder.name}' is cut off or not JSON. {advice}") from None
     version = plain.get("format") if isinstance(plain, dict) else None
-    if version != FORMAT:
+    if version not in READ:
         raise CheckpointError(
-            f"The {CARD} of '{folder.name}' has format {version!r:.60}; this program reads format {FORMAT}. "
+            f"The {CARD} of '{folder.name}' has format {version!r:.60}; this program reads format "
+            f"{' and '.join(map(str, READ))}. "
             "Update the program, or choose another checkpoint."
         )
     try:

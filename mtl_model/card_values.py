@@ -85,10 +85,8 @@ def _rules(card: Card) -> Iterator[Rule]:
     for std in crop.std:
         yield "crop.std", std, _number(1e-3, 100), "numbers from 0.001 to 100, one per channel"
     for name, calibration in card.calibration.items():
-        place = f"calibration.{name}"
-        yield f"{place}.temperature", calibration.temperature, _number(0.01, 100), "a number from 0.01 to 100"
-        yield f"{place}.threshold", calibration.threshold, _number(0, 1000), "a probability, or a number of years"
-        yield f"{place}.margin", calibration.margin, _number(-100, 100), "a number of years from -100 to 100"
+        for field, (low, high, expected) in calibration.RANGES.items():
+            yield f"calibration.{name}.{field}", getattr(calibration, field), _number(low, high), expected
     yield "tasks", card.tasks, bool, "at least one task"
     for task in card.tasks:
         yield from _rules_of_task(task)
@@ -106,9 +104,6 @@ def _rules_of_task(task: Task) -> Iterator[Rule]:
     yield f"{place}.classes", classes, lambda names: len(names) >= 2, "at least two classes"
     yield f"{place}.classes", classes, lambda names: all(map(_is_text, names)), "names"
     yield f"{place}.classes", classes, lambda names: len(set(names)) == len(names), "names that differ"
-    if task.kind == "years":
-        years = tuple(str(year) for year in range(len(classes)))
-        yield f"{place}.classes", classes, lambda names: names == years, "the years from 0 on, one by one"
     spelt = set(task.spellings.values())
     yield f"{place}.spellings", spelt, lambda names: names <= set(classes), "spellings of its classes"
     for name, low, high in task.bands:

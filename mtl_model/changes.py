@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mtl_model.errors import DataError
+from mtl_model.kinds import parse_label
 from mtl_model.layouts import Source
 from mtl_model.records import Sample
-from mtl_model.tasks import Label, parse_label
+from mtl_model.tasks import Label
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mtl_model import cache, duplicates
+from mtl_model import cache, duplicates, kinds
+from mtl_model.answers import find_clash
 from mtl_model.card import DetectionSettings
+from mtl_model.kinds import LEAST, RARE
 from mtl_model.layouts import Source
-from mtl_model.outputs import class_of
-from mtl_model.records import Face, Sample, find_clash
+from mtl_model.records import Face, Sample
 from mtl_model.tasks import Label, Task
 
 SMALL_FACE_PX = 40  # longer edge of the box: below it a 48 px crop is blown up
-RARE = 10  # pictures of a class to learn from: fewer say little
-LEAST = 2  # fewer than that cannot be learned at all
 NAMED = 500  # files that are named for each finding; the groups of copies are named whole
 TAUGHT, HELD = "train", ("val", "test")
 UNLABELLED = "not labelled"
@@ -166,23 +165,13 @@ def count_labels(tasks: Mapping[str, Task], samples: Sequence[Sample]) -> dict[s
     """Task -> class -> split -> pictures. Every class of a task is there, with no splits if it has no pictures."""
     counted: dict[str, dict[str, dict[str, int]]] = {}
     for name, task in tasks.items():
-        years = task.kind == "years"
-        known = [band for band, _, _ in task.bands] if years else list(task.classes)
-        classes: dict[str, Counter[str]] = {one: Counter() for one in known}
+        kind = kinds.of(task)
+        classes: dict[str, Counter[str]] = {group: Counter() for group in kind.groups(task)}
         for sample in samples:
-            word = class_of(task, sample.labels[name]) if name in sample.labels else UNLABELLED
+            word = kind.group_of(task, sample.labels[name]) if name in sample.labels else UNLABELLED
             classes.setdefault(word, Counter())[sample.split] += 1
         counted[name] = {word: dict(splits) for word, splits in classes.items()}
     return counted
-
-
-def differ(first: Label, second: Label) -> bool:
-    """Whether two labels of one task contradict each other; ranges of years do where they do not overlap."""
-    if isinstance(first, str) or isinstance(second, str):
-        return first != second
-    low_first, high_first = first if isinstance(first, tuple) else (first, first)
-    low_second, high_second = second if isinstance(second, tuple) else (second, second)
-    return high_first < low_second or high_second < low_first
 
 
 def _copies(
@@ -202,7 +191,9 @@ def _named(groups: Sequence[Sequence[int]], samples: Sequence[Sample], tasks: Ma
     by_task: Counter[str] = Counter()
     disagreeing = 0
     for group in groups:
-        torn = [name for name in tasks if _disagree([samples[row].labels.get(name) for row in group])]
+        torn = [
+            name for name, task in tasks.items() if _disagree(task, [samples[row].labels.get(name) for row in group])
+        ]
         by_task.update(torn)
         disagreeing += bool(torn)
     return Copies(
@@ -213,9 +204,9 @@ def _named(groups: Sequence[Sequence[int]], samples: Sequence[Sample], tasks: Ma
     )
 
 
-def _disagree(labels: Sequence[Label | None]) -> bool:
+def _disagree(task: Task, labels: Sequence[Label | None]) -> bool:
     known = [label for label in labels if label is not None]
-    return any(differ(known[0], other) for other in known[1:])
+    return any(kinds.of(task).contradict(task, known[0], other) for other in known[1:])
 
 
 def _finding(files: Sequence[str], text: str) -> Iterator[Finding]:
@@ -281,9 +272,10 @@ def _rare(
             yield Finding(f"{split} holds no picture, so nothing can be {_USE[split]} there.", 0)
     for name in tasks:
         classes = {word: where for word, where in labels[name].items() if word != UNLABELLED}
-        if tasks[name].kind == "years" and set(classes) - {band for band, _, _ in tasks[name].bands}:
-            # Known as ranges: bands that nothing is counted under say nothing.
-            classes = {word: where for word, where in classes.items() if where}
+        expected = kinds.of(tasks[name]).expected_groups(
+            tasks[name], [word for word, where in classes.items() if where]
+        )
+        classes = {word: classes.get(word, {}) for word in expected}
         rare = {word: where.get(TAUGHT, 0) for word, where in classes.items() if where.get(TAUGHT, 0) < RARE}
         if rare:
             told = ", ".join(f"{word} {count}" for word, count in rare.items())
@@ -312,4 +304,4 @@ def _faults(
 
 def _can_be_learned(task: Task, classes: Mapping[str, Mapping[str, int]]) -> bool:
     taught = [where.get(TAUGHT, 0) for word, where in classes.items() if word != UNLABELLED]
-    return sum(taught) >= RARE if task.kind == "years" else sum(count >= LEAST for count in taught) > 1
+    return kinds.of(task).can_be_learned(taught)

@@ -14,11 +14,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as dump_tensors
 from torch import nn
 
-from mtl_model import registry
+from mtl_model import kinds, registry
 from mtl_model.card import CARD, WEIGHTS, Card, read_card, to_text
-from mtl_model.errors import CheckpointError, MtlError, disk_text, unknown
-from mtl_model.losses import LOSSES
-from mtl_model.outputs import OUTPUTS, widths
+from mtl_model.errors import CheckpointError, MtlError, disk_text
+from mtl_model.inference import widths
 
 LARGEST_HEADER = 4 * 2**20  # bytes of the list of tensors: tens of thousands of them
 ADVICE = "Copy the whole folder again, or choose another checkpoint."
@@ -28,12 +27,9 @@ def build_network(card: Card, device: str = "cpu") -> nn.Module:
     """An untrained network of the card's shape; on the device "meta" one of shapes alone, which takes no memory.
 
     Raises CheckpointError for one that cannot be built here."""
-    for task in card.tasks:
-        if task.kind not in OUTPUTS:
-            raise CheckpointError(unknown(f"kind of task {task.name}", task.kind, OUTPUTS))
-        if task.loss not in LOSSES:
-            raise CheckpointError(unknown(f"loss of task {task.name}", task.loss, LOSSES))
     try:
+        for task in card.tasks:
+            kinds.check_task(task)
         build = registry.load("networks", card.network).build
         with torch.device(device):
             return build(widths(card.tasks), **card.network_options)

@@ -20,12 +20,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mtl_model import __version__, card, config, events, jobs, processes, run_records, runs
+from mtl_model import __version__, card, config, events, jobs, kinds, processes, run_records, runs
+from mtl_model.answers import to_csv
 from mtl_model.destinations import check_file, check_folder, temporary_name
 from mtl_model.errors import CheckpointError, MtlError, RunError, UsageError
 from mtl_model.names import as_text
 from mtl_model.pictures import list_pictures, read_picture
-from mtl_model.records import Photo, to_csv, to_json
+from mtl_model.records import Photo, to_json
+from mtl_model.tasks import Task
 from mtl_model.terminal import Parser, Progress, answer, given_path, has_stdout, let_go, prepare, say
 
 STOPPED = 130
@@ -149,7 +151,7 @@ def predict(arguments: argparse.Namespace) -> int:
         stopped = True
         say(f"Stopped after {len(photos) - closed:,} of {len(files):,} pictures; the answers to them are written.")
     finally:  # also where a picture could not be drawn: the answers are no less worth
-        _write_answers(arguments, photos, {task.name: task.kind == "years" for task in predictor.card.tasks})
+        _write_answers(arguments, photos, predictor.card.tasks)
     return STOPPED if stopped else 1 if any(photo.error for photo in photos) else 0
 
 
@@ -171,32 +173,29 @@ def _annotate(folder: Path, file: Path, roots: Sequence[Path], photo: Photo, dra
         temporary.unlink(missing_ok=True)
 
 
-def _write_answers(arguments: argparse.Namespace, photos: list[Photo], columns: dict[str, bool]) -> None:
+def _write_answers(arguments: argparse.Namespace, photos: list[Photo], tasks: Sequence[Task]) -> None:
     if arguments.json:
         card.write_plain(arguments.json, to_json(photos))
     if arguments.csv:
-        card.write_text(arguments.csv, to_csv(photos, columns))
+        card.write_text(arguments.csv, to_csv(photos, tasks))
     for photo in photos:
         if photo.error:
             say(f"{photo.photo}: {photo.error}")
         elif not (arguments.json or arguments.csv):
-            for line in readable(photo):
+            for line in readable(photo, tasks):
                 answer(line)
 
 
-def readable(photo: Photo) -> Iterator[str]:
+def readable(photo: Photo, tasks: Sequence[Task]) -> Iterator[str]:
     """A line a face, as people read it."""
     if not photo.readings:
         yield f"{photo.photo}: no face found"
     for number, reading in enumerate(photo.readings, start=1):
         parts = []
-        for estimate in reading.estimates.values():
-            detail = (
-                f"{estimate.low:.0f} to {estimate.high:.0f}"
-                if estimate.low is not None and estimate.high is not None
-                else f"{100 * (estimate.confidence or 0):.0f} %"
-            )
-            parts.append(f"{estimate.caption} ({detail}{'' if estimate.sure else ', unsure'})")
+        for task in tasks:
+            if estimate := reading.estimates.get(task.name):
+                detail = kinds.of(task).detail(estimate)
+                parts.append(f"{estimate.caption} ({detail}{'' if estimate.sure else ', unsure'})")
         yield f"{photo.photo}: face {number}: {', '.join(parts)}"
 
 
@@ -521,8 +520,9 @@ def calibrate(arguments: argparse.Namespace) -> int:
     if before.metrics and not fitted.metrics:
         say("The card's figures were measured before and are taken out; evaluate --keep writes new ones.")
     card.write_card(folder, dataclasses.replace(fitted, **said))
-    for name, one in fitted.calibration.items():
-        answer(f"{name}: temperature {one.temperature}, unsure beyond {one.threshold}, margin {one.margin}")
+    for name, calibration in fitted.calibration.items():
+        values = (f"{field} {value}" for field, value in dataclasses.asdict(calibration).items())
+        answer(f"{name}: {', '.join(values)}")
     return 0
 
 

@@ -22,8 +22,9 @@ from PIL import Image
 
 from mtl_model.card import CORRECTIONS, write_text
 from mtl_model.errors import DataError, UsageError, disk_text, unknown
+from mtl_model.kinds import parse_label
 from mtl_model.tables import read_table
-from mtl_model.tasks import Task, column_name, parse_label
+from mtl_model.tasks import Task, column_name
 
 FILES, LABELS, FILE = "files", "labels.csv", "file"
 NAME = re.compile(r"[0-9a-f]{32}[.]jpg")  # what `add` gives out: no other file is ever copied or deleted

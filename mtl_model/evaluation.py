@@ -10,126 +10,66 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mtl_model import cache, layouts
+from mtl_model import cache, kinds, layouts
 from mtl_model.batches import Labelled
 from mtl_model.card import Card
-from mtl_model.errors import DataError, unknown
-from mtl_model.outputs import band_of, class_of, distributions, folded, median_years, year_interval
+from mtl_model.errors import DataError
+from mtl_model.inference import predictions
+from mtl_model.kinds import POINTS, SHARE, Metric, Rows
+from mtl_model.networks import folded
 from mtl_model.quality import poor
 from mtl_model.records import Sample
 from mtl_model.tasks import Task
 
 BATCH = 32  # what lies in the processor's own memory; 128 take twice as long a picture
 RESAMPLES = 1000
-ECE_BINS = 15
 GROUPING = ("race",)  # what a source knows of its faces, by which the metrics are told apart
 LEAST_GROUP = 20  # a figure on fewer faces says nothing
 
-Rows = Mapping[str, np.ndarray]
-"""What a metric looks at: arrays of one length, a row a labelled face."""
-Metric = Callable[[Rows], float]
-
-
-def balanced_accuracy(rows: Rows) -> float:
-    """Mean over the classes seen of the share of each that is found."""
-    from sklearn.metrics import recall_score
-
-    truth = rows["truth"]
-    return float(recall_score(truth, rows["chances"].argmax(1), labels=np.unique(truth), average="macro"))
-
-
-def area_under_curve(rows: Rows) -> float:
-    """Area under the ROC curve; of several classes the mean over each against the rest."""
-    from sklearn.metrics import roc_auc_score
-
-    truth, chances = rows["truth"], rows["chances"]
-    present = np.unique(truth)
-    if len(present) < 2:
-        return float("nan")
-    if chances.shape[1] == 2:
-        return float(roc_auc_score(truth, chances[:, 1]))
-    return float(np.mean([roc_auc_score(truth == one, chances[:, one]) for one in present]))
-
-
-def calibration_error(rows: Rows) -> float:
-    """Expected calibration error of the top class over bins of equal mass.
-
-    Source: Guo et al., 2017, section 2, with the bins of Nguyen and O'Connor, 2015."""
-    confidence, right = rows["confidence"], rows["right"]
-    bins = equal_mass(confidence)
-    return float(sum(len(one) * abs(confidence[one].mean() - right[one].mean()) for one in bins) / len(confidence))
-
-
-def equal_mass(confidence: np.ndarray) -> list[np.ndarray]:
-    """Rows in bins of equal numbers, from the least to the most confident."""
-    order = np.argsort(confidence, kind="stable")
-    return np.array_split(order, min(ECE_BINS, len(order)))
-
-
-MEANS: dict[str, dict[str, str]] = {
-    "classes": {"accuracy": "right"},
-    "years": {"mae": "error", "cs5": "within_5", "coverage80": "covered", "accuracy_five_groups": "right_group"},
+ACROSS: Mapping[str, Metric] = {
+    "accuracy_13_plus": Metric(
+        "Right answers, known to be 13 and over", SHARE, "right", part=lambda rows: rows["age"] >= 13, whole=True
+    ),
 }
-OTHERS: dict[str, dict[str, Metric]] = {
-    "classes": {"balanced_accuracy": balanced_accuracy, "auc": area_under_curve, "ece": calibration_error},
-    "years": {},
+"""Metrics across tasks, of every kind that has right answers: an age that begins as a range may hold younger ones."""
+GAPS = {
+    f"gap_{name}": Metric(f"Right answers, worst {name} below the mean of all", POINTS, "right", True)
+    for name in GROUPING
 }
-AGE_PARTS = {"mae_0_12": (0, 12), "mae_21_60": (21, 60), "mae_over_60": (61, 1000)}
 
 
-def class_rows(chances: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
-    """chances: float (N, width), targets: int (N,)."""
-    top = chances.argmax(1)
-    right = (top == targets).astype(float)
-    return {"truth": targets, "chances": chances, "confidence": chances.max(1), "right": right}
+def all_metrics() -> dict[str, Metric]:
+    """Return every metric of a record by name."""
+    own = kinds.all_metrics()
+    return {"accuracy": own["accuracy"], **ACROSS, **GAPS, **own}
 
 
-def year_rows(task: Task, chances: np.ndarray, targets: np.ndarray, margin: float) -> dict[str, np.ndarray]:
-    """chances: float (N, width), targets: float (N, 2) with equal ends."""
-    truth, value, interval = targets[:, 0], median_years(chances), year_interval(chances, margin)
-    error = np.abs(value - truth)
-    right_group = [band_of(task, v) == band_of(task, t) for v, t in zip(value.round(1), truth, strict=True)]
-    return {
-        "truth": truth,
-        "error": error,
-        "within_5": (error <= 5).astype(float),
-        "covered": ((truth >= interval[:, 0]) & (truth <= interval[:, 1])).astype(float),
-        "right_group": np.array(right_group, float),
-    }
-
-
-def range_rows(chances: np.ndarray, targets: np.ndarray, ranges: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """For ages known as ranges: the range with the largest summed probability, among those that the data set uses, (R, 2);
-    those of targets, if not given. A group by age holds one or two of them, and would make the answer easy."""
-    ranges = np.unique(targets, axis=0) if ranges is None else ranges
-    last = chances.shape[1] - 1
-    sums = np.stack([chances[:, int(low) : int(min(high, last)) + 1].sum(1) for low, high in ranges], 1)
-    return {"right": (ranges[sums.argmax(1)] == targets).all(1).astype(float)}
-
-
-def interval_of(rows: Rows, metric: Metric | str, seed: int = 0) -> dict[str, float | int]:
-    """A figure with its 95 % bootstrap interval, by percentiles; a metric given by name is the mean of that row.
+def interval_of(rows: Rows, of: Metric | str | Callable[[Rows], float], seed: int = 0) -> dict[str, float | int]:
+    """A figure with its 95 % bootstrap interval, by percentiles; one given by name is the mean of that row.
 
     The calibration error is biased upwards, and that of a resample once more: percentiles would lie above the truth, and often
-    above the figure itself. Its interval is the basic one, which mirrors them, from 0 on and never without the figure. (For a
-    true error of 0.01 on 4,000 faces it holds the truth in 89 of 100 draws, percentiles in 3; for 0 in about half, and in none.)
+    above the figure itself. The interval of a biased metric is the basic one, which mirrors them, from 0 on and never without the
+    figure. (For a true error of 0.01 on 4,000 faces it holds the truth in 89 of 100 draws, percentiles in 3; for 0 in
+    about half, and in none.)
     Source: Davison and Hinkley, "Bootstrap Methods and Their Application", 1997, section 5.2.1 (basic), 5.3.1 (percentile)."""
+    biased = isinstance(of, Metric) and of.biased
+    measure_rows = of.of if isinstance(of, Metric) else of
     count = len(next(iter(rows.values())))
     random = np.random.default_rng(seed)
-    if isinstance(metric, str):
-        values = rows[metric]
+    if isinstance(measure_rows, str):
+        values = rows[measure_rows]
         value = float(values.mean())
         again = np.array([values[random.integers(0, count, count)].mean() for _ in range(RESAMPLES)])
     else:
-        value, found = metric(rows), []
+        value, drawn = measure_rows(rows), []
         for _ in range(RESAMPLES // 4):
             picked = random.integers(0, count, count)
-            found.append(metric({name: one[picked] for name, one in rows.items()}))
-        again = np.array(found)
+            drawn.append(measure_rows({name: values[picked] for name, values in rows.items()}))
+        again = np.array(drawn)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         low, high = np.nanquantile(again, (0.025, 0.975))
-    if metric is calibration_error:
+    if biased:
         low, high = max(0.0, 2 * value - high), max(value, 2 * value - low)
     return {"value": _short(value), "low": _short(low), "high": _short(high), "n": count}
 
@@ -140,7 +80,7 @@ def _short(number: float) -> float:
 
 def measure(
     tasks: Sequence[Task],
-    chances: Mapping[str, np.ndarray],
+    predicted: Mapping[str, np.ndarray],
     data: Labelled,
     card: Card,
     rows: np.ndarray | None = None,
@@ -148,36 +88,38 @@ def measure(
 ) -> dict[str, dict[str, dict[str, float | int]]]:
     """{task: {metric: {"value", "low", "high", "n"}}} on the given rows of data (all, if None).
 
-    whole: with the metrics that are no means, which take longer; groups leave them out."""
+    whole: with the metrics that are for a whole split only; groups leave them out."""
     chosen = np.zeros(len(data), bool)
     chosen[rows if rows is not None else slice(None)] = True
-    ages = _first_years(data)
+    ages = _ages(data)
     result = {}
     for task in tasks:
-        mask = data.known[task.name].numpy() & chosen
+        known = data.known[task.name].numpy()
+        mask = known & chosen
         if mask.sum() < (1 if whole else LEAST_GROUP):
             continue
-        targets, some = data.targets[task.name].numpy()[mask], chances[task.name][mask]
-        if task.kind == "years":
-            margin = card.calibration_of(task.name).margin
-            every = data.targets[task.name].numpy()[data.known[task.name].numpy()]
-            ranges = np.unique(every[every[:, 0] != every[:, 1]], axis=0)
-            result[task.name] = _measure_years(task, some, targets, ranges, margin, whole)
-        else:
-            of_rows = class_rows(some, targets)
-            found = {name: interval_of(of_rows, row) for name, row in MEANS["classes"].items()}
+        kind, targets = kinds.of(task), data.targets[task.name].numpy()
+        measured = kind.rows(
+            task, predicted[task.name][mask], targets[mask], card.calibration_of(task.name), targets[known]
+        )
+        measured["age"] = ages[mask]
+        figures = _figures(kind.metrics, measured, whole)
+        if "right" in measured:
+            figures |= _figures(ACROSS, measured, whole)
             if whole:
-                others = {name: interval_of(of_rows, metric) for name, metric in OTHERS["classes"].items()}
-                found |= {
-                    name: one for name, one in others.items() if np.isfinite(one["value"])
-                }  # one class has no AUC
-            grown = ages[mask] >= 13  # a range that begins earlier may hold younger ones
-            if whole and grown.any():
-                found["accuracy_13_plus"] = interval_of({"right": of_rows["right"][grown]}, "right")
-            if whole:
-                found |= _gaps(of_rows["right"], data, mask)
-            result[task.name] = found
+                figures |= _gaps(measured["right"], data, mask)
+        result[task.name] = figures
     return result
+
+
+def _figures(metrics: Mapping[str, Metric], rows: Rows, whole: bool) -> dict[str, dict[str, float | int]]:
+    """Each metric that has rows to be measured on, and a value: one class alone has no AUC."""
+    figures = {}
+    for name, metric in metrics.items():
+        part = metric.rows(rows) if whole or not metric.whole else {"": np.zeros(0)}
+        if len(next(iter(part.values()))) and np.isfinite((figure := interval_of(part, metric))["value"]):
+            figures[name] = figure
+    return figures
 
 
 def gap(rows: Rows) -> float:
@@ -198,30 +140,13 @@ def _gaps(right: np.ndarray, data: Labelled, mask: np.ndarray) -> dict[str, dict
     return found
 
 
-def _measure_years(
-    task: Task, chances: np.ndarray, targets: np.ndarray, ranges: np.ndarray, margin: float, whole: bool
-) -> dict:
-    exact = targets[:, 0] == targets[:, 1]
-    found = {}
-    if exact.any():
-        rows = year_rows(task, chances[exact], targets[exact], margin)
-        found = {name: interval_of(rows, row) for name, row in MEANS["years"].items()}
-        for name, (first, last) in AGE_PARTS.items():
-            part = (rows["truth"] >= first) & (rows["truth"] <= last)
-            if whole and part.any():
-                found[name] = interval_of({"error": rows["error"][part]}, "error")
-    if (~exact).any():
-        found["accuracy_ranges"] = interval_of(range_rows(chances[~exact], targets[~exact], ranges), "right")
-    return found
-
-
-def _first_years(data: Labelled) -> np.ndarray:
-    """float (N,), the years that each sample has at least: its age, or where its range begins; -1 where none is known."""
+def _ages(data: Labelled) -> np.ndarray:
+    """float (N,), the age in years that each sample has at least; -1 where none is known."""
     ages = np.full(len(data), -1.0)
     for task in data.tasks:
-        if task.kind == "years":
-            known = data.known[task.name].numpy()
-            ages[known] = data.targets[task.name].numpy()[known, 0]
+        known = data.known[task.name].numpy()
+        if (years := kinds.of(task).ages(data.targets[task.name].numpy()[known])) is not None:
+            ages[known] = years
     return ages
 
 
@@ -233,17 +158,21 @@ def groups_of(data: Labelled) -> dict[str, dict[str, np.ndarray]]:
     names = sorted({name for sample in data.samples for name in sample.attributes if name in GROUPING})
     for name in names:
         groups[name] = _levels([sample.attributes.get(name, "") for sample in data.samples])
+    aged, others = [], []
     for task in data.tasks:
-        if task.kind != "years" and not task.groups:
+        kind = kinds.of(task)
+        has_ages = kind.ages(data.targets[task.name].numpy()) is not None
+        if not has_ages and not task.groups:
             continue
         labels = [sample.labels.get(task.name) for sample in data.samples]
-        levels = _levels(["" if one is None else class_of(task, one) for one in labels])
-        if task.kind == "years":
+        levels = _levels(["" if label is None else kind.group_of(task, label) for label in labels])
+        if has_ages:
             targets = data.targets[task.name].numpy()
             levels = dict(sorted(levels.items(), key=lambda level: targets[level[1]].min(0).tolist()))
         groups[task.name] = levels
-    for years in (task.name for task in data.tasks if task.kind == "years" and task.name in groups):
-        for other in (task.name for task in data.tasks if task.groups and task.name in groups):
+        (aged if has_ages else others).append(task.name)
+    for years in aged:
+        for other in others:
             groups[f"{years} x {other}"] = {
                 f"{band}, {word}": np.intersect1d(mine, theirs)
                 for band, mine in groups[years].items()
@@ -275,12 +204,10 @@ def read_labelled(
 ) -> Labelled:
     """Some samples of a source with their crops, as the card's detection and crop settings cut them.
 
-    Unreadable pictures are left out. A label of a class that the card does not know is refused with a DataError."""
+    Unreadable pictures are left out. A label that the card does not know is refused with a DataError, before faces are
+    looked for."""
     for task in card_like.tasks:
-        known = set(task.classes)
-        strange = {str(s.labels[task.name]) for s in samples if task.name in s.labels} - known
-        if task.kind != "years" and strange:
-            raise DataError(unknown(f"class of {task.name}", sorted(strange)[0], known))
+        kinds.of(task).encode(task, [sample.labels[task.name] for sample in samples if task.name in sample.labels])
     paths = [sample.path for sample in samples]
     crops = cache.crops_of(paths, card_like.detection, card_like.crop, progress=progress)
     rows = np.flatnonzero(crops.readable).tolist()
@@ -350,48 +277,20 @@ def evaluate(
 
 def record(card: Card, outputs: Mapping[str, Tensor], data: Labelled) -> dict[str, Any]:
     """The "tasks", "groups" and "curves" of a record, from logits in the order of data."""
-    chances = distributions(outputs, card)
+    predicted = predictions(outputs, card)
     groups = {}
     for attribute, levels in groups_of(data).items():
         measured = {
-            level: measure(card.tasks, chances, data, card, rows, whole=attribute == "face")
+            level: measure(card.tasks, predicted, data, card, rows, whole=attribute == "face")
             for level, rows in levels.items()
         }
-        groups[attribute] = {level: found for level, found in measured.items() if found}
+        groups[attribute] = {level: figures for level, figures in measured.items() if figures}
     return {
-        "tasks": measure(card.tasks, chances, data, card),
+        "tasks": measure(card.tasks, predicted, data, card),
         "groups": groups,
-        "curves": {task.name: found for task in card.tasks if (found := curves_of(task, chances[task.name], data))},
+        "curves": {
+            task.name: kinds.of(task).curves(task, predicted[task.name][mask], data.targets[task.name].numpy()[mask])
+            for task in card.tasks
+            if (mask := data.known[task.name].numpy()).any()
+        },
     }
-
-
-def confusion(task: Task, chances: np.ndarray, targets: np.ndarray) -> list[list[int]]:
-    """Counts of faces: a row a true class, a column an answer."""
-    counts = np.zeros((len(task.classes),) * 2, int)
-    np.add.at(counts, (targets, chances.argmax(1)), 1)
-    return counts.tolist()
-
-
-def curves_of(task: Task, chances: np.ndarray, data: Labelled) -> dict[str, Any]:
-    """What the charts show. Classes: "confusion", counts by truth and answer, and "calibration", for each bin the mean
-    confidence, the share of right answers, and the faces. Years: "errors", for each ten years of true age its name, the
-    mean error, the mean absolute error, and the faces."""
-    mask = data.known[task.name].numpy()
-    targets, some = data.targets[task.name].numpy()[mask], chances[mask]
-    if not mask.any():
-        return {}
-    if task.kind != "years":
-        rows = class_rows(some, targets)
-        bins = equal_mass(rows["confidence"])
-        calibration = [
-            [_short(rows[name][one].mean()) for name in ("confidence", "right")] + [len(one)] for one in bins
-        ]
-        return {"classes": list(task.classes), "confusion": confusion(task, some, targets), "calibration": calibration}
-    exact = targets[:, 0] == targets[:, 1]
-    truth, errors = targets[exact, 0], median_years(some[exact]) - targets[exact, 0]
-    found = []
-    for decade in np.unique(truth // 10):
-        mine = errors[truth // 10 == decade]
-        first = int(decade) * 10
-        found.append([f"{first}-{first + 9}", _short(mine.mean()), _short(np.abs(mine).mean()), len(mine)])
-    return {"errors": found}

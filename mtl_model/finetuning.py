@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mtl_model import cache, changes, checkpoint, registry
+from mtl_model import cache, changes, checkpoint, kinds, registry
 from mtl_model.augmentation import augment, uniform
 from mtl_model.batches import Labelled
 from mtl_model.card import CARD, Card, CropSettings, write_card, write_plain
@@ -232,7 +232,10 @@ def _distil(network: nn.Module, data: Labelled, card: Card, names: set[str], dev
         device,
     )
     for name, answer in outputs.items():
-        data.targets[name], data.known[name] = torch.softmax(answer, 1), torch.ones(len(data), dtype=torch.bool)
+        task = card.task(name)
+        predicted = kinds.of(task).predict(task, answer.numpy(), kinds.of(task).Calibration())
+        data.targets[name] = torch.from_numpy(predicted).float()
+        data.known[name] = torch.ones(len(data), dtype=torch.bool)
     data.distilled = frozenset(outputs)
 
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mtl_model import cache, changes, duplicates, layouts
+from mtl_model import cache, changes, duplicates, kinds, layouts
+from mtl_model.answers import find_clash
 from mtl_model.cache import Crops
 from mtl_model.card import Card
 from mtl_model.config import FinetuneConfig
 from mtl_model.errors import DataError, UsageError, unknown
-from mtl_model.records import Sample, find_clash
+from mtl_model.records import Sample
 from mtl_model.tasks import Task
 
 SHARES = {"test": 0.20, "val": 0.15}
@@ -44,7 +45,7 @@ def choose_tasks(config: FinetuneConfig, source: layouts.Source, card: Card) -> 
             raise UsageError(unknown("task of these pictures", name, source.tasks))
         mine = source.tasks[name]
         theirs = next((task for task in card.tasks if task.name == name), None)
-        if theirs and (theirs.kind != mine.kind or not set(mine.classes) <= set(theirs.classes)):
+        if theirs and not kinds.of(theirs).covers(theirs, mine):
             raise DataError(
                 f"The parent knows {name} with the classes {', '.join(theirs.classes)}; these pictures have "
                 f"{', '.join(mine.classes)}. Rename the folders, or give the task another name."
@@ -78,7 +79,7 @@ def parts_of(
             notes.append(f"{count:,} of {len(samples):,} pictures {what}, and are left out.")
     taught = [{name: label for name, label in one.labels.items() if name in names} for one in samples]
     kept = [dataclasses.replace(samples[row], labels=taught[row]) for row in rows]
-    splits = part_of(kept, config.seed, progress)
+    splits = part_of(kept, source.tasks, config.seed, progress)
     parts = {
         split: ([kept[row] for row in mine], crops, rows[mine])
         for split in ("train", "val", "test")
@@ -99,7 +100,7 @@ def parts_of(
     return parts, [*notes, f"Pictures: {counts}."]
 
 
-def part_of(samples: Sequence[Sample], seed: int, progress: cache.Progress) -> np.ndarray:
+def part_of(samples: Sequence[Sample], tasks: Mapping[str, Task], seed: int, progress: cache.Progress) -> np.ndarray:
     """The part of each sample, as words: near copies and pictures of one person in the same one, each label in all of them.
 
     Parts that the visitor's own lists or folders declare are kept; one that is missing is taken from what else there is. Of that,
@@ -117,7 +118,7 @@ def part_of(samples: Sequence[Sample], seed: int, progress: cache.Progress) -> n
     taken = np.delete(taken, sorted(leaked))
     if shares:
         some = [samples[row] for row in taken.tolist()]
-        for part, rows in _allot(some, _together(some, seen.take(taken), progress), shares, seed).items():
+        for part, rows in _allot(some, tasks, _together(some, seen.take(taken), progress), shares, seed).items():
             result[taken[rows]] = part
     return result
 
@@ -143,13 +144,17 @@ def _together(samples: Sequence[Sample], seen: duplicates.Thumbnails, progress: 
 
 
 def _allot(
-    samples: Sequence[Sample], together: Sequence[list[int]], shares: Mapping[str, float], seed: int
+    samples: Sequence[Sample],
+    tasks: Mapping[str, Task],
+    together: Sequence[list[int]],
+    shares: Mapping[str, float],
+    seed: int,
 ) -> dict[str, list[int]]:
     """Rows of each part, so that each label has its share in all. A label of three pictures or more has one at least in each.
 
     Source: Sechidis et al., "On the Stratification of Multi-Label Data", 2011, section 3: the rarest labels first, each
     picture to the part that lacks most of its labels."""
-    labels = [sorted({label for row in rows for label in _strata(samples[row])}) for rows in together]
+    labels = [sorted({label for row in rows for label in _strata(samples[row], tasks)}) for rows in together]
     counts = Counter(label for some, rows in zip(labels, together, strict=True) for label in some for _ in rows)
     wanted: dict[str, dict[tuple, float]] = {
         part: {label: max(share * n, float(n >= 3)) for label, n in counts.items()} for part, share in shares.items()
@@ -171,12 +176,12 @@ def _allot(
     return result
 
 
-def _strata(sample: Sample) -> list[tuple]:
+def _strata(sample: Sample, tasks: Mapping[str, Task]) -> list[tuple]:
     """What has to be in every part: each task, and each of its classes; ages by the decade."""
-    found = []
+    strata = []
     for name, label in sample.labels.items():
-        found += [(name,), (name, label if isinstance(label, str) else str(int(np.mean(label)) // 10))]
-    return found
+        strata += [(name,), (name, kinds.of(tasks[name]).stratum(tasks[name], label))]
+    return strata
 
 
 def unshown(tasks: Sequence[Task], samples: Sequence[Sample]) -> list[str]:
@@ -185,12 +190,7 @@ def unshown(tasks: Sequence[Task], samples: Sequence[Sample]) -> list[str]:
     told = []
     for task in tasks:
         labels = [one.labels[task.name] for one in samples if task.name in one.labels]
-        if task.kind == "years":
-            ends = [label if isinstance(label, tuple) else (float(label), float(label)) for label in labels]
-            words = [name for name, first, last in task.bands if not any(a <= last and first <= b for a, b in ends)]
-        else:
-            words = [word for word in task.classes if word not in labels]
-        if words:
+        if words := kinds.of(task).unshown(task, labels):
             listed = f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
             told.append(
                 f"{task.title}: no picture shows {listed}. Faces like those may be read worse than before, which pictures held "

@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from mtl_model import kinds
 from mtl_model.batches import Labelled
 from mtl_model.card import Card
-from mtl_model.evaluation import class_rows, confusion, network_outputs, range_rows, year_rows
+from mtl_model.evaluation import network_outputs
+from mtl_model.inference import predictions
+from mtl_model.kinds import SHARE
 from mtl_model.names import isolated
-from mtl_model.outputs import OUTPUTS, distributions
 from mtl_model.tasks import Task
 
 RESAMPLES = 2000
 SHOWN = 24  # pictures that changed for the better, and as many for the worse
 
-Chances = Mapping[str, np.ndarray]
+Predictions = Mapping[str, np.ndarray]
 
 
 def outcome_of(
@@ -29,7 +31,7 @@ def outcome_of(
     taught: set[str],
 ) -> dict[str, Any]:
     """{"tasks", "changed", "pictures", "sentence"} as outcome.json holds them. files: a name for each row of held."""
-    before, after = (distributions(network_outputs(network, held, card), card) for network, card in (parent, child))
+    before, after = (predictions(network_outputs(network, held, card), card) for network, card in (parent, child))
     told = (_answers(card, chances) for (_, card), chances in ((parent, before), (child, after)))
     answers_before, answers_after = told
     tasks: dict[str, Any] = {}
@@ -41,7 +43,8 @@ def outcome_of(
         targets, rows = held.targets[task.name].numpy()[known], np.flatnonzero(known)
         tasks[task.name] = _compare(task, before.get(task.name), after[task.name], known, targets)
         if task.name in before:
-            worse, better = (_errors(task, chances[task.name][known], targets)[1] for chances in (before, after))
+            compare = kinds.of(task).compare
+            worse, better = (compare(task, answers[task.name][known], targets)[1] for answers in (before, after))
             gain = np.nan_to_num(worse - better)  # a range among exact ages has no error in years
             for place in np.argsort(-np.abs(gain), kind="stable").tolist():
                 row = int(rows[place])
@@ -54,7 +57,7 @@ def outcome_of(
                         {
                             "file": files[row],
                             "task": task.name,
-                            "truth": _text(truth),
+                            "truth": kinds.of(task).label_text(task, truth),
                             "before": answers_before[task.name][row],
                             "after": answers_after[task.name][row],
                         }
@@ -68,74 +71,56 @@ def outcome_of(
     return {"tasks": tasks, "changed": changed, "pictures": pictures, "sentence": sentence_of(tasks, changed, titles)}
 
 
-def _answers(card: Card, chances: Chances) -> dict[str, list[str]]:
+def _answers(card: Card, predicted: Predictions) -> dict[str, list[str]]:
     return {
         task.name: [
-            OUTPUTS[task.kind].estimate(task, row, card.calibration_of(task.name)).text for row in chances[task.name]
+            kinds.of(task).estimate(task, row, card.calibration_of(task.name)).text for row in predicted[task.name]
         ]
         for task in card.tasks
     }
 
 
-def _text(label: object) -> str:
-    if isinstance(label, tuple):
-        return f"{label[0]:g} to {label[1]:g} years"
-    return f"{label:g} years" if isinstance(label, (int, float)) else str(label)
-
-
-def _errors(task: Task, chances: np.ndarray, targets: np.ndarray) -> tuple[str, np.ndarray]:
-    """The metric that counts, and each row's error: wrong or not, or years. Ages known as ranges count by the range."""
-    if task.kind != "years":
-        return "accuracy", 1 - class_rows(chances, targets)["right"]
-    exact = targets[:, 0] == targets[:, 1]
-    if exact.all():
-        return "mae", year_rows(task, chances, targets, 0.0)["error"]
-    if not exact.any():
-        return "accuracy_ranges", 1 - range_rows(chances, targets)["right"]
-    return "mae", np.where(exact, year_rows(task, chances, targets, 0.0)["error"], np.nan)
-
-
 def _compare(
     task: Task, before: np.ndarray | None, after: np.ndarray, known: np.ndarray, targets: np.ndarray
 ) -> dict[str, Any]:
-    metric, errors = _errors(task, after[known], targets)
-    counted = np.isfinite(errors)
-    years = metric == "mae"
+    kind = kinds.of(task)
+    name, errors = kind.compare(task, after[known], targets)
+    metric, counted = kind.metrics[name], np.isfinite(errors)
 
-    def figure(some: np.ndarray) -> float:
-        mean = float(some[counted].mean())
-        return round(mean if years else 1 - mean, 4)
+    def figure(of: np.ndarray) -> float:
+        mean = float(of[counted].mean())
+        return round(mean if metric.lower_is_better else 1 - mean, 4)
 
     result: dict[str, Any] = {
         "title": task.title,
-        "metric": metric,
-        "unit": "years" if years else "share",
+        "metric": name,
+        "unit": metric.unit,
         "new": before is None,
         "before": None,
         "after": figure(errors),
-        "interval": _interval(errors[counted], years),
+        "interval": _interval(errors[counted], metric.unit),
         "difference": None,
         "n": int(counted.sum()),
     }
     if before is not None:
-        old = _errors(task, before[known], targets)[1]
+        old = kind.compare(task, before[known], targets)[1]
         result["before"] = figure(old)
-        result["difference"] = _paired((errors - old)[counted] * (1 if years else -1))
-    if task.kind != "years":
-        result["classes"] = list(task.classes)
-        for name, chances in (("confusion_before", before), ("confusion_after", after)):
-            result[name] = None if chances is None else confusion(task, chances[known], targets)
+        result["difference"] = _paired((errors - old)[counted] * (1 if metric.lower_is_better else -1))
+    if (confusion := kind.confusion(task, after[known], targets)) is not None:
+        result["classes"] = list(kind.choices(task))
+        result["confusion_before"] = None if before is None else kind.confusion(task, before[known], targets)
+        result["confusion_after"] = confusion
     return result
 
 
-def _interval(errors: np.ndarray, years: bool) -> list[float]:
+def _interval(errors: np.ndarray, unit: str) -> list[float]:
     """The 95 % interval of the figure itself; of a share Wilson's, which few pictures do not fool."""
-    if years:
+    if unit != SHARE:
         return _paired(errors)
     from scipy.stats import binomtest
 
-    found = binomtest(round(float((1 - errors).sum())), len(errors)).proportion_ci(method="wilson")
-    return [round(float(found.low), 4), round(float(found.high), 4)]
+    share = binomtest(round(float((1 - errors).sum())), len(errors)).proportion_ci(method="wilson")
+    return [round(float(share.low), 4), round(float(share.high), 4)]
 
 
 def _paired(differences: np.ndarray) -> list[float]:
@@ -172,16 +157,17 @@ def verdict_of(one: Mapping[str, Any]) -> str:
         return "the same"
     if low <= 0 <= high:
         return "could be chance"
-    return "better" if (high < 0) == (one.get("unit") == "years") else "worse"
+    metric = kinds.all_metrics().get(str(one.get("metric")))
+    return "better" if (high < 0) == (metric is not None and metric.lower_is_better) else "worse"
 
 
 def _told(one: Mapping[str, Any]) -> str:
-    years = one["unit"] == "years"
+    share = one["unit"] == SHARE
 
     def shown(value: float) -> str:
-        return f"{value:.1f}" if years else f"{100 * value:.0f}"
+        return f"{100 * value:.0f}" if share else f"{value:.1f}"
 
-    what = "years of error on" if years else "% right of"
+    what = "% right of" if share else f"{one['unit']} of error on"
     pictures = f"{one['n']} held-out picture{'' if one['n'] == 1 else 's'}"
     if one["before"] is None:
         return f"{isolated(one['title'])}: {shown(one['after'])} {what} {pictures}, newly learned."

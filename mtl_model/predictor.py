@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from mtl_model import checkpoint, crops, registry
+from mtl_model import checkpoint, crops, kinds, registry
 from mtl_model.card import Card, find_checkpoint, shipped_weights
 from mtl_model.detectors import Detector
 from mtl_model.errors import MtlError, UsageError
-from mtl_model.outputs import OUTPUTS, distributions, folded, logits
+from mtl_model.inference import logits, predictions
+from mtl_model.networks import folded
 from mtl_model.pictures import PictureSource, upright
 from mtl_model.quality import quality_of
 from mtl_model.records import Face, Photo, Reading, reading_order
@@ -86,14 +87,14 @@ class Predictor:
             some = faces[start : start + BATCH]
             cut = crops.cut(rgb, some, self.card.crop)
             images = crops.to_tensor(cut, self.card.crop)
-            outputs = logits(self.network, images.to(self.device), self.card.flip_averaging)
-            chances = distributions(outputs, self.card)
+            predicted = predictions(logits(self.network, images.to(self.device), self.card), self.card)
             for row, face in enumerate(some):
                 estimates = {
-                    task.name: OUTPUTS[task.kind].estimate(
-                        task, chances[task.name][row], self.card.calibration_of(task.name)
+                    task.name: kinds.of(task).estimate(
+                        task, predicted[task.name][row], self.card.calibration_of(task.name)
                     )
                     for task in self.card.tasks
+                    if kinds.of(task).shown
                 }
                 readings.append(Reading(face, estimates, quality_of(cut[row], face)))
         return readings

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mtl_model import cache, checkpoint, duplicates, layouts, registry
+from mtl_model import cache, checkpoint, duplicates, kinds, layouts, registry
+from mtl_model.answers import find_clash
 from mtl_model.batches import Labelled
 from mtl_model.card import Card, CropSettings, DetectionSettings
 from mtl_model.config import TrainConfig, pairs, shares
 from mtl_model.errors import DataError, UsageError, unknown
-from mtl_model.losses import LOSSES_OF
 from mtl_model.optimisation import freeze, take_weights
-from mtl_model.records import Sample, find_clash
+from mtl_model.records import Sample
 from mtl_model.tasks import Task
 
 RESEARCH_TERMS = (
@@ -180,8 +180,8 @@ def _tasks(config: TrainConfig, sources: Sequence[layouts.Source]) -> tuple[Task
         raise DataError(clash)
     losses = pairs(config.losses, "task", wanted)
     for name, loss in losses.items():
-        if loss not in LOSSES_OF[found[name].kind]:
-            raise UsageError(unknown(f"loss of {name}", loss, LOSSES_OF[found[name].kind]))
+        if loss not in kinds.of(found[name]).losses:
+            raise UsageError(unknown(f"loss of {name}", loss, kinds.of(found[name]).losses))
         found[name] = dataclasses.replace(found[name], loss=loss)
     return tuple(found[name] for name in wanted)
 
@@ -189,7 +189,7 @@ def _tasks(config: TrainConfig, sources: Sequence[layouts.Source]) -> tuple[Task
 def _joined(first: Task, second: Task) -> Task:
     """One task of two sources: the one that knows all the classes of the other."""
     for one, other in ((first, second), (second, first)):
-        if one.kind == other.kind and set(other.classes) <= set(one.classes):
+        if kinds.of(one).covers(one, other):
             return one
     raise DataError(
         f"One source knows {first.name} as {', '.join(first.classes)}, another as {', '.join(second.classes)}. Expected the same "

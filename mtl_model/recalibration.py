@@ -5,36 +5,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
 from torch import nn
 
-from mtl_model import cache, layouts
+from mtl_model import cache, kinds, layouts
 from mtl_model.batches import Labelled
-from mtl_model.calibration import LEAST, fit
+from mtl_model.calibration import fit
 from mtl_model.card import Card
 from mtl_model.errors import DataError
-from mtl_model.evaluation import class_rows, network_outputs, read_labelled, untaught, year_rows
-from mtl_model.outputs import band_of, distributions, median_years, year_interval
+from mtl_model.evaluation import network_outputs, read_labelled, untaught
+from mtl_model.inference import predictions
+from mtl_model.kinds import LEAST_FITTED, Steps
 
 SPLIT = "val"
 LEAST_LIKE = 50
 """Faces from which an error for faces like one is told."""
-
-
-@dataclass(frozen=True)
-class Steps:
-    """Edges of the finest bins, each holding its lower one, and the widest bin that is still of like faces."""
-
-    edges: tuple[float, ...]
-    widest: float
-
-
-CHANCE_STEPS = Steps((*(number / 20 for number in range(20)), 0.98, 1.01), 0.15)
-YEAR_STEPS = Steps(tuple(float(number) for number in range(0, 102, 2)), 8.0)
 
 
 def recalibrate(
@@ -50,9 +38,9 @@ def recalibrate(
     note: Callable[[str], None] = lambda text: None,
 ) -> Card:
     """The card with its calibration and errors measured on the val splits of all sources together. A task of which val has
-    fewer than LEAST labels keeps what it had; figures that were measured with another calibration go. flip_averaging: None leaves
-    it as it is. only_errors: the calibration stays as it is, and so do the figures. note: is told what a person should know
-    of it.
+    fewer than LEAST_FITTED labels keeps what it had; figures that were measured with another calibration go.
+    flip_averaging: None leaves it as it is. only_errors: the calibration stays as it is, and so do the figures. note:
+    is told what a person should know of it.
 
     Raises DataError for a source without labelled pictures in val, and where no task has enough of them."""
     before = card
@@ -71,21 +59,21 @@ def recalibrate(
         parts.append(read_labelled(source, samples, card, progress))
     data = Labelled([part for one in parts for part in one.parts], card.tasks)
     outputs = network_outputs(network, data, card, device)
-    enough = tuple(task for task in card.tasks if int(data.known[task.name].sum()) >= LEAST)
+    enough = tuple(task for task in card.tasks if int(data.known[task.name].sum()) >= LEAST_FITTED)
     if not enough:
         raise DataError(
-            f"Split '{SPLIT}' has fewer than {LEAST} labels of every task, too few to fit by. Add pictures."
+            f"Split '{SPLIT}' has fewer than {LEAST_FITTED} labels of every task, too few to fit by. Add pictures."
         )
     kept = {task.name: card.calibration_of(task.name) for task in enough}
     fitted = kept if only_errors else fit(enough, outputs, data.targets, data.known)
     card = dataclasses.replace(card, calibration={**card.calibration, **fitted})
-    errors = {task: rows for task, rows in errors_like(card, distributions(outputs, card), data) if task in fitted}
+    errors = {task: rows for task, rows in errors_like(card, predictions(outputs, card), data) if task in fitted}
     same = (card.calibration, card.flip_averaging) == (before.calibration, before.flip_averaging)
     return dataclasses.replace(card, errors={**card.errors, **errors}, metrics=card.metrics if same else ())
 
 
 def errors_like(
-    card: Card, chances: Mapping[str, np.ndarray], data: Labelled
+    card: Card, predicted: Mapping[str, np.ndarray], data: Labelled
 ) -> Iterator[tuple[str, tuple[dict[str, Any], ...]]]:
     """(task, rows) as Card.errors holds them: the error by the task's answer (class, or band of age) and by how certain it is
     (the answer's probability, or the width of its interval in years).
@@ -93,19 +81,14 @@ def errors_like(
     A rate over all faces of an answer would stand under an unsure one as if it were certain: of val's faces that default
     answers "female" 4 % are wrong, of those that it answers so with 50 to 60 % 37 %."""
     for task in card.tasks:
-        known = data.known[task.name].numpy().copy()
-        targets = data.targets[task.name].numpy()
-        if task.kind == "years":
-            known &= targets[:, 0] == targets[:, 1]
-        of, right = chances[task.name][known], targets[known]
-        if task.kind == "years":
-            answers = np.array([band_of(task, float(value)) for value in median_years(of)])
-            spreads = np.diff(year_interval(of, card.calibration_of(task.name).margin))[:, 0]
-            errors, steps = year_rows(task, of, right, 0.0)["error"], YEAR_STEPS
-        else:
-            answers = np.array(task.classes)[of.argmax(1)]
-            spreads, steps = of.max(1), CHANCE_STEPS
-            errors = 1 - class_rows(of, right)["right"]
+        kind, known = kinds.of(task), data.known[task.name].numpy()
+        if kind.steps is None or not known.any():
+            continue
+        of, targets = predicted[task.name][known], data.targets[task.name].numpy()[known]
+        errors = kind.compare(task, of, targets)[1]
+        counted = np.isfinite(errors)
+        answers, spreads = kind.alike(task, of[counted], card.calibration_of(task.name))
+        errors = errors[counted]
         rows = [
             {
                 "group": {task.name: answer},
@@ -114,9 +97,9 @@ def errors_like(
                 "n": len(these),
             }
             for answer in np.unique(answers).tolist()
-            for edges, these in bins(spreads, np.flatnonzero(answers == answer), steps)
+            for edges, these in bins(spreads, np.flatnonzero(answers == answer), kind.steps)
         ]
-        if task.kind == "classes":
+        if kind.steps.are_chances:
             rows = [row for row in rows if _agrees(row)]
         if rows:
             yield task.name, tuple(rows)

@@ -1,14 +1,12 @@
-"""The plain records that flow upward, and the contract in which predictions leave the program (JSON, CSV)."""
+"""The plain records that flow upward, and the contract in which predictions leave the program as JSON (as CSV: answers.py)."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
 from mtl_model.names import caption
-from mtl_model.tasks import Label, Task
+from mtl_model.tasks import Label
 
 Box = tuple[float, float, float, float]
 """left, top, right, bottom in pixels of the upright picture; not clipped to it."""
@@ -96,7 +94,8 @@ class Estimate:
 
     title: the task's. text: how people say it ("34 years", "not smiling"). value: a class name, or years with one decimal.
     sure: whether the card's threshold is met. scores: probability of each class, summing to 1.
-    low, high, group: for years, the interval and the named band. confidence: for classes, the top probability.
+    low, high, group: the interval and the named band of a number. confidence: of classes, the top probability.
+    shape: how it is shown: "bars" (scores as bars), "curve" (scores as a curve, with its interval), "number", "points" or "text".
     """
 
     text: str
@@ -108,6 +107,7 @@ class Estimate:
     group: str | None = None
     confidence: float | None = None
     title: str = field(kw_only=True)
+    shape: str = "bars"
 
     @property
     def caption(self) -> str:
@@ -140,7 +140,7 @@ def _estimate_to_json(estimate: Estimate) -> dict:
     for name in ("low", "high", "group", "confidence"):
         if getattr(estimate, name) is not None:
             plain[name] = getattr(estimate, name)
-    plain["sure"] = estimate.sure
+    plain["sure"], plain["shape"] = estimate.sure, estimate.shape
     plain["scores"] = dict(estimate.scores)
     return plain
 
@@ -173,58 +173,3 @@ def to_json(photos: Iterable[Photo]) -> list[dict]:
         ]
         plain.append({"photo": photo.photo, "error": photo.error, "faces": faces})
     return plain
-
-
-def csv_columns(estimate_columns: Mapping[str, bool]) -> list[str]:
-    """Column names; `estimate_columns` maps each task to whether it is measured in years (an interval)."""
-    columns = ["photo", "face", "left", "top", "right", "bottom", "confidence"]
-    for task, years in estimate_columns.items():
-        columns += _columns_of(task, years)
-    return [*columns, "error"]
-
-
-def _columns_of(task: str, years: bool) -> list[str]:
-    return [task, f"{task}_low", f"{task}_high"] if years else [task, f"{task}_confidence"]
-
-
-def find_clash(tasks: Iterable[Task]) -> str:
-    """Return a sentence on two tasks that would write one column of the CSV, such as age and age_low; "" if there are none."""
-    owners: dict[str, str] = {}
-    for task in tasks:
-        for column in _columns_of(task.name, task.kind == "years"):
-            other = owners.setdefault(column, task.name)
-            if other != task.name:
-                return (
-                    f"The tasks {other} and {task.name} both write the column {column} of the answers. Expected columns of their "
-                    f"own; give {task.name} another name, or leave one of them out."
-                )
-    return ""
-
-
-def to_csv(photos: Iterable[Photo], estimate_columns: Mapping[str, bool]) -> str:
-    """The CSV contract: a row a face, counted from 1; a photo without faces is one row with `face` empty. What a spreadsheet
-    would take for a formula begins with an apostrophe: names of files come from anybody."""
-    columns = csv_columns(estimate_columns)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writerow({column: _plain(column) for column in columns})
-    for photo in photos:
-        if not photo.readings:
-            writer.writerow({"photo": _plain(photo.photo), "error": photo.error or ""})
-        for number, reading in enumerate(photo.readings, start=1):
-            edges = clip_box(reading.face.box, photo.width, photo.height)
-            row: dict[str, object] = {"photo": _plain(photo.photo), "face": number}
-            row |= dict(zip(("left", "top", "right", "bottom"), edges, strict=True))
-            row["confidence"] = round(reading.face.confidence, 4)
-            for task, estimate in reading.estimates.items():
-                row[task] = _plain(estimate.value) if isinstance(estimate.value, str) else estimate.value
-                if estimate_columns[task]:
-                    row |= {f"{task}_low": estimate.low, f"{task}_high": estimate.high}
-                else:
-                    row[f"{task}_confidence"] = estimate.confidence
-            writer.writerow(row)
-    return text.getvalue()
-
-
-def _plain(text: str) -> str:
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

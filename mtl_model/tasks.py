@@ -1,7 +1,7 @@
 """What a network can be taught: strings and numbers, nothing else.
 
-A Task names its kind (a key of outputs.OUTPUTS) and its loss (a key of losses.LOSSES). Nothing else in the
-program knows a task by its name; code that needs ages asks for the task of kind "years".
+A Task names its kind (a file in kinds/) and its loss (one of that kind's). Nothing else in the program knows a task by
+its name, nor a kind by its own.
 """
 
 from __future__ import annotations
@@ -25,11 +25,10 @@ Label = str | float | tuple[float, float]
 class Task:
     """One branch of a network.
 
-    classes: names of the classes in the order of the outputs; for kind "years" the years as strings.
+    classes: names of the classes in the order of the outputs; for years the years as strings.
     spellings: accepted spelling (lower case) -> class, besides the names of the classes. Any other is refused.
-    bands: named ranges of years (name, first year, last year), both ends included; kind "years" only, which needs some.
+    bands: named ranges of years (name, first year, last year), both ends included; for years, which need some.
     groups: whether its classes are worth reporting the other tasks' metrics by.
-    Raises: ValueError for years without bands, whose answers could not be grouped.
     """
 
     name: str
@@ -40,12 +39,6 @@ class Task:
     spellings: Mapping[str, str] = field(default_factory=dict)
     bands: tuple[tuple[str, int, int], ...] = ()
     groups: bool = False
-
-    def __post_init__(self) -> None:
-        if self.kind == "years" and not self.bands:
-            raise ValueError(
-                f"The task {self.name} has no bands. Expected named ranges of years, such as AGE_BANDS; add them."
-            )
 
 
 TASKS: dict[str, Task] = {
@@ -110,48 +103,6 @@ def class_task(name: str, classes: tuple[str, ...]) -> Task:
     spellings = {spelling.casefold(): spelling for spelling in classes}
     title = name.replace("_", " ").strip().capitalize()
     return Task(name=name, title=title, kind="classes", loss="cross_entropy", classes=classes, spellings=spellings)
-
-
-def parse_label(task: Task, text: str) -> Label | None:
-    """Read one label as people write it.
-
-    "" is no label. Years are a number ("34", "34.5"), a range ("20-29") or an open range ("70+", "more than 70").
-    Raises DataError for a spelling that the task does not know, with those it knows.
-    """
-    seen = text.strip()
-    if not seen:
-        return None
-    if task.kind == "years":
-        return _parse_years(task, seen)
-    known = {spelling.casefold(): name for spelling, name in task.spellings.items()}
-    known |= {name.casefold(): name for name in task.classes}
-    name = known.get(seen.casefold().replace("_", " "), known.get(seen.casefold()))
-    if name is None:
-        raise DataError(
-            f"'{seen}' is not a label of {task.name}. Known: {', '.join(sorted(known))}. "
-            "Write one of these, or leave the field blank for a picture without this label."
-        )
-    return name
-
-
-def _parse_years(task: Task, seen: str) -> Label:
-    plain = seen.casefold().replace("years", "").replace("more than", "").strip()
-    open_ended = plain.endswith("+") or "more than" in seen.casefold()
-    try:
-        if open_ended:
-            low, high = float(plain.rstrip("+")), float(YEARS - 1)
-        elif "-" in plain[1:]:
-            low, high = (float(part) for part in plain.split("-", 1))
-        else:
-            low = high = float(plain)
-    except ValueError:
-        low, high = -1.0, -1.0
-    if not 0 <= low <= high <= 130:
-        raise DataError(
-            f"'{seen}' is not a label of {task.name}. Expected years from 0 to 130 such as 34, or a range such as "
-            "20-29 or 70+. Correct it, or leave the field blank."
-        )
-    return low if low == high else (low, high)
 
 
 def to_json(task: Task) -> dict[str, object]:

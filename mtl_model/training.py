@@ -22,16 +22,15 @@ from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from mtl_model import __version__, cache, checkpoint, layouts
+from mtl_model import __version__, cache, checkpoint, kinds, layouts
 from mtl_model.batches import Batch, Batches
 from mtl_model.calibration import fit
 from mtl_model.config import TrainConfig, options_of, shares
 from mtl_model.errors import CheckpointError, DataError, RunError, UsageError
 from mtl_model.evaluation import network_outputs
 from mtl_model.events import Evaluated, Event, Failed, Finished, Noted, Saved, Started, Step, Stopped
-from mtl_model.losses import LOSSES, distillation
+from mtl_model.inference import predictions
 from mtl_model.optimisation import arithmetic, freeze, learning_rate, make_optimiser, seed_of, take_weights
-from mtl_model.outputs import distributions
 from mtl_model.preparation import Data, prepare
 from mtl_model.runs import STATE, STOP
 from mtl_model.selection import errors_on, score_of
@@ -206,7 +205,8 @@ class Run:
         parts = []
         for task in self.data.card.tasks:
             known = batch.known[task.name].to(device)
-            loss_of = distillation if task.name in self.data.train.distilled else LOSSES[task.loss]
+            kind = kinds.of(task)
+            loss_of = kind.distil if task.name in self.data.train.distilled else kind.losses[task.loss]
             loss = loss_of(outputs[task.name], batch.targets[task.name].to(device), known)
             # The mean over the labelled samples of all processes; the processes' gradients are then averaged.
             parts.append(loss * (known.sum() * processes / max(1, batch.labelled[task.name])))
@@ -323,7 +323,7 @@ class Run:
         told: list[Any] = [None]
         if self.accelerator.is_main_process:
             self._outputs = network_outputs(self.evaluated, self.data.val, self.data.card, str(self.accelerator.device))
-            told = [errors_on(self.data.card.tasks, distributions(self._outputs, self.data.card), self.data.val)]
+            told = [errors_on(self.data.card.tasks, predictions(self._outputs, self.data.card), self.data.val)]
         return broadcast_object_list(told)[0]
 
     @property

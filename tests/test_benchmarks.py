@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import save_file
 
 from benchmarks import average, face, fewshot, framing, generation, pack
-from mtl_model import checkpoint
+from mtl_model import checkpoint, kinds
 from mtl_model.batches import Labelled
 from mtl_model.cache import Crops
-from mtl_model.card import Card, CropSettings, TaskCalibration
+from mtl_model.card import Card, CropSettings
 from mtl_model.config import TrainConfig
 from mtl_model.crops import tilt
 from mtl_model.errors import DataError
@@ -38,7 +38,7 @@ def data_of(labels: list[dict[str, Label]], races: list[str] | None = None) -> L
 
 
 def test_a_generation_is_shown_by_bands_with_its_bias_and_coverage() -> None:
-    card = Card("bknet", {}, TINY.tasks, calibration={"age": TaskCalibration(margin=3.0)})
+    card = Card("bknet", {}, TINY.tasks, calibration={"age": kinds.calibration_from(TASKS["age"], {"margin": 3.0})})
     ages = [5, 5, 30, 30, 70, 70]
     answered = np.eye(101)[[7, 7, 28, 30, 60, 60]]
     gender = np.eye(2)[[0, 0, 0, 0, 1, 1]] * 0.8 + 0.1

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mtl_model import card as cards
-from mtl_model.card import Card, CropSettings, DetectionSettings, TaskCalibration
+from mtl_model import kinds
+from mtl_model.card import Card, CropSettings, DetectionSettings
 from mtl_model.errors import CheckpointError, UsageError
 from mtl_model.tasks import TASKS, class_task
 
@@ -19,7 +20,7 @@ CARD = Card(
     tasks=(TASKS["age"], TASKS["smile"], class_task("hair", ("ginger", "grün"))),
     detection=DetectionSettings(size_px=640),
     crop=CropSettings(size_px=64, grey=False, margin=0.1, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2)),
-    calibration={"age": TaskCalibration(1.3, 21.5, 0.4)},
+    calibration={"age": kinds.calibration_from(TASKS["age"], {"temperature": 1.3, "threshold": 21.5, "margin": 0.4})},
     flip_averaging=True,
     weights_sha256="0" * 64,
     parameters=12,
@@ -87,7 +88,7 @@ def test_unknown_fields_of_a_later_program_are_left_alone(tmp_path: Path):
 
 def test_a_task_without_calibration_has_the_plain_one():
     assert CARD.calibration_of("age").threshold == 21.5
-    assert CARD.calibration_of("smile") == TaskCalibration()
+    assert CARD.calibration_of("smile") == kinds.Calibration()
 
 
 def changed(**fields: object) -> str:
@@ -103,7 +104,7 @@ def changed(**fields: object) -> str:
         ("\xff\xfe", "cut off or not JSON"),
         ("[]", "format None"),
         ("{}", "format None"),
-        (changed(format=2), "format 2; this program reads format 1"),
+        (changed(format=3), "format 3; this program reads format 1 and 2"),
         (changed(tasks=[]), "not whole"),
         (changed(tasks={"age": {"kind": "years"}}), "not whole"),
         (changed(tasks=None), "not whole"),

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from mtl_model import layouts
-from mtl_model.check import check, count_labels, differ
+from mtl_model.check import check, count_labels
 from mtl_model.records import Face, Sample
 from mtl_model.tasks import TASKS
 
@@ -193,23 +193,6 @@ def test_nothing_at_all_is_not_usable(folder):
     report = checked(folder)
     assert report.exit_code == 2 and report.pictures == 0
     assert "No labelled picture could be read." in texts(report.faults)
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "torn"),
-    [
-        ("smiling", "smiling", False),
-        ("smiling", "not smiling", True),
-        (20.0, 20.0, False),
-        (20.0, 21.0, True),
-        ((20.0, 29.0), 25.0, False),
-        ((20.0, 29.0), 30.0, True),
-        ((20.0, 29.0), (29.0, 35.0), False),
-        ((20.0, 29.0), (30.0, 39.0), True),
-    ],
-)
-def test_when_labels_contradict(first, second, torn):
-    assert differ(first, second) is torn and differ(second, first) is torn
 
 
 def test_what_is_not_labelled_is_counted():

@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mtl_model import checkpoint
-from mtl_model.card import CARD, WEIGHTS, Card, CropSettings, TaskCalibration
+from mtl_model.card import CARD, WEIGHTS, Card, CropSettings
 from mtl_model.errors import CheckpointError
+from mtl_model.kinds import Calibration
 from mtl_model.tasks import TASKS
 
 OPTIONS = {"hidden": 8, "size_px": 16}
@@ -27,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
         OPTIONS,
         tuple(TASKS.values()),
         crop=CropSettings(size_px=16),
-        calibration={"smile": TaskCalibration(1.5, 0.8)},
+        calibration={"smile": Calibration(1.5, 0.8)},
     )
     checkpoint.save(tmp_path / "one", checkpoint.build_network(card), card)
     return tmp_path / "one"
@@ -37,7 +38,7 @@ def test_what_is_saved_comes_back_to_the_precision_of_the_file(folder: Path) -> 
     network, card = checkpoint.load(folder)
     assert all(one.dtype in (torch.float16, torch.int64) for one in load_file(folder / WEIGHTS).values())
     assert card.parameters == sum(one.numel() for one in network.parameters())
-    assert card.calibration_of("smile") == TaskCalibration(1.5, 0.8)
+    assert card.calibration_of("smile") == Calibration(1.5, 0.8)
     again = checkpoint.save(folder.parent / "two", network, card)
     assert again.weights_sha256 == card.weights_sha256  # nothing more is lost
     assert not network.training

@@ -11,20 +11,16 @@ import torch
 from PIL import Image
 from sklearn.metrics import balanced_accuracy_score
 
-from mtl_model import checkpoint, evaluation, layouts
+from mtl_model import checkpoint, evaluation, kinds, layouts
 from mtl_model.batches import Labelled
 from mtl_model.cache import Crops
 from mtl_model.card import Card, CropSettings
 from mtl_model.errors import DataError
 from mtl_model.evaluation import (
-    balanced_accuracy,
-    calibration_error,
-    class_rows,
     evaluate,
     groups_of,
     interval_of,
     measure,
-    range_rows,
     record,
 )
 from mtl_model.predictor import Predictor
@@ -77,9 +73,10 @@ def test_ranges_take_the_one_with_the_largest_summed_probability() -> None:
     targets = np.array([[0.0, 2], [3, 9], [3, 9], [70, 100]])
     chances = years(1, 3, 50, 90)
     chances[2] = 0.4 * years(1)[0] + 0.3 * years(4)[0] + 0.3 * years(8)[0]
-    assert range_rows(chances, targets)["right"].tolist() == [1, 1, 1, 1]
+    compare = kinds.of(AGE).compare
+    assert compare(AGE, chances, targets)[1].tolist() == [0, 0, 0, 0]
     chances[2] = years(1)[0]
-    assert range_rows(chances, targets)["right"].tolist() == [1, 1, 0, 1]
+    assert compare(AGE, chances, targets)[1].tolist() == [0, 0, 1, 0]
     data = data_of([{"age": (0.0, 2.0)}, {"age": (3.0, 9.0)}])
     assert set(measure((AGE,), {"age": years(1, 60)}, data, CARD)["age"]) == {"accuracy_ranges"}
 
@@ -94,7 +91,6 @@ def test_figures_of_classes() -> None:
     assert found["accuracy_13_plus"]["value"] == 0.5 and found["accuracy_13_plus"]["n"] == 4
     truth, top = np.array([0, 1, 1, 1, 0]), chances.argmax(1)
     assert found["balanced_accuracy"]["value"] == pytest.approx(balanced_accuracy_score(truth, top), abs=1e-4)
-    assert balanced_accuracy(class_rows(chances, truth)) == pytest.approx(balanced_accuracy_score(truth, top))
     assert found["auc"]["value"] == 0.5
 
 
@@ -119,9 +115,12 @@ def test_calibration_error_of_bins_of_equal_mass() -> None:
     random = np.random.default_rng(0)
     order = np.concatenate([random.permutation(150), 150 + random.permutation(150)])
     rows = {"confidence": confidence[order], "right": right[order]}
-    assert calibration_error(rows) == pytest.approx(0.08, abs=0.05)  # half of the faces by nothing, half by a tenth
+    error = kinds.all_metrics()["ece"]
+    assert interval_of(rows, error)["value"] == pytest.approx(
+        0.08, abs=0.05
+    )  # half of the faces by nothing, half by a tenth
     certain = {"confidence": np.ones(30), "right": np.zeros(30)}
-    assert calibration_error(certain) == 1.0
+    assert interval_of(certain, error)["value"] == 1.0
 
 
 def test_the_interval_of_the_calibration_error_is_mirrored_since_resampling_adds_to_it() -> None:
@@ -130,7 +129,7 @@ def test_the_interval_of_the_calibration_error_is_mirrored_since_resampling_adds
     for _ in range(10):
         confidence = 0.5 + random.beta(6, 1, 4000) / 2
         right = (random.random(4000) < confidence - 0.01).astype(float)
-        found = interval_of({"confidence": confidence, "right": right}, calibration_error)
+        found = interval_of({"confidence": confidence, "right": right}, kinds.all_metrics()["ece"])
         assert 0 <= found["low"] <= found["value"] <= found["high"]
         held += found["low"] <= 0.01 <= found["high"]
     assert held >= 7
@@ -210,7 +209,7 @@ def test_predict_gives_what_evaluate_used(data: Path, tmp_path: Path) -> None:
     samples = source.in_split("val")[:210]
     labelled = evaluation.read_labelled(source, samples, predictor.card)
     outputs = evaluation.network_outputs(predictor.network, labelled, predictor.card)
-    chances = evaluation.distributions(outputs, predictor.card)
+    chances = evaluation.predictions(outputs, predictor.card)
     compared = 0
     for row in np.flatnonzero(labelled.faces == 1)[:200]:
         (reading,) = predictor.predict(labelled.samples[row].path)

@@ -13,14 +13,14 @@ import pytest
 import torch
 from PIL import Image
 
-from mtl_model import cache, card, checkpoint, cli, finetuning, layouts, material, runs
+from mtl_model import cache, card, checkpoint, cli, finetuning, kinds, layouts, material, runs
 from mtl_model.card import Card, CropSettings, list_checkpoints
 from mtl_model.config import FinetuneConfig
 from mtl_model.errors import DataError, UsageError
 from mtl_model.evaluation import evaluate
 from mtl_model.events import Event, Failed, Finished, Noted
+from mtl_model.inference import predictions
 from mtl_model.networks import bknet
-from mtl_model.outputs import distributions
 from mtl_model.records import Face
 from mtl_model.tasks import TASKS
 
@@ -77,7 +77,7 @@ def config_for(data: Path, **more: object) -> FinetuneConfig:
 def chances_of(folder: Path, images: torch.Tensor) -> dict[str, np.ndarray]:
     network, loaded = checkpoint.load(folder)
     with torch.inference_mode():
-        return distributions(network(images), loaded)
+        return predictions(network(images), loaded)
 
 
 @pytest.mark.parametrize("how", ["branch", "last", "all"])
@@ -156,13 +156,13 @@ def test_copies_of_one_picture_stay_in_one_part_and_each_label_is_in_all(glasses
         original = glasses / "glasses" / word / f"{number}.png"
         (original.parent / f"copy{number}.png").write_bytes(original.read_bytes())
     source = layouts.read(str(glasses))
-    parts = material.part_of(source.samples, 0, cache.silent)
+    parts = material.part_of(source.samples, source.tasks, 0, cache.silent)
     where = {Path(one.path).stem: part for one, part in zip(source.samples, parts.tolist(), strict=True)}
     assert all(where[f"copy{number}"] == where[str(number)] for number in range(0, 60, 3))
     for part in ("train", "val", "test"):
         words = {one.labels["glasses"] for one, mine in zip(source.samples, parts, strict=True) if mine == part}
         assert words == {"with", "without"}, part
-    again = material.part_of(source.samples, 0, cache.silent)
+    again = material.part_of(source.samples, source.tasks, 0, cache.silent)
     assert (parts == again).all()
 
 
@@ -173,7 +173,7 @@ def test_pictures_of_one_person_stay_in_one_part(tmp_path: Path) -> None:
         lines.append(f"{number}.png,{'yes' if number % 2 else 'no'},{number // 4}")
     (tmp_path / "labels.csv").write_text("\n".join(lines))
     source = layouts.read(str(tmp_path))
-    parts = material.part_of(source.samples, 0, cache.silent)
+    parts = material.part_of(source.samples, source.tasks, 0, cache.silent)
     people: dict[str, set] = {}
     for one, part in zip(source.samples, parts.tolist(), strict=True):
         people.setdefault(one.person, set()).add(part)
@@ -195,7 +195,7 @@ def test_parts_that_the_visitor_made_are_kept(tmp_path: Path, folders: tuple[str
         word = "rose" if number % 4 < 2 else "daisy"
         save(tmp_path / folders[number % len(folders)] / word / f"{number}.png", 0, number)
     source = layouts.read(f"folders:{tmp_path}", {"task": "flower"})
-    found = material.part_of(source.samples, 0, cache.silent)
+    found = material.part_of(source.samples, source.tasks, 0, cache.silent)
     assert all(abs(int((found == one).sum()) - count) <= 1 for one, count in parts.items())
     named = [one.split if one.declared else "" for one in source.samples]
     assert all(mine == given for given, mine in zip(named, found.tolist(), strict=True) if given in ("val", "test"))
@@ -211,8 +211,9 @@ def test_the_split_that_a_list_declares_is_kept_and_its_copies_are_not_learned_f
         split, person = "test" if number >= 45 else "train", "anna" if number in (20, 55) else ""
         lines.append(f"{number}.png,{'yes' if number % 2 else 'no'},{split},{person}")
     (tmp_path / "data" / "labels.csv").write_text("\n".join(lines))
-    samples = layouts.read(str(tmp_path / "data")).samples
-    parts = dict(zip((one.file for one in samples), material.part_of(samples, 0, cache.silent).tolist(), strict=True))
+    source = layouts.read(str(tmp_path / "data"))
+    chosen = material.part_of(source.samples, source.tasks, 0, cache.silent).tolist()
+    parts = dict(zip((sample.file for sample in source.samples), chosen, strict=True))
     assert {file for file, part in parts.items() if part == "test"} == {f"{number}.png" for number in range(45, 60)}
     assert {file for file, part in parts.items() if part == material.LEFT_OUT} == {"10.png", "20.png"}
     assert "val" in parts.values()
@@ -234,8 +235,9 @@ def test_pictures_of_many_labels_are_parted_so_that_each_can_be_learned(tmp_path
             if not trial:
                 save(tmp_path / f"{number}.png", 0, number)
         (tmp_path / "labels.csv").write_text("\n".join(lines))
-        samples = layouts.read(str(tmp_path)).samples
-        rows = material._allot(samples, [[one] for one in range(len(samples))], material.SHARES, trial)
+        source = layouts.read(str(tmp_path))
+        samples, alone = source.samples, [[row] for row in range(len(source.samples))]
+        rows = material._allot(samples, source.tasks, alone, material.SHARES, trial)
         crops, none = cache.Crops(np.zeros((0, 1, 1, 3)), np.zeros(0), np.zeros((0, 4))), np.zeros(0, int)
         parts = {part: ([samples[one] for one in some], crops, none) for part, some in rows.items()}
         material.check_parts(parts, set(words))  # raises DataError where one cannot
@@ -318,10 +320,8 @@ def test_evaluating_leaves_out_what_was_taught_and_stopped_by(glasses: Path, wei
 def test_a_loss_that_overflows_ends_with_its_task_and_leaves_no_checkpoint(
     glasses: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mtl_model import training
-
-    broken = {**training.LOSSES, "cross_entropy": lambda output, target, known: output.sum() * float("nan")}
-    monkeypatch.setattr(training, "LOSSES", broken)
+    losses = kinds.named("classes").losses
+    monkeypatch.setitem(losses, "cross_entropy", lambda output, target, known: output.sum() * float("nan"))
     events = run(config_for(glasses), weights)
     assert isinstance(events[-1], Failed) and "glasses" in events[-1].text
     assert not (weights.parent / "runs" / "child" / "card.json").exists()

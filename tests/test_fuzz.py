@@ -23,8 +23,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mtl_model import archives, card, checkpoint, parcels
-from mtl_model.card import CARD, WEIGHTS, Card, CropSettings, TaskCalibration
+from mtl_model import archives, card, checkpoint, kinds, parcels
+from mtl_model.card import CARD, WEIGHTS, Card, CropSettings
 from mtl_model.errors import CheckpointError, DataError, MtlError, PictureError
 from mtl_model.pictures import read_picture
 from mtl_model.tasks import TASKS, class_task
@@ -209,7 +209,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"size_px": 16, "hidden": 8},
         (*TASKS.values(), class_task("hair", ("ginger", "grey"))),
         crop=CropSettings(size_px=16),
-        calibration={"age": TaskCalibration(1.3, 21.5, 0.4), "smile": TaskCalibration()},
+        calibration={"age": kinds.named("years").Calibration(1.3, 21.5), "smile": kinds.Calibration()},
         errors={"smile": ({"group": {"smile": "smiling"}, "range": [0.5, 0.6], "error": 0.4, "n": 60},)},
         metrics=({"source": "utkface", "tasks": {"age": {"mae": {"value": 6.1, "low": 5.9, "high": 6.3}}}},),
         training={"epochs": 3, "data": {"utkface": {"pictures": 9}}},

@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from mtl_model import cache, checkpoint
+from mtl_model import cache, checkpoint, kinds
 from mtl_model.batches import Labelled
 from mtl_model.cache import Crops
-from mtl_model.calibration import LEAST
-from mtl_model.card import Card, CropSettings, TaskCalibration, read_card
+from mtl_model.card import Card, CropSettings, read_card
 from mtl_model.errors import DataError
+from mtl_model.kinds import LEAST_FITTED
 from mtl_model.recalibration import LEAST_LIKE, errors_like, recalibrate
 from mtl_model.records import Sample
 from mtl_model.tasks import TASKS
@@ -27,13 +27,13 @@ def test_what_val_has_too_few_labels_of_keeps_its_calibration_and_errors(
     monkeypatch.setenv("MTL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(cache, "_look_at", lambda paths, settings, detector: dict.fromkeys(paths, ()))
     lines = ["file,gender,smile,split"]
-    for number in range(LEAST + 10):
+    for number in range(LEAST_FITTED + 10):
         Image.fromarray(np.full((24, 24, 3), number, np.uint8)).save(tmp_path / f"{number}.png")
         lines.append(f"{number}.png,{'female' if number % 2 else 'male'},{'yes' if number < 20 else ''},val")
     (tmp_path / "labels.csv").write_text("\n".join(lines))
     rows = ({"group": {"age": "56+"}, "error": 3.0, "n": 30},)
     errors = {"age": rows, "smile": rows}
-    old = {task: TaskCalibration(2.0, 0.6) for task in TASKS}
+    old = {name: kinds.of(task).Calibration(2.0, 0.6) for name, task in TASKS.items()}
     options = {"size_px": 16, "hidden": 8}
     crop = CropSettings(size_px=16)
     card = Card("bknet", options, tuple(TASKS.values()), crop=crop, calibration=old, errors=errors, metrics=({},))

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import csv
-import io
 import json
 
 import pytest
@@ -13,15 +11,13 @@ from mtl_model.records import (
     Quality,
     Reading,
     clip_box,
-    csv_columns,
-    find_clash,
     reading_order,
-    to_csv,
     to_json,
 )
-from mtl_model.tasks import TASKS, class_task, column_name
 
-AGE = Estimate("34 years", 34.2, True, {"33": 0.4, "34": 0.6}, low=28.0, high=41.3, group="24-39", title="Age")
+AGE = Estimate(
+    "34 years", 34.2, True, {"33": 0.4, "34": 0.6}, low=28.0, high=41.3, group="24-39", title="Age", shape="curve"
+)
 GENDER = Estimate("female", "female", False, {"female": 0.6, "male": 0.4}, confidence=0.6, title="Gender")
 FACE = Face(
     (-3.04, 10.26, 60.0, 90.0), 0.99987, ((10.04, 20.0), (30.0, 20.0), (20.0, 30.0), (12.0, 40.0), (28.0, 40.0))
@@ -31,7 +27,6 @@ SMALL = Face((50.0, 50.0, 60.0, 61.0), 0.91)
 PHOTO = Photo(
     "a, b.jpg", None, (Reading(FACE, {"age": AGE, "gender": GENDER}, GOOD), Reading(SMALL, {"age": AGE})), 64, 80
 )
-YEARS = {"age": True, "gender": False}
 
 
 @pytest.mark.parametrize(
@@ -103,6 +98,7 @@ def test_the_json_is_the_contract():
         "high": 41.3,
         "group": "24-39",
         "sure": True,
+        "shape": "curve",
         "scores": {"33": 0.4, "34": 0.6},
     }
     assert face["estimates"]["gender"] == {
@@ -110,64 +106,6 @@ def test_the_json_is_the_contract():
         "value": "female",
         "confidence": 0.6,
         "sure": False,
+        "shape": "bars",
         "scores": {"female": 0.6, "male": 0.4},
     }
-
-
-def test_the_csv_is_the_contract():
-    assert ",".join(csv_columns({**YEARS, "smile": False})) == (
-        "photo,face,left,top,right,bottom,confidence,age,age_low,age_high,gender,gender_confidence,"
-        "smile,smile_confidence,error"
-    )
-    text = to_csv([PHOTO, Photo("none.jpg"), Photo("cut.jpg", 'It is "cut", off.')], YEARS)
-    assert "\r" not in text
-    rows = list(csv.DictReader(io.StringIO(text)))
-    assert [(row["photo"], row["face"], row["error"]) for row in rows] == [
-        ("a, b.jpg", "1", ""),
-        ("a, b.jpg", "2", ""),
-        ("none.jpg", "", ""),
-        ("cut.jpg", "", 'It is "cut", off.'),
-    ]
-    first, second = rows[:2]
-    assert [first[name] for name in ("left", "top", "right", "bottom", "confidence")] == [
-        "0.0",
-        "10.3",
-        "60.0",
-        "80.0",
-        "0.9999",
-    ]
-    assert [first[name] for name in ("age", "age_low", "age_high")] == ["34.2", "28.0", "41.3"]
-    assert [first[name] for name in ("gender", "gender_confidence")] == ["female", "0.6"]
-    assert second["gender"] == ""  # a checkpoint without that task
-
-
-@pytest.mark.parametrize("name", ['=HYPERLINK("http:evil").jpg', "+1.jpg", "-2.jpg", "@a.jpg", "\tb.jpg"])
-def test_no_name_becomes_a_formula(name: str):
-    task = f"{name[0]}hat"
-    face = Reading(
-        Face((0, 0, 5, 5), 0.9), {task: Estimate("x", "=cmd", True, {"=cmd": 1.0}, confidence=1.0, title="Hat")}
-    )
-    text = to_csv([Photo(name), Photo(name, readings=(face,), width=9, height=9)], {task: False})
-    rows = list(csv.reader(io.StringIO(text)))
-    assert not [cell for row in rows for cell in row if cell[:1] in ("=", "+", "-", "@", "\t")]
-    assert [row[0] for row in rows[1:]] == [f"'{name}"] * 2 and f"'{task}" in rows[0] and "'=cmd" in rows[2]
-
-
-@pytest.mark.parametrize(
-    ("names", "column"),
-    [
-        (("age", "age low"), "age_low"),
-        (("age", "Age_HIGH"), "age_high"),
-        (("gender confidence", "gender"), "gender_confidence"),
-        (("hair", "Hair  Confidence"), "hair_confidence"),
-        (("gender", "gender low"), ""),
-        (("age", "age confidence"), ""),
-        (("age", "gender", "smile"), ""),
-    ],
-)
-def test_two_tasks_that_would_write_one_column_are_named(names: tuple[str, ...], column: str) -> None:
-    tasks = [TASKS.get(name) or class_task(column_name(name), ("a", "b")) for name in names]
-    clash = find_clash(tasks)
-    assert (f"both write the column {column} of" in clash) if column else clash == ""
-    columns = csv_columns({task.name: task.kind == "years" for task in tasks})
-    assert (len(set(columns)) < len(columns)) == bool(column)

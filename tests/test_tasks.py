@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import pytest
 from torch import nn
 
 from mtl_model.errors import CheckpointError, DataError
-from mtl_model.tasks import AGE_BANDS, TASKS, Task, class_task, column_name, from_json, parse_label, to_json
+from mtl_model.kinds import parse_label
+from mtl_model.tasks import AGE_BANDS, TASKS, Task, class_task, column_name, from_json, to_json
 
 COLOUR = class_task("hair_colour", ("Light brown", "black", "a_b"))
 
@@ -140,13 +140,6 @@ def test_every_spelling_leads_to_a_class(task: Task):
         assert name in task.classes
     if task.kind == "classes":
         assert all(parse_label(task, name) == name for name in task.classes)
-
-
-def test_years_without_bands_are_refused():
-    with pytest.raises(ValueError, match="The task age has no bands"):
-        dataclasses.replace(TASKS["age"], bands=())
-    with pytest.raises(ValueError, match="The task wear has no bands"):
-        from_json("wear", {**to_json(TASKS["age"]), "bands": []})
 
 
 def test_the_age_bands_leave_no_year_out():

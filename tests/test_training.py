@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mtl_model import cache, checkpoint, optimisation, training
+from mtl_model import cache, checkpoint, kinds, optimisation, training
 from mtl_model.batches import Labelled
 from mtl_model.card import list_checkpoints
 from mtl_model.config import TrainConfig
@@ -301,7 +301,7 @@ def test_a_loss_that_overflows_names_its_task_and_keeps_the_best(
         epochs += isinstance(event, Evaluated)
         if epochs == 1 and isinstance(event, Saved) and event.kind == "state":
             monkeypatch.setitem(
-                training.LOSSES, "soft_years", lambda output, target, known: output.sum() * float("nan")
+                kinds.named("years").losses, "soft_years", lambda output, target, known: output.sum() * float("nan")
             )
         last = event
     assert isinstance(last, Failed) and "loss of age overflowed" in last.text and "--learning-rate" in last.text

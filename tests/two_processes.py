@@ -19,8 +19,8 @@ from mtl_model.cache import Crops
 from mtl_model.card import Card, CropSettings
 from mtl_model.config import TrainConfig
 from mtl_model.events import Step
+from mtl_model.inference import widths
 from mtl_model.networks._parts import MultiTaskNet
-from mtl_model.outputs import widths
 from mtl_model.preparation import Data
 from mtl_model.records import Sample
 from mtl_model.tasks import TASKS

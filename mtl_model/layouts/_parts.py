@@ -16,12 +16,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mtl_model import kinds
 from mtl_model.errors import DataError, UsageError, unknown
+from mtl_model.kinds import parse_label
 from mtl_model.names import as_text, printable
 from mtl_model.pictures import SUFFIXES
 from mtl_model.records import Sample
 from mtl_model.tables import Table, read_table
-from mtl_model.tasks import TASKS, Label, Task, class_task, column_name, parse_label
+from mtl_model.tasks import TASKS, Label, Task, class_task, column_name
 
 SPLITS_FILE = "splits.csv"
 SPLITS = ("train", "val", "test", "fewshot")  # fewshot: kept aside for learning a new task from few pictures
@@ -315,7 +317,7 @@ def declare_columns(text: str) -> dict[str, Task | None]:
 
 def _declared(name: str, classes: tuple[str, ...]) -> Task:
     known = TASKS.get(name)
-    if len(set(classes)) < 2 or "" in classes or (known and known.kind == "years"):
+    if len(set(classes)) < 2 or "" in classes or (known and not kinds.of(known).choices(known)):
         raise UsageError(
             f"'{name}={'|'.join(classes)}' does not name the classes of {name}. Expected at least two different ones "
             "for a column that is not in years, such as colour=red|pink|white; mend the option columns."

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mtl_model.errors import DataError, UsageError, unknown
+from mtl_model.kinds import parse_label
 from mtl_model.layouts._parts import Collector, Source
 from mtl_model.tables import read_lines
-from mtl_model.tasks import TASKS, Label, Task, class_task, column_name, parse_label
+from mtl_model.tasks import TASKS, Label, Task, class_task, column_name
 
 ORDER = 40
 EXPECTS = "list_attr_celeba.txt and pictures in a folder img_celeba or img_align_celeba"

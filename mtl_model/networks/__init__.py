@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mtl_model.networks._parts import folded as folded
+
 if TYPE_CHECKING:
     from torch import nn
 

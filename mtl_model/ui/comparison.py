@@ -7,14 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mtl_model import kinds
 from mtl_model.card import Card
-from mtl_model.names import caption, isolated
 from mtl_model.records import Estimate, Photo, Reading
 from mtl_model.tasks import Task
 from mtl_model.ui import views
-
-YEARS_APART = 5.0
-"""Ages count as different from here on, and wherever their groups differ."""
 
 
 @dataclass(frozen=True)
@@ -46,23 +43,6 @@ def tasks(sides: Sequence[Side]) -> list[Task]:
     return list(found.values())
 
 
-def difference(first: Estimate | None, second: Estimate | None) -> str:
-    """Why two answers count as different, as a sentence; "" if they do not."""
-    if first is None or second is None:
-        return ""
-    if first.low is None or second.low is None:
-        return "" if first.value == second.value else f"{first.caption} and {isolated(second.text)}."
-    apart = abs(float(first.value) - float(second.value))
-    reasons = []
-    if first.group != second.group:
-        reasons.append(f"{caption(first.title, 'another group')}, {first.group} and {second.group}.")
-    if apart > YEARS_APART:
-        reasons.append(
-            f"{caption(first.title, f'{apart:.1f} years apart')}; more than {YEARS_APART:.0f} count as different."
-        )
-    return " ".join(reasons)
-
-
 def note(sides: Sides) -> str:
     """In how much they differ, as a sentence."""
     shared = _shared(sides)
@@ -90,7 +70,7 @@ def _differing(sides: Sides, number: int) -> list[str]:
 
 def _why(sides: Sides, number: int, task: Task) -> str:
     first, second = (side.estimates(number, task).get(task.name) for side in sides)
-    return difference(first, second)
+    return kinds.of(task).difference(first, second) if first and second else ""
 
 
 def cards(photo: Photo, crops: np.ndarray, sides: Sides, correctable: bool = False, place: str = "") -> str:
@@ -147,7 +127,7 @@ def table(photo: Photo, sides: Sides) -> str:
     heads = [
         f'{views.named(head)} <span class="of">{views.escape(side.name)}</span>'
         for task in known
-        for head in views.heads(task)
+        for head in kinds.of(task).heads(task)
         for side in sides
     ]
     rows = []

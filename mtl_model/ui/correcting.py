@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from mtl_model import corrections, crops
+from mtl_model import corrections, crops, kinds
 from mtl_model.errors import CheckpointError, UsageError
 from mtl_model.records import Box
 from mtl_model.tasks import Task
@@ -108,9 +108,11 @@ def form(tasks: Sequence[Task]) -> str:
 
 def _field(task: Task) -> str:
     name = views.escape(task.name)
-    if task.kind == "years":
-        entry = f'<input name="{name}" autocomplete="off" maxlength="20" placeholder="34, or 30-39">'
+    kind = kinds.of(task)
+    if not kind.choices(task):
+        hint = views.escape(kind.hint(task))
+        entry = f'<input name="{name}" autocomplete="off" maxlength="20" placeholder="{hint}">'
     else:
-        options = "".join(f"<option>{views.escape(one)}</option>" for one in task.classes)
+        options = "".join(f"<option>{views.escape(choice)}</option>" for choice in kind.choices(task))
         entry = f'<select name="{name}"><option value="">not sure</option>{options}</select>'
     return f"<label><span>{views.named(task.title)}</span>{entry}</label>"

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from mtl_model import kinds
 from mtl_model.events import Evaluated, Event, Started, Step
+from mtl_model.kinds import SHARE
 from mtl_model.names import isolated
 from mtl_model.tasks import Task
 from mtl_model.ui.views import escape, named
@@ -117,11 +119,15 @@ def curves(events: Iterable[Event], tasks: Mapping[str, Task]) -> str:
     passes = 1.0
     losses: dict[str, list[tuple[float, float]]] = {}
     shares: dict[str, list[tuple[float, float]]] = {}
-    years: dict[str, list[tuple[float, float]]] = {}
+    errors: dict[str, dict[str, list[tuple[float, float]]]] = {}  # by unit
     for event in events:
         if isinstance(event, Started):
             passes = max(1e-9, event.steps / max(1, event.epochs))
-            for lines in (losses, shares, years):  # what came after the state that it goes on from is learned again
+            for lines in (
+                losses,
+                shares,
+                *errors.values(),
+            ):  # what came after the state that it goes on from is learned again
                 for line in lines.values():
                     line[:] = [point for point in line if point[0] <= event.first_step / passes + 1e-9]
         elif isinstance(event, Step):
@@ -129,16 +135,21 @@ def curves(events: Iterable[Event], tasks: Mapping[str, Task]) -> str:
                 losses.setdefault(_title(tasks, name), []).append((event.step / passes, loss))
         elif isinstance(event, Evaluated):
             for name, metrics in event.metrics.items():
-                if "accuracy" in metrics:
-                    shares.setdefault(_title(tasks, name), []).append((event.epoch + 1, 100 * metrics["accuracy"]))
-                elif "mae" in metrics:
-                    years.setdefault(_title(tasks, name), []).append((event.epoch + 1, metrics["mae"]))
+                if metric := kinds.headline(metrics):
+                    unit = kinds.all_metrics()[metric].unit
+                    line = (shares if unit == SHARE else errors.setdefault(unit, {})).setdefault(
+                        _title(tasks, name), []
+                    )
+                    line.append((event.epoch + 1, (100 if unit == SHARE else 1) * metrics[metric]))
     across = "passes over the pictures"
     return "".join(
         (
             chart("Loss while learning", losses, across, "loss (lower is better)"),
             chart("Right answers on pictures kept aside", shares, across, "right answers, %", " %", 100),
-            chart("Mean error on pictures kept aside", years, across, "years (lower is better)", " years"),
+            *(
+                chart("Mean error on pictures kept aside", lines, across, f"{unit} (lower is better)", f" {unit}")
+                for unit, lines in errors.items()
+            ),
         )
     )
 

@@ -4,26 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-SHARE, POINTS, YEARS, PLAIN = "share", "points", "years", "plain"
+from mtl_model import evaluation
+from mtl_model.kinds import PLAIN, POINTS, SHARE
+
+SHARES = (SHARE, POINTS, PLAIN)
+"""Units of figures from 0 to 1; any other is that of a quantity, such as "years"."""
 METRICS: Mapping[str, tuple[str, str]] = {
-    "accuracy": ("Right answers", SHARE),
-    "accuracy_13_plus": ("Right answers, known to be 13 and over", SHARE),
-    "gap_race": ("Right answers, worst race below the mean of all", POINTS),
-    "balanced_accuracy": ("Right answers, each class counting the same", SHARE),
-    "auc": ("Ranking (area under the ROC curve)", PLAIN),
-    "ece": ("Distance between stated and true probability", SHARE),
-    "mae": ("Mean error", YEARS),
-    "mae_0_12": ("Mean error, ages 0 to 12", YEARS),
-    "mae_21_60": ("Mean error, ages 21 to 60", YEARS),
-    "mae_over_60": ("Mean error, over 60", YEARS),
-    "cs5": ("At most 5 years off", SHARE),
-    "coverage80": ("True age inside the interval (meant: 80 %)", SHARE),
-    "accuracy_five_groups": ("Right age group of the five", SHARE),
-    "accuracy_ranges": ("Right age range", SHARE),
+    name: (metric.title, metric.unit) for name, metric in evaluation.all_metrics().items()
 }
 """Metric of a record -> what a person reads, and its unit. One that is not here is shown under its own name."""
-HEADLINES = ("mae", "accuracy_ranges", "accuracy")
-"""The one figure that stands for a task, the first of these that was measured."""
 SOURCES = {
     "utkface": "UTKFace",
     "genki4k": "GENKI-4K",
@@ -44,6 +33,6 @@ def number(value: float, unit: str, with_unit: bool = True) -> str:
         return f"{100 * value:.1f}{' %' if with_unit else ''}"
     if unit == POINTS:
         return f"{100 * value:.1f}{' points' if with_unit else ''}"
-    if unit == YEARS:
-        return f"{value:.1f}{' years' if with_unit else ''}"
-    return f"{value:.3f}"
+    if unit == PLAIN:
+        return f"{value:.3f}"
+    return f"{value:.1f}{f' {unit}' if with_unit else ''}"

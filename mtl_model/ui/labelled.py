@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mtl_model import card, changes, layouts
+from mtl_model import card, changes, kinds, layouts
 from mtl_model.check import UNLABELLED
 from mtl_model.errors import DataError, MtlError, UsageError
+from mtl_model.kinds import parse_label
 from mtl_model.layouts import Source
 from mtl_model.names import caption, isolated
-from mtl_model.outputs import class_of
 from mtl_model.records import Sample
 from mtl_model.runs import CHANGES, DATA, UNWRAPPED
-from mtl_model.tasks import TASKS, Task, column_name, parse_label
+from mtl_model.tasks import TASKS, Task, column_name
 from mtl_model.ui.teaching import Change, Record, Run, read_edits
 
 KEPT = 4  # sources in memory: reading one anew takes a tenth of a second a thousand pictures
@@ -71,8 +71,8 @@ def describe(folder: Path, record: Record, stamp: str) -> dict[str, Any]:
         plain = str(error).replace(f"'{data}'", "what was uploaded").replace("check the path", "upload it again")
         return base | {"error": plain[:1].upper() + plain[1:]}
     tasks = {
-        name: {"title": one.title, "kind": one.kind, "classes": [] if one.kind == "years" else list(one.classes)}
-        for name, one in source.tasks.items()
+        name: {"title": task.title, "kind": task.kind, "classes": list(kinds.of(task).choices(task))}
+        for name, task in source.tasks.items()
     }
     error = "" if source.samples else _no_labels(source)
     return base | {
@@ -170,8 +170,7 @@ class Labelled:
         """Task -> class (or band of years) -> pictures that will be learned from, empty classes included."""
         counted: dict[str, dict[str, int]] = {}
         for name, task in self.tasks.items():
-            known = [band for band, _, _ in task.bands] if task.kind == "years" else list(task.classes)
-            classes = dict.fromkeys(known, 0)
+            classes = dict.fromkeys(kinds.of(task).groups(task), 0)
             for one in self.pictures:
                 if not one.out:
                     word = word_of(task, one.labels.get(name))
@@ -191,14 +190,12 @@ class Labelled:
 
 
 def word_of(task: Task, label: Any) -> str:
-    return UNLABELLED if label is None else class_of(task, label)
+    return UNLABELLED if label is None else kinds.of(task).group_of(task, label)
 
 
-def label_text(label: Any) -> str:
+def label_text(task: Task, label: Any) -> str:
     """A label as `changes.json` holds it and a person reads it."""
-    if isinstance(label, tuple):
-        return f"{label[0]:g}-{label[1]:g}"
-    return "" if label is None else label if isinstance(label, str) else f"{label:g}"
+    return "" if label is None else kinds.of(task).write(task, label)
 
 
 def read_labelled(run: Run) -> Labelled:
@@ -272,7 +269,11 @@ def _relabelled(labelled: Labelled, labels: Mapping[str, str], file: str, task: 
         raise UsageError(f"These pictures have no labels of '{task[:64]}'. Reload the page, then choose again.")
     label = parse_label(labelled.tasks[task], word)  # DataError says what it knows
     mine = {name: one for name, one in labels.items() if name != task}
-    return mine if label == labelled.by_file[file].first.get(task) else {**mine, task: label_text(label)}
+    return (
+        mine
+        if label == labelled.by_file[file].first.get(task)
+        else {**mine, task: label_text(labelled.tasks[task], label)}
+    )
 
 
 def undo(run: Run) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mtl_model import jobs
+from mtl_model import jobs, kinds
 from mtl_model import runs as folders
-from mtl_model.check import RARE, UNLABELLED
+from mtl_model.check import UNLABELLED
+from mtl_model.kinds import RARE
 from mtl_model.names import caption, isolated
 from mtl_model.run_records import Report
 from mtl_model.tasks import Task
@@ -54,13 +55,8 @@ def unlearnable(shown: Labelled) -> dict[str, str]:
     lacking: dict[str, str] = {}
     for name, classes in shown.counts().items():
         task, known = shown.tasks[name], [count for word, count in classes.items() if word != UNLABELLED]
-        if task.kind == "years" and sum(known) < RARE:
-            lacking[name] = (
-                f"{isolated(task.title)} cannot be learned yet: it needs {RARE} pictures with an age at least."
-            )
-        elif task.kind != "years" and sum(count >= NEEDED for count in known) < 2:
-            each = f"two classes need {NEEDED} pictures each at least, better {RARE}"
-            lacking[name] = f"{isolated(task.title)} cannot be learned yet: {each}."
+        if missing := kinds.of(task).lacking(known, NEEDED):
+            lacking[name] = f"{isolated(task.title)} cannot be learned yet: {missing}."
     return lacking
 
 
@@ -118,7 +114,7 @@ def counts(shown: Labelled) -> str:
 
 
 def _row(name: str, word: str, count: int, most: int, task: Task) -> str:
-    short = word != UNLABELLED and count < RARE and (task.kind != "years" or count)
+    short = word != UNLABELLED and count < RARE and (count or kinds.of(task).choices(task))
     few = f'<span class="few">few: {RARE} would do</span>' if short else ""
     quiet = " quiet" if word == UNLABELLED else ""
     return (
@@ -259,13 +255,13 @@ def _label(one: Picture, task: Task, shown: Labelled) -> str:
     label = one.labels.get(task.name)
     if label is None and len(shown.tasks) > 1 and task.name not in one.first:
         return ""
-    name, text = one.file.rsplit("/", 1)[-1], labelled.label_text(label)
+    name, text = one.file.rsplit("/", 1)[-1], labelled.label_text(task, label)
     told, title = f"{isolated(task.title)} of {isolated(name)}", f"<span>{named(task.title)}</span>"
-    if task.kind == "years":
+    if not (choices := kinds.of(task).choices(task)):
         field = f'<input data-relabel="{escape(task.name)}" inputmode="numeric" maxlength="9" value="{escape(text)}"'
         return f'<label class="relabel">{title}{field} aria-label="{escape(told)}"></label>'
-    if len(task.classes) == 2 and text in task.classes:
-        other = task.classes[1 - task.classes.index(text)]
+    if len(choices) == 2 and text in choices:
+        other = choices[1 - choices.index(text)]
         return (
             f'<p class="relabel"><span>{named(task.title)}: {named(text)}</span><button type="button" '
             f'class="button small-button" data-do="relabel" data-task="{escape(task.name)}" data-word="{escape(other)}" '

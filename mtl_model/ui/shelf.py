@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mtl_model import jobs
+from mtl_model import jobs, kinds
 from mtl_model import runs as folders
 from mtl_model.card import (
     CARD,
@@ -29,7 +29,7 @@ from mtl_model.errors import CheckpointError, RunError, UsageError, disk_text
 from mtl_model.names import isolated
 from mtl_model.runs import OUTCOME
 from mtl_model.tasks import Task
-from mtl_model.ui.figures import HEADLINES, METRICS, PLAIN, SOURCES, YEARS, Figure, number
+from mtl_model.ui.figures import METRICS, PLAIN, SHARES, SOURCES, Figure, number
 from mtl_model.ui.options import UiOptions
 from mtl_model.ui.views import escape, named
 
@@ -198,18 +198,17 @@ def _measured(task: str, card: Card) -> tuple[str, str, Figure, str] | None:
     records = sorted(card.metrics, key=lambda record: record.get("split") != "test")
     for record in records:
         figures = dict(record.get("tasks") or {}).get(task) or {}
-        for name in HEADLINES:
-            if name in figures:
-                source = str(record.get("source", ""))
-                return *METRICS[name], figures[name], SOURCES.get(source, source)
+        if name := kinds.headline(figures):
+            source = str(record.get("source", ""))
+            return *METRICS[name], figures[name], SOURCES.get(source, source)
     return None
 
 
 def _difference(edges: Any, unit: str) -> str:
     if not edges:
         return ""
-    low, high = (float(edge) if unit == YEARS else 100 * float(edge) for edge in edges)
-    word = " years" if unit == YEARS else " points"
+    low, high = (100 * float(edge) if unit in SHARES else float(edge) for edge in edges)
+    word = " points" if unit in SHARES else f" {unit}"
     chance = ", which could be chance" if low <= 0 <= high else ""
     return f", difference {low:+.1f} to {high:+.1f}{word}{chance}".replace("-", "−")
 

@@ -7,7 +7,7 @@ import json
 import logging
 from pathlib import Path
 
-from mtl_model import checkpoint, crops, drawing, records, registry
+from mtl_model import answers, checkpoint, crops, drawing, records, registry
 from mtl_model.card import CropSettings
 from mtl_model.errors import CheckpointError, MtlError
 from mtl_model.pictures import read_picture
@@ -59,11 +59,10 @@ def _answer(predictor: Predictor) -> None:
     sizes = CropSettings(size_px=64, grey=False, margin=card.crop.margin)
     cut = crops.cut(rgb, [reading.face for reading in photo.readings], sizes)
     side = comparison.Side(name, card, photo.readings)
-    years = {task.name: task.kind == "years" for task in card.tasks}
     drawing.annotate(rgb, photo).save(io.BytesIO(), "JPEG")
     texts = (
         json.dumps(records.to_json([photo]), allow_nan=False),
-        records.to_csv([photo], years),
+        answers.to_csv([photo], card.tasks),
         views.stage(rgb, photo),
         views.cards(photo, cut, card, correctable=True),
         views.table(photo, card),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mtl_model import kinds
 from mtl_model.card import Card
 from mtl_model.drawing import colour_of
 from mtl_model.names import isolated
@@ -23,6 +24,7 @@ from mtl_model.tasks import Task
 SHOWN_PX = 1600
 """Longer side of the photo as the page shows it."""
 OTHER_CLASSES = 2  # shown below the most probable class, where there are more than two
+CURVE = "curve"
 NO_FACE = "No face found. Try a larger picture of the face, or a smaller “smallest face”."
 CURVE_WIDTH, CURVE_HEIGHT = 202, 40
 
@@ -107,8 +109,8 @@ def cards(photo: Photo, crops: np.ndarray, card: Card, correctable: bool = False
 
 def _card(number: int, reading: Reading, crop: np.ndarray, card: Card, correctable: bool) -> str:
     blocks = estimates(str(number), reading, card)
-    years = [task for task, estimate in reading.estimates.items() if estimate.low is not None]
-    first = "".join(blocks.pop(task) for task in years[:1])
+    curves = [task for task, estimate in reading.estimates.items() if estimate.shape == CURVE]
+    first = "".join(blocks.pop(task) for task in curves[:1])
     return face(number, crop, first, "".join(blocks.values()), correctable)
 
 
@@ -133,31 +135,19 @@ def estimates(key: str, reading: Reading, card: Card) -> dict[str, str]:
     blocks = {}
     for name, one in reading.estimates.items():
         task, identity = card.task(name), f"{name}-{key}"
-        mark = "" if one.sure else _unsure(f"why-{identity}", one, card.calibration_of(name).threshold)
-        like = _like(f"like-{identity}", one, _row_like(name, one, card))
-        blocks[name] = _years(task, one, mark, like) if one.low is not None else _classes(task, one, mark, like)
+        why = kinds.of(task).unsure(one, card.calibration_of(name))
+        mark = "" if one.sure else f" {with_tip(f'why-{identity}', 'unsure', 'unsure', why)}"
+        like = _like(f"like-{identity}", task, card.error_like(name, *kinds.of(task).like(one)))
+        blocks[name] = _BLOCKS[one.shape](task, one, mark, like)
     return blocks
 
 
-def _row_like(task: str, estimate: Estimate, card: Card) -> Mapping[str, Any] | None:
-    """The row of `Card.errors` for faces that are answered like this one, as surely."""
-    if estimate.low is not None and estimate.high is not None:
-        return card.error_like(task, estimate.group or "", estimate.high - estimate.low)
-    return card.error_like(task, str(estimate.value), estimate.confidence or 0.0)
-
-
-def _like(identity: str, estimate: Estimate, row: Mapping[str, Any] | None) -> str:
+def _like(identity: str, task: Task, row: Mapping[str, Any] | None) -> str:
     """What the error is for faces like this one, if the card knows."""
     if row is None:
         return ""
-    low, high = row["range"]
     (answer,) = row["group"].values()
-    if estimate.low is not None:
-        said, what = f"±{row['error']:.1f} years", "Mean error"
-        sure = f"with an interval of {whole_years(low)} to {whole_years(high)} years"
-    else:
-        said = f"{'under 1 %' if row['error'] < 0.005 else percent(row['error'])} wrong"
-        what, sure = "Share of wrong answers", f"with {round(100 * low)} to {percent(min(high, 1.0))}"
+    said, what, sure = kinds.of(task).like_text(row["error"], *row["range"])
     tip = with_tip(
         identity, "explained", said, f"{what} on {row['n']:,} validation faces estimated as {answer} {sure}."
     )
@@ -170,15 +160,6 @@ def with_tip(identity: str, name: str, text: str, why: str) -> str:
         f'<span class="why"><button type="button" class="{name}" tabindex="-1" aria-describedby="{escape(identity)}">'
         f'{escape(text)}</button><span role="tooltip" id="{escape(identity)}">{escape(why)}</span></span>'
     )
-
-
-def _unsure(identity: str, estimate: Estimate, threshold: float) -> str:
-    if estimate.low is not None and estimate.high is not None:
-        span = whole_years(estimate.high - estimate.low)
-        why = f"The interval spans {span} years; more than {whole_years(threshold)} count as unsure."
-    else:
-        why = f"The probability is {percent(estimate.confidence or 0)}; under {percent(threshold)} counts as unsure."
-    return " " + with_tip(identity, "unsure", "unsure", why)
 
 
 def _years(task: Task, estimate: Estimate, mark: str, like: str) -> str:
@@ -238,6 +219,10 @@ def _bar(word: str, score: float) -> str:
     )
 
 
+_BLOCKS = {CURVE: _years, "bars": _classes}
+"""By the shape of an estimate."""
+
+
 def _track(share: float) -> str:
     return f'<div class="track" aria-hidden="true"><span style="width:{100 * share:.1f}%"></span></div>'
 
@@ -247,7 +232,7 @@ def table(photo: Photo, card: Card) -> str:
     if not photo.readings:
         return ""
     rows = [[cell for task in card.tasks for cell in cells(task, reading.estimates)] for reading in photo.readings]
-    return sortable(photo, [named(head) for task in card.tasks for head in heads(task)], rows)
+    return sortable(photo, [named(head) for task in card.tasks for head in kinds.of(task).heads(task)], rows)
 
 
 Cell = tuple[str, float | str]
@@ -269,12 +254,6 @@ def sortable(photo: Photo, heads: Sequence[str], rows: Sequence[Sequence[Cell]])
     )
 
 
-def heads(task: Task) -> Sequence[str]:
-    if task.kind == "years":
-        return (task.title, "From", "To", "Group")
-    return (task.title, "Probability")
-
-
 def _row(number: int, reading: Reading, row: Sequence[Cell]) -> str:
     found = reading.face.confidence
     columns = "".join(
@@ -287,14 +266,6 @@ def cells(task: Task, estimates: Mapping[str, Estimate]) -> list[Cell]:
     """The cells of one task."""
     one = estimates.get(task.name)
     if one is None:
-        return [("", "")] * len(heads(task))
+        return [("", "")] * len(kinds.of(task).heads(task))
     text = named(one.text) + ("" if one.sure else ' <span class="small">unsure</span>')
-    if one.low is not None and one.high is not None:
-        group = escape(one.group or "")
-        return [
-            (text, float(one.value)),
-            (whole_years(one.low), one.low),
-            (whole_years(one.high), one.high),
-            (group, float(one.value)),
-        ]
-    return [(text, str(one.value)), (percent(one.confidence or 0), one.confidence or 0)]
+    return [(text, one.value), *((escape(said), key) for said, key in kinds.of(task).table_cells(one))]

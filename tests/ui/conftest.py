@@ -47,7 +47,9 @@ def estimate_years(value: float, low: float, high: float, sure: bool = True) -> 
     years = np.arange(101)
     chances = np.exp(-(((years - value) / 6.0) ** 2))
     scores = {str(year): round(float(p), 6) for year, p in zip(years, chances / chances.sum(), strict=True)}
-    return Estimate(f"{round(value)} years", value, sure, scores, low=low, high=high, group="24-39", title="Age")
+    return Estimate(
+        f"{round(value)} years", value, sure, scores, low=low, high=high, group="24-39", title="Age", shape="curve"
+    )
 
 
 def estimate_class(names: tuple[str, ...], top: str, chance: float, sure: bool = True, title: str = "Mood") -> Estimate:

@@ -9,19 +9,15 @@ import numpy as np
 import pytest
 
 from mtl_model.card import Card
-from mtl_model.records import Estimate, Photo, Reading
+from mtl_model.records import Photo, Reading
 from mtl_model.tasks import TASKS, class_task
 from mtl_model.ui import comparison
-from mtl_model.ui.comparison import Side, difference
-from tests.ui.conftest import estimate_class, estimate_years, reading
+from mtl_model.ui.comparison import Side
+from tests.ui.conftest import estimate_class, reading
 
 CARD = Card("bknet", {}, tuple(TASKS.values()))
 CROPS = np.zeros((2, 8, 8, 3), np.uint8)
 GLASSES = class_task("glasses", ("with", "<i>without</i>"))
-
-
-def years(value: float, group: str = "24-39") -> Estimate:
-    return dataclasses.replace(estimate_years(value, value - 5, value + 5), group=group)
 
 
 @pytest.fixture
@@ -41,22 +37,6 @@ def with_glasses(photo: Photo) -> Side:
     glasses = estimate_class(GLASSES.classes, "<i>without</i>", 0.8)
     each = [Reading(one.face, {"glasses": glasses, "smile": one.estimates["smile"]}) for one in photo.readings]
     return Side("new", card, tuple(each))
-
-
-SMILES = [estimate_class(("not smiling", "smiling"), name, 0.9, title="Smile") for name in ("smiling", "not smiling")]
-PAIRS = [
-    ("the same class", SMILES[0], SMILES[0], ""),
-    ("another class", *SMILES, "Smile: smiling and not smiling."),
-    ("five years", years(30), years(35), ""),
-    ("a little more", years(30), years(35.1), "Age: 5.1 years apart; more than 5 count as different."),
-    ("another group", years(39), years(40, "40-55"), "Age: another group, 24-39 and 40-55."),
-    ("one does not know", SMILES[0], None, ""),
-]
-
-
-@pytest.mark.parametrize(("first", "second", "why"), [one[1:] for one in PAIRS], ids=[one[0] for one in PAIRS])
-def test_what_counts_as_different(first: Estimate, second: Estimate | None, why: str) -> None:
-    assert difference(first, second) == why
 
 
 def test_each_card_has_a_column_a_checkpoint(photo: Photo) -> None:

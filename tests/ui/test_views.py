@@ -6,13 +6,14 @@ import re
 import numpy as np
 import pytest
 
-from mtl_model.card import Card, TaskCalibration
+from mtl_model import kinds
+from mtl_model.card import Card
 from mtl_model.records import Photo, Reading
 from mtl_model.tasks import TASKS, class_task
 from mtl_model.ui import views
 from tests.ui.conftest import estimate_class, reading
 
-CARD = Card("bknet", {}, tuple(TASKS.values()), calibration={"age": TaskCalibration(threshold=12.0)})
+CARD = Card("bknet", {}, tuple(TASKS.values()), calibration={"age": kinds.named("years").Calibration(threshold=12.0)})
 CROPS = np.zeros((2, 8, 8, 3), np.uint8)
 
 

@@ -13,15 +13,15 @@ const make = (tag, className, ...content) => mtl.make(tag, { class: className ||
 
 const wholeYears = (years) => String(Math.floor(years + 0.5));
 const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
-const isYears = (estimate) => estimate.low !== undefined && estimate.high !== undefined;
+const isCurve = (estimate) => estimate.shape === "curve";
 const rangeOf = (estimate, between) => wholeYears(estimate.low) + between + wholeYears(estimate.high);
 const groupText = (group) => group.endsWith("+") ? `${group.slice(0, -1)} and over` : group.replace("-", "–");
 
 // A face's one line, such as "Age: 34 (28–41) · Gender: female"; what is unsure is muted and ends in a question mark.
 function lineOf(face, titleOf) {
   return make("span", "answers", ...Object.entries(face.estimates).map(([name, estimate]) => {
-    const value = isYears(estimate) ? wholeYears(estimate.value) : estimate.value;
-    const more = `${estimate.sure ? "" : "?"}${isYears(estimate) ? ` (${rangeOf(estimate, "–")})` : ""}`;
+    const value = isCurve(estimate) ? wholeYears(estimate.value) : estimate.value;
+    const more = `${estimate.sure ? "" : "?"}${isCurve(estimate) ? ` (${rangeOf(estimate, "–")})` : ""}`;
     return make("span", estimate.sure ? "" : "muted", make("bdi", "", titleOf(name)), ": ", make("bdi", "", value), more);
   }));
 }
@@ -111,9 +111,9 @@ function makeCards(list, titleOf, colourOf) {
 
   function makeEstimate(name, estimate) {
     const unsure = estimate.sure ? "" : make("span", "small", "unsure");
-    const block = make("div", `estimate ${isYears(estimate) ? "years" : "classes"}${estimate.sure ? "" : " muted"}`);
+    const block = make("div", `estimate ${isCurve(estimate) ? "years" : "classes"}${estimate.sure ? "" : " muted"}`);
     block.dataset.task = name;
-    if (isYears(estimate)) {
+    if (isCurve(estimate)) {
       const group = estimate.group ? make("span", "group", ` · ${groupText(estimate.group)}`) : "";
       block.append(make("p", "value", make("bdi", "name", titleOf(name)), make("b", "", estimate.text), " ", unsure));
       block.append(make("p", "interval", rangeOf(estimate, " to "), group));

@@ -15,12 +15,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from mtl_model import __version__
+from mtl_model import __version__, kinds
 from mtl_model.card import Card
 from mtl_model.errors import CheckpointError
 from mtl_model.names import isolated, printable
 from mtl_model.ui import kept, labelled, shelf
-from mtl_model.ui.figures import HEADLINES, METRICS, PLAIN, SOURCES, YEARS, Figure, number
+from mtl_model.ui.figures import METRICS, PLAIN, SHARES, SOURCES, Figure, number
 from mtl_model.ui.options import UiOptions
 from mtl_model.ui.shell import Shared, guarded_route
 from mtl_model.ui.teach_views import duration
@@ -104,7 +104,7 @@ def _what(card: Card) -> str:
     )
     summary = f'<p class="lead">{escape(card.summary)}</p>' if card.summary else ""
     tasks = ", ".join(
-        f"{isolated(task.title)} ({'years' if task.kind == 'years' else ', '.join(map(isolated, task.classes))})"
+        f"{isolated(task.title)} ({', '.join(map(isolated, kinds.of(task).choices(task))) or kinds.of(task).summary(task)})"
         for task in card.tasks
     )
     pairs = (
@@ -164,8 +164,8 @@ def _group(attribute: str, levels: Mapping[str, Any], titles: Mapping[str, str])
     blocks = []
     for task in dict.fromkeys(task for level in levels.values() for task in level):
         measured = {name for level in levels.values() for name in level.get(task, {})}
-        metric = next((name for name in HEADLINES if name in measured), None)
-        if metric is None:
+        metric = kinds.headline(measured)
+        if not metric:
             continue
         words, unit = METRICS[metric]
         rows = [
@@ -187,13 +187,13 @@ def _level_text(attribute: str, level: str, titles: Mapping[str, str]) -> str:
 
 def _bars(rows: Sequence[tuple[str, str, Figure]]) -> str:
     """rows: what is measured, its unit, the figure. Bars of one block share a scale for each unit."""
-    longest = max([float(one.get("high", one["value"])) for _, unit, one in rows if unit == YEARS] or [1.0])
+    longest = max([float(one.get("high", one["value"])) for _, unit, one in rows if unit not in SHARES] or [1.0])
     return '<table class="figures"><tbody>' + "".join(_bar(*row, longest) for row in rows) + "</tbody></table>"
 
 
-def _bar(words: str, unit: str, figure: Figure, longest_years: float) -> str:
+def _bar(words: str, unit: str, figure: Figure, longest: float) -> str:
     value, low, high = (float(figure.get(edge, figure["value"])) for edge in ("value", "low", "high"))
-    top = longest_years if unit == YEARS else 1.0
+    top = 1.0 if unit in SHARES else longest
     left, middle, right = (f"{100 * min(max(one / top, 0), 1):.1f}%" for one in (low, value, high))
     return (
         f'<tr><th scope="row">{named(words)}</th><td class="figure"><b>{number(value, unit)}</b> '

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from mtl_model import crops, drawing, records
+from mtl_model import answers, crops, drawing, records
 from mtl_model.card import Card
 from mtl_model.decoding import Decoders
 from mtl_model.errors import MtlError, PictureError, UsageError
@@ -98,7 +98,7 @@ class _Reader:
         plain: dict[str, Any] = {
             "error": photo.error,
             "json": records.to_json([photo])[0],
-            "csv": records.to_csv([photo], {task.name: task.kind == "years" for task in tasks}),
+            "csv": answers.to_csv([photo], tasks),
         }
         if rgb is None:
             return plain

@@ -1,0 +1,58 @@
+"""The CSV in which predictions leave the program: one row per face, the columns as each task's kind names them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+from mtl_model import kinds
+from mtl_model.records import Photo, clip_box
+from mtl_model.tasks import Task
+
+
+def csv_columns(tasks: Iterable[Task]) -> list[str]:
+    """Return the names of the columns."""
+    columns = ["photo", "face", "left", "top", "right", "bottom", "confidence"]
+    return [*columns, *(column for task in tasks for column in kinds.of(task).columns(task)), "error"]
+
+
+def find_clash(tasks: Iterable[Task]) -> str:
+    """Return a sentence on two tasks that would write one column of the CSV, such as age and age_low; "" if there are none."""
+    owners: dict[str, str] = {}
+    for task in tasks:
+        for column in kinds.of(task).columns(task):
+            other = owners.setdefault(column, task.name)
+            if other != task.name:
+                return (
+                    f"The tasks {other} and {task.name} both write the column {column} of the answers. Expected columns of their "
+                    f"own; give {task.name} another name, or leave one of them out."
+                )
+    return ""
+
+
+def to_csv(photos: Iterable[Photo], tasks: Sequence[Task]) -> str:
+    """Write one row per face, counted from 1; a photo without faces is one row with `face` empty. What a spreadsheet
+    would take for a formula begins with an apostrophe: names of files come from anybody."""
+    columns = csv_columns(tasks)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writerow({column: _plain(column) for column in columns})
+    for photo in photos:
+        if not photo.readings:
+            writer.writerow({"photo": _plain(photo.photo), "error": photo.error or ""})
+        for number, reading in enumerate(photo.readings, start=1):
+            edges = clip_box(reading.face.box, photo.width, photo.height)
+            row: dict[str, object] = {"photo": _plain(photo.photo), "face": number}
+            row |= dict(zip(("left", "top", "right", "bottom"), edges, strict=True))
+            row["confidence"] = round(reading.face.confidence, 4)
+            for task in tasks:
+                if estimate := reading.estimates.get(task.name):
+                    cells = (_plain(cell) if isinstance(cell, str) else cell for cell in kinds.of(task).cells(estimate))
+                    row |= dict(zip(kinds.of(task).columns(task), cells, strict=True))
+            writer.writerow(row)
+    return text.getvalue()
+
+
+def _plain(text: str) -> str:
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

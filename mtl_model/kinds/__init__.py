@@ -1,0 +1,102 @@
+"""Kinds of tasks, one file per kind: all that a kind is, from reading a label to showing an answer.
+
+Nothing outside this folder asks for a kind by its name. A Task names its kind; `of` gives it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Container, Mapping
+from typing import Any, Protocol
+
+from mtl_model import registry
+from mtl_model.errors import CheckpointError, unknown
+from mtl_model.kinds._parts import (
+    LEAST,
+    LEAST_FITTED,
+    PLAIN,
+    POINTS,
+    RARE,
+    SHARE,
+    Calibration,
+    Kind,
+    Metric,
+    Rows,
+    Steps,
+)
+from mtl_model.tasks import Label, Task
+
+__all__ = [
+    "LEAST",
+    "LEAST_FITTED",
+    "PLAIN",
+    "POINTS",
+    "RARE",
+    "SHARE",
+    "Calibration",
+    "Kind",
+    "Metric",
+    "Rows",
+    "Steps",
+]
+
+FOLDER = "kinds"
+FORMAT_1 = ("temperature", "threshold", "margin")
+
+
+class KindModule(Protocol):
+    """What a file of this folder offers."""
+
+    KIND: Kind
+
+
+@functools.cache
+def named(name: str) -> Kind:
+    """Return the kind of that name. Raises UsageError with the near match for one that is not there."""
+    return registry.load(FOLDER, name).KIND
+
+
+def of(task: Task) -> Kind:
+    """Return the kind of a task."""
+    return named(task.kind)
+
+
+def names() -> list[str]:
+    return registry.names(FOLDER)
+
+
+def parse_label(task: Task, text: str) -> Label | None:
+    """Read one label as people write it; "" is no label. Raises DataError for one that the task does not know."""
+    seen = text.strip()
+    return of(task).parse(task, seen) if seen else None
+
+
+def check_task(task: Task) -> None:
+    """Raise CheckpointError for a task whose kind or loss is not known here, ValueError for one that lacks what its
+    kind needs."""
+    if task.kind not in names():
+        raise CheckpointError(unknown(f"kind of task {task.name}", task.kind, names()))
+    if task.loss not in of(task).losses:
+        raise CheckpointError(unknown(f"loss of task {task.name}", task.loss, of(task).losses))
+    of(task).check(task)
+
+
+def calibration_from(task: Task, plain: Mapping[str, Any]) -> Calibration:
+    """Return what a card holds of a task as its kind's own record. Cards of format 1 kept the numbers of years for every kind.
+
+    Raises TypeError for what is no field of the record; ranges of values are for `card_values.check`."""
+    fields = {field.name for field in dataclasses.fields(of(task).Calibration)}
+    own = {name: value for name, value in plain.items() if name in fields or name not in FORMAT_1}
+    return of(task).Calibration(**own)
+
+
+def headline(measured: Container[str]) -> str:
+    """Return the metric that stands for a task among those that were measured; "" if there is none."""
+    names_in_order = dict.fromkeys(name for kind in reversed(names()) for name in named(kind).headlines)
+    return next((name for name in names_in_order if name in measured), "")
+
+
+def all_metrics() -> dict[str, Metric]:
+    """Return every metric of every kind by name; kinds that share a name share the metric."""
+    return {name: metric for kind in names() for name, metric in named(kind).metrics.items()}

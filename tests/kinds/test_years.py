@@ -1,0 +1,233 @@
+"""Ages as distributions over years: labels, losses, intervals, words, what is fitted on val."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from mtl_model import kinds
+from mtl_model.errors import DataError
+from mtl_model.kinds import years
+from mtl_model.kinds._parts import Calibration
+from mtl_model.kinds.years import (
+    KIND,
+    YearsCalibration,
+    band_of,
+    conformal_margin,
+    expected_error,
+    mean_variance,
+    median_years,
+    right_range,
+    soft_years,
+    year_interval,
+    years_cross_entropy,
+)
+from mtl_model.records import Estimate
+from mtl_model.tasks import TASKS, Label, Task
+
+AGE = TASKS["age"]
+
+
+def spike(year: int) -> np.ndarray:
+    chances = np.zeros(101)
+    chances[year] = 1
+    return chances
+
+
+def peak(year: int, width: float = 1.0) -> torch.Tensor:
+    return -((torch.arange(101.0) - year) ** 2)[None] / (2 * width**2)
+
+
+def test_encoding_marks_what_is_not_labelled() -> None:
+    targets, known = KIND.encode(AGE, [34.0, None, (20.0, 29.0)])
+    assert targets.tolist() == [[34, 34], [0, 0], [20, 29]] and known.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("value", "band"),
+    [(0, "1-13"), (13.4, "1-13"), (13.5, "14-23"), (23.49, "14-23"), (39.5, "40-55"), (55.5, "56+"), (116, "56+")],
+)
+def test_bands_round_half_up(value: float, band: str) -> None:
+    assert band_of(AGE, value) == band
+
+
+@pytest.mark.parametrize(
+    ("label", "word"),
+    [
+        (13.4, "1-13"), (13.5, "14-23"), (116.0, "56+"), ((10.0, 19.0), "10-19"), ((70.0, 100.0), "70+"),
+        ((60.0, 130.0), "60+"), ((34.5, 35.0), "34.5-35"),
+    ],
+)  # fmt: skip
+def test_an_age_is_counted_by_its_band_and_a_range_by_itself(label: Label, word: str) -> None:
+    assert KIND.group_of(AGE, label) == word
+    assert isinstance(label, float) or KIND.group_of(AGE, KIND.parse(AGE, word)) == word
+
+
+@pytest.mark.parametrize("label", [34.0, 34.5, (20.0, 29.0)])
+def test_a_label_is_written_as_it_is_read(label: Label) -> None:
+    assert KIND.parse(AGE, KIND.write(AGE, label)) == label
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "torn"),
+    [(30.0, 30.0, False), (30.0, 31.0, True), (25.0, (20.0, 29.0), False), ((20.0, 29.0), (30.0, 39.0), True)],
+)
+def test_ranges_contradict_each_other_where_they_do_not_overlap(first: Label, second: Label, torn: bool) -> None:
+    assert KIND.contradict(AGE, first, second) is torn and KIND.contradict(AGE, second, first) is torn
+
+
+def test_a_set_of_ranges_expects_no_bands() -> None:
+    assert KIND.expected_groups(AGE, ["1-13", "56+"]) == ("1-13", "14-23", "24-39", "40-55", "56+")
+    assert KIND.expected_groups(AGE, ["20-29", "70+"]) == ["20-29", "70+"]
+    assert KIND.unshown(AGE, [(60.0, 69.0), 30.0]) == ["1-13", "14-23", "40-55"]
+
+
+def test_years_need_bands() -> None:
+    with pytest.raises(ValueError, match="no bands"):
+        kinds.check_task(Task("age", "Age", "years", "soft_years", ("0", "1")))
+
+
+def test_median_years_and_interval() -> None:
+    even = np.full((1, 101), 1 / 101)
+    assert median_years(even)[0] == pytest.approx(50)
+    two_ages = (0.6 * spike(20) + 0.4 * spike(80))[None]
+    assert median_years(two_ages)[0] == pytest.approx(20, abs=0.5)  # the mean, 44, is no age that was seen
+    low, high = year_interval(even)[0]
+    assert (low, high) == (pytest.approx(9.6), pytest.approx(90.4))
+    assert year_interval(even, margin=5)[0].tolist() == pytest.approx([4.6, 95.4])
+    low, high = year_interval(spike(30)[None])[0]
+    assert 29.5 <= low < high <= 30.5
+    assert year_interval(spike(0)[None])[0][0] == 0  # never below birth
+
+
+@pytest.mark.parametrize(
+    ("year", "text", "group"), [(1, "1 year", "1-13"), (34, "34 years", "24-39"), (0, "0 years", "1-13")]
+)
+def test_an_age_in_words(year: int, text: str, group: str) -> None:
+    estimate = KIND.estimate(AGE, spike(year), YearsCalibration(threshold=5))
+    assert (estimate.text, estimate.value, estimate.group, estimate.sure) == (text, float(year), group, True)
+    assert estimate.low is not None and estimate.high is not None
+    assert estimate.low <= year <= estimate.high
+    assert list(estimate.scores) == [str(number) for number in range(101)]
+
+
+def test_a_wide_interval_is_unsure_and_says_so() -> None:
+    calibration = YearsCalibration(threshold=20)
+    estimate = KIND.estimate(AGE, np.full(101, 1 / 101), calibration)
+    assert not estimate.sure and {"81", "20"} <= set(KIND.unsure(estimate, calibration).replace(";", "").split())
+
+
+def test_the_range_with_the_largest_sum_is_the_answer() -> None:
+    chances = 0.4 * spike(25)[None] + 0.6 * spike(35)[None]
+    ranges = np.array([[20, 29], [30, 39], [70, 130]])
+    assert right_range(chances, np.array([[30, 39]]), ranges).tolist() == [1]
+    assert right_range(chances, np.array([[20, 29]]), ranges).tolist() == [0]
+
+
+def estimate(value: float, group: str = "24-39") -> Estimate:
+    return Estimate(f"{value} years", value, True, {}, low=value - 5, high=value + 5, group=group, title="Age")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "why"),
+    [
+        (estimate(30), estimate(35), ""),
+        (estimate(30), estimate(35.1), "Age: 5.1 years apart; more than 5 count as different."),
+        (estimate(39), estimate(40, "40-55"), "Age: another group, 24-39 and 40-55."),
+    ],
+)
+def test_what_counts_as_another_age(first: Estimate, second: Estimate, why: str) -> None:
+    assert KIND.difference(first, second) == why
+
+
+# -- losses --
+
+
+@pytest.mark.parametrize("name", KIND.losses)
+def test_years_near_the_truth_cost_less(name: str) -> None:
+    known = torch.ones(1, dtype=torch.bool)
+    costs = [KIND.losses[name](peak(year), torch.tensor([[30.0, 30.0]]), known).item() for year in (30, 35, 60)]
+    assert costs == sorted(costs) and costs[0] < 1
+
+
+def test_a_loss_of_years_by_hand() -> None:
+    """Half of the probability at 20, half at 40, for an age of 20: mean 30, variance 100."""
+    known, output = torch.ones(1, dtype=torch.bool), torch.full((1, 101), -1e4)
+    output[0, [20, 40]] = 0.0
+    age, span = torch.tensor([[20.0, 20.0]]), torch.tensor([[25.0, 28.0]])
+    assert expected_error(output, age, known).item() == pytest.approx(10)
+    assert expected_error(output, span, known).item() == pytest.approx(2)
+    assert years_cross_entropy(output, age, known).item() == pytest.approx(math.log(2))
+    assert mean_variance(output, age, known).item() == pytest.approx(math.log(2) + 0.2 * 100 / 2 + 0.05 * 100)
+
+
+def test_soft_years_is_nothing_for_its_own_label() -> None:
+    known = torch.ones(1, dtype=torch.bool)
+    assert soft_years(peak(30, 2.0), torch.tensor([[30.0, 30.0]]), known).item() == pytest.approx(0, abs=1e-4)
+
+
+def test_a_range_costs_minus_the_logarithm_of_its_probability() -> None:
+    output = torch.zeros(1, 101)
+    loss = soft_years(output, torch.tensor([[20.0, 29.0]]), torch.ones(1, dtype=torch.bool))
+    assert loss.item() == pytest.approx(-math.log(10 / 101), rel=1e-5)
+
+
+def test_ages_past_the_last_year_train_as_the_last() -> None:
+    known = torch.ones(1, dtype=torch.bool)
+    old, last = (soft_years(peak(99), torch.tensor([[age, age]]), known) for age in (116.0, 100.0))
+    assert old.item() == last.item()
+
+
+# -- what is fitted on val --
+
+
+def test_a_range_counts_with_its_summed_probability() -> None:
+    logits = np.zeros((100, 101))
+    logits[:, 20:30] = 5.0
+    sharp, flat = (np.tile([low, low + 9.0], (100, 1)) for low in (20.0, 60.0))
+    assert KIND.calibrate(AGE, logits, sharp).temperature < 0.3  # sharper is likelier
+    assert KIND.calibrate(AGE, logits, flat).temperature > 3.9
+
+
+def test_one_face_in_six_is_unsure_of_its_age() -> None:
+    widths = np.random.default_rng(1).uniform(1, 10, 600)
+    logits = -((np.arange(101)[None] - 50) ** 2) / (2 * widths[:, None] ** 2)
+    age = KIND.calibrate(AGE, logits, np.full((600, 2), 50.0))
+    intervals = year_interval(KIND.predict(AGE, logits, age), age.margin)
+    unsure = (intervals[:, 1] - intervals[:, 0] > age.threshold).mean()
+    assert unsure == pytest.approx(1 / 6, abs=0.02)
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 3.0])
+def test_the_margin_makes_the_interval_cover_four_ages_in_five_of_faces_not_fitted_on(scale: float) -> None:
+    random = np.random.default_rng(2)
+    centre = random.uniform(20, 70, 4000)
+    truth = centre + random.normal(0, 5, 4000)
+    intervals = np.stack([centre - 6.4 * scale, centre + 6.4 * scale], 1)
+    labels = np.stack([truth, truth], 1)
+    margin = conformal_margin(intervals[:2000], labels[:2000])
+    covered = (truth >= intervals[:, 0] - margin) & (truth <= intervals[:, 1] + margin)
+    assert covered[2000:].mean() == pytest.approx(0.8, abs=0.03)
+    assert scale == 1.0 or (margin > 0) == (scale < 1)
+
+
+def test_ranges_and_few_ages_give_no_margin() -> None:
+    intervals, exact = np.tile([20.0, 30.0], (200, 1)), np.full((200, 2), 50.0)
+    assert conformal_margin(intervals, exact + [0, 9]) == 0
+    assert conformal_margin(intervals[:99], exact[:99]) == 0
+    assert conformal_margin(intervals, exact) == 20
+
+
+def test_a_card_of_the_first_format_is_read_without_what_a_kind_does_not_have() -> None:
+    numbers = {"temperature": 1.5, "threshold": 0.8, "margin": 0.4}
+    assert kinds.calibration_from(AGE, numbers) == YearsCalibration(1.5, 0.8, 0.4)
+    assert kinds.calibration_from(TASKS["smile"], numbers) == Calibration(1.5, 0.8)
+
+
+@pytest.mark.parametrize("text", ["ten", "-3", "131", "20-10", "1-2-3", "+", "nan"])
+def test_what_is_no_age_is_refused(text: str) -> None:
+    with pytest.raises(DataError):
+        years.KIND.parse(AGE, text)

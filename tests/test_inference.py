@@ -1,0 +1,67 @@
+"""How a network is asked: the mirror image, temperatures, folding."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mtl_model import registry
+from mtl_model.card import Card
+from mtl_model.errors import CheckpointError
+from mtl_model.inference import logits, predictions, widths
+from mtl_model.kinds import Calibration
+from mtl_model.networks import folded
+from mtl_model.tasks import TASKS
+
+SMILE = TASKS["smile"]
+
+
+def test_widths() -> None:
+    assert widths(list(TASKS.values())) == {"age": 101, "gender": 2, "smile": 2}
+
+
+def test_a_temperature_flattens_and_rows_sum_to_one() -> None:
+    outputs = {"smile": torch.tensor([[0.0, 4.0]])}
+    card = Card("bknet", {}, (SMILE,), calibration={"smile": Calibration(temperature=2.0)})
+    sharp, flat = (predictions(outputs, some)["smile"] for some in (Card("bknet", {}, (SMILE,)), card))
+    assert sharp[0, 1] > flat[0, 1] > 0.5
+    assert flat.sum(1).tolist() == pytest.approx([1.0])
+
+
+class Lopsided(torch.nn.Module):
+    """Answers with the brightness of the left half."""
+
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"smile": images[..., : images.shape[-1] // 2].mean((1, 2, 3))[:, None].repeat(1, 2)}
+
+
+@pytest.mark.parametrize(("averaging", "answer"), [(False, [[1, 1]]), (True, [[0.5, 0.5]])])
+def test_flip_averaging_is_the_mean_over_both_mirror_images(averaging: bool, answer: list[list[float]]) -> None:
+    images = torch.zeros(1, 1, 4, 4)
+    images[..., :2] = 1
+    card = Card("bknet", {}, (SMILE,), flip_averaging=averaging)
+    assert logits(Lopsided(), images, card)["smile"].tolist() == answer
+
+
+@pytest.mark.parametrize("name", registry.names("networks"))
+def test_folding_changes_no_answer(name: str) -> None:
+    module = registry.load("networks", name)
+    torch.manual_seed(0)
+    side, channels = module.INPUT["size_px"], 1 if module.INPUT["grey"] else 3
+    network = module.build({"age": 101, "hat": 2}, channels=channels, size_px=side, leaves={"hat": module.LATE})
+    images = torch.randn(4, channels, side, side)
+    network.train()(images)  # running figures other than 0 and 1
+    network.eval()
+    quick = folded(network)
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in quick.modules())
+    assert not any(isinstance(part, torch.nn.Conv2d) and part.kernel_size == (1, 1) for part in quick.modules())
+    with torch.inference_mode():
+        before, after = network(images), quick(images)
+    assert all(torch.allclose(before[task], after[task], atol=1e-4) for task in before)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_answers_that_are_not_numbers_are_a_sentence(value: float) -> None:
+    card = Card("bknet", {}, (TASKS["smile"],))
+    with pytest.raises(CheckpointError, match="answers for smile are not numbers"):
+        predictions({"smile": torch.tensor([[0.0, 1.0], [value, 0.0]])}, card)
