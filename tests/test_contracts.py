@@ -32,9 +32,11 @@ from mtl_model.tasks import TASKS, Label, Task, class_task
 BATCH = 6
 SHAPES = ("bars", "curve", "number", "points", "text")
 THREE = class_task("colour", ("red", "pink", "white"))  # a task that the program has never heard of
-EVERY_TASK = (*TASKS.values(), THREE)
+GLASSES = Task("glasses", "Glasses", "binary", "binary_cross_entropy", ("without", "with"))
+EVERY_TASK = (*TASKS.values(), THREE, GLASSES)
 
 EXAMPLES: dict[str, Callable[[Task], list[Label]]] = {
+    "binary": lambda task: [task.classes[number % 2] for number in range(BATCH)],
     "classes": lambda task: [task.classes[number % len(task.classes)] for number in range(BATCH)],
     "years": lambda _: [34.0, (20.0, 29.0), 0.0, (70.0, 100.0), 116.0, 7.5],
 }
