@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import mtl_model
+from mtl_model import kinds
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "mtl_model"
@@ -215,6 +216,76 @@ def test_a_good_tree_passes(tree: dict[str, str]):
     names = ("__init__.py", "card.py", "errors.py", "tasks.py", "networks/__init__.py", "networks/_parts.py")
     more = ("detectors/__init__.py", "ui/__init__.py")
     assert faults({**dict.fromkeys((*names, *more), ""), **tree}, LINES) == []
+
+
+# Kinds of tasks ---------------------------------------------------------------------------------------------------
+
+OWN = {"low", "high", "group", "confidence"}
+"""Fields of an Estimate that only one kind or another has."""
+
+
+def kind_words() -> set[str]:
+    """What only a file in kinds/ may compare with: names of kinds, their metrics, the words of their units."""
+    words = {*kinds.names()}
+    for name in kinds.names():
+        words |= {*kinds.named(name).metrics, *kinds.named(name).losses}
+        words |= {metric.unit for metric in kinds.named(name).metrics.values()} - {
+            kinds.SHARE,
+            kinds.POINTS,
+            kinds.PLAIN,
+        }
+    return words
+
+
+def asked_kinds(source: str, words: set[str]) -> Iterator[str]:
+    """Each comparison that asks for a kind by its name, a metric, a unit, or by what only one has; found in the syntax tree, so
+    that another quote does not hide it."""
+    for node in ast.walk(ast.parse(source)):
+        operands: list[ast.expr] = []
+        if isinstance(node, ast.Compare):
+            operands = [node.left, *node.comparators]
+        elif isinstance(node, ast.MatchValue):
+            operands = [node.value]
+        constants = [part for operand in operands for part in ast.walk(operand) if isinstance(part, ast.Constant)]
+        by_name = [part.value for part in constants if part.value in words and isinstance(part.value, str)]
+        by_field = [
+            operand.attr
+            for operand in operands
+            if isinstance(operand, ast.Attribute)
+            and operand.attr in OWN
+            and any(part.value is None for part in constants)
+        ]
+        if by_name or by_field:
+            yield ast.unparse(node)
+
+
+def test_nothing_outside_its_folder_asks_for_a_kind():
+    words, asked = kind_words(), {}
+    for file, source in read_tree().items():
+        if not file.startswith("kinds/") and (found := list(asked_kinds(source, words))):
+            asked[file] = found
+    assert asked == {}
+    scripts = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / PACKAGE / "ui/static").glob("*.js")}
+    pattern = re.compile(
+        r"isYears|\.(?:low|high|confidence)\s*[!=]==?\s*(?:undefined|null)|[!=]==?\s*[\"'](?:years|classes)[\"']"
+    )
+    assert {name: pattern.findall(text) for name, text in scripts.items() if pattern.search(text)} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "task.kind == 'years'", "kind != \"classes\"", "'mae' in figures", "unit == 'years'", "estimate.low is not None",
+        "if one.group is None: pass", "kind in ('binary', 'x')", "match kind:\n    case 'years': pass",
+    ],
+)  # fmt: skip
+def test_the_question_for_a_kind_is_found(source: str):
+    assert list(asked_kinds(source, kind_words()))
+
+
+@pytest.mark.parametrize("source", ["job.kind == 'check'", "estimate.low < 3", "low is None", "unit == 'share'"])
+def test_other_questions_are_not(source: str):
+    assert list(asked_kinds(source, kind_words())) == []
 
 
 WATCH = """

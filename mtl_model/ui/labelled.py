@@ -71,7 +71,12 @@ def describe(folder: Path, record: Record, stamp: str) -> dict[str, Any]:
         plain = str(error).replace(f"'{data}'", "what was uploaded").replace("check the path", "upload it again")
         return base | {"error": plain[:1].upper() + plain[1:]}
     tasks = {
-        name: {"title": task.title, "kind": task.kind, "classes": list(kinds.of(task).choices(task))}
+        name: {
+            "title": task.title,
+            "kind": task.kind,
+            "classes": list(kinds.of(task).choices(task)),
+            "measured_in": "" if kinds.of(task).choices(task) else kinds.of(task).summary(task),
+        }
         for name, task in source.tasks.items()
     }
     error = "" if source.samples else _no_labels(source)

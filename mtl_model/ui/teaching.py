@@ -40,6 +40,7 @@ class KnownTask(TypedDict, total=False):
     title: str
     kind: str
     classes: list[str]
+    measured_in: str
 
 
 class Found(TypedDict, total=False):
