@@ -22,7 +22,7 @@ from mtl_model.destinations import temporary_name
 from mtl_model.errors import CheckpointError, UsageError, unknown
 from mtl_model.kinds import Calibration
 from mtl_model.names import is_text
-from mtl_model.registry import PACKAGE
+from mtl_model.registry import shipped_weights as shipped_weights
 from mtl_model.tasks import Task
 
 FORMAT = 2
@@ -228,12 +228,6 @@ def read_card(folder: Path) -> Card:
         raise CheckpointError(f"'{folder.name}' cannot be used. {error}") from None
     except Exception as error:  # one written by hand can hold anything
         raise CheckpointError(f"The {CARD} of '{folder.name}' is not whole ({error!r:.200}). {advice}") from None
-
-
-def shipped_weights() -> Path:
-    """The package's checkpoints: inside the installed package, or top-level weights/ in a checkout."""
-    inside = PACKAGE / "weights"
-    return inside if inside.is_dir() else PACKAGE.parent / "weights"
 
 
 def list_checkpoints(weights: Path, runs: Path) -> dict[str, Path]:

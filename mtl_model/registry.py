@@ -28,3 +28,9 @@ def load(folder: str, name: str) -> ModuleType:
     if name not in known:
         raise UsageError(unknown(folder.rsplit("/", 1)[-1].rstrip("s"), name, known))
     return importlib.import_module(".".join([__package__ or "mtl_model", *folder.split("/"), name]))
+
+
+def shipped_weights() -> Path:
+    """The package's checkpoints: inside the installed package, or top-level weights/ in a checkout."""
+    inside = PACKAGE / "weights"
+    return inside if inside.is_dir() else PACKAGE.parent / "weights"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mtl_model import card as cards
-from mtl_model import kinds
+from mtl_model import kinds, registry
 from mtl_model.card import Card, CropSettings, DetectionSettings
 from mtl_model.errors import CheckpointError, UsageError
 from mtl_model.tasks import TASKS, class_task
@@ -256,7 +256,7 @@ def test_a_folder_is_named_as_it_was_given(tmp_path: Path):
 
 
 def test_shipped_weights_are_the_checkout_s_or_the_package_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cards, "PACKAGE", tmp_path / "mtl_model")
+    monkeypatch.setattr(registry, "PACKAGE", tmp_path / "mtl_model")
     assert cards.shipped_weights() == tmp_path / "weights"
     (tmp_path / "mtl_model" / "weights").mkdir(parents=True)
     assert cards.shipped_weights() == tmp_path / "mtl_model" / "weights"

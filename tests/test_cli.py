@@ -73,8 +73,8 @@ def test_the_contract_of_predict(weights: Path, photos: Path, tmp_path: Path, ca
     (face,) = found["face.JPG"]["faces"]
     assert len(face["box"]) == 4 and 0 <= face["box"][0] < face["box"][2] <= 512 and len(face["landmarks"]) == 5
     age, smile = face["estimates"]["age"], face["estimates"]["smile"]
-    assert set(age) == {"text", "value", "low", "high", "group", "sure", "scores"}
-    assert set(smile) == {"text", "value", "confidence", "sure", "scores"}
+    assert set(age) == {"text", "value", "low", "high", "group", "sure", "shape", "scores"}
+    assert set(smile) == {"text", "value", "confidence", "sure", "shape", "scores"}
     assert list(age["scores"]) == [str(year) for year in range(101)] and sum(age["scores"].values()) == pytest.approx(
         1, abs=1e-3
     )

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mtl_model.card import shipped_weights
 from mtl_model.errors import UsageError
+from mtl_model.registry import shipped_weights
 from mtl_model.terminal import given_path
 
 HOST, PORT = "127.0.0.1", 7860

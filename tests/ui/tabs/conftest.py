@@ -112,6 +112,7 @@ def face(left: float, top: float, right: float, bottom: float, mood: str = "calm
     years = {
         "text": "34 years",
         "value": 34.4,
+        "shape": "curve",
         "low": 27.5,
         "high": 41.2,
         "group": "24-39",
