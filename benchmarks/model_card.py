@@ -13,9 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mtl_model import card
+from mtl_model import card, kinds
 
-HEADLINES = {"years": ("mae", "accuracy_ranges"), "classes": ("accuracy",)}
 YEARS = ("mae", "mae_0_12", "mae_21_60", "mae_over_60")
 NAMES = {
     "mae": "mean error, years",
@@ -63,7 +62,6 @@ def shown(metric: str, one: Mapping[str, float]) -> str:
 
 
 def tables(loaded: card.Card) -> Iterator[str]:
-    kinds = {task.name: task.kind for task in loaded.tasks}
     for record in loaded.metrics:
         yield f"### {record['source']}, {record['split']}: {record['n']:,} faces\n"
         yield f"`{record.get('command', '')}`\n"
@@ -73,7 +71,7 @@ def tables(loaded: card.Card) -> Iterator[str]:
                 yield f"| {task} | {NAMES.get(metric, metric)} | {shown(metric, one)} | {one['n']:,} |"
         yield ""
         for attribute, levels in record["groups"].items():
-            yield from _group(attribute, levels, kinds)
+            yield from _group(attribute, levels)
 
 
 def comparison(cards: Mapping[str, card.Card]) -> Iterator[str]:
@@ -86,12 +84,10 @@ def comparison(cards: Mapping[str, card.Card]) -> Iterator[str]:
         yield f"| {title} | " + " | ".join(shown(metric, one) for one in values) + f" | {values[0]['n']:,} |"
 
 
-def _group(attribute: str, levels: Mapping[str, Any], kinds: Mapping[str, str]) -> Iterator[str]:
+def _group(attribute: str, levels: Mapping[str, Any]) -> Iterator[str]:
     columns = []
     for task in dict.fromkeys(name for level in levels.values() for name in level):
-        metric = next(
-            (one for one in HEADLINES[kinds[task]] if any(one in level.get(task, {}) for level in levels.values())), ""
-        )
+        metric = kinds.headline({name for level in levels.values() for name in level.get(task, {})})
         if metric:
             columns.append((task, metric))
     if attribute == "face" or not columns:

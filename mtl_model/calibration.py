@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor
 
@@ -17,7 +16,6 @@ def fit(
     outputs: Mapping[str, Tensor],
     targets: Mapping[str, Tensor],
     known: Mapping[str, Tensor],
-    quality: Any = None,
 ) -> dict[str, Calibration]:
     """{task: calibration} from logits, targets and masks of val; a task without labels there is left out."""
     result = {}
@@ -25,5 +23,5 @@ def fit(
         mask = known[task.name]
         if bool(mask.any()):
             logits, labels = outputs[task.name][mask].numpy(), targets[task.name][mask].numpy()
-            result[task.name] = kinds.of(task).calibrate(task, logits, labels, quality)
+            result[task.name] = kinds.of(task).calibrate(task, logits, labels)
     return result

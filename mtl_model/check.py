@@ -304,4 +304,4 @@ def _faults(
 
 def _can_be_learned(task: Task, classes: Mapping[str, Mapping[str, int]]) -> bool:
     taught = [where.get(TAUGHT, 0) for word, where in classes.items() if word != UNLABELLED]
-    return kinds.of(task).can_be_learned(taught)
+    return not kinds.of(task).lacking(taught, LEAST)

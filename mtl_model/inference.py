@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +29,7 @@ def logits(network: nn.Module, images: Tensor, card: Card) -> dict[str, Tensor]:
     return {task.name: ((outputs[task.name][:count] + mirrored[task.name]) / 2).float() for task in card.tasks}
 
 
-def predictions(outputs: Mapping[str, Tensor], card: Card, quality: Any = None) -> dict[str, np.ndarray]:
+def predictions(outputs: Mapping[str, Tensor], card: Card) -> dict[str, np.ndarray]:
     """{task: prediction, one row per sample}, calibrated by the card, as each task's kind makes it of logits (N, width).
 
     Raises: CheckpointError where a network's answers are not finite."""
@@ -42,5 +41,5 @@ def predictions(outputs: Mapping[str, Tensor], card: Card, quality: Any = None) 
                 f"The network's answers for {task.name} are not numbers (NaN or infinite), as after a training that went wrong. "
                 "Expected numbers; choose another checkpoint."
             )
-        result[task.name] = kinds.of(task).predict(task, answers, card.calibration_of(task.name), quality)
+        result[task.name] = kinds.of(task).predict(task, answers, card.calibration_of(task.name))
     return result

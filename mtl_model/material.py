@@ -45,7 +45,7 @@ def choose_tasks(config: FinetuneConfig, source: layouts.Source, card: Card) -> 
             raise UsageError(unknown("task of these pictures", name, source.tasks))
         mine = source.tasks[name]
         theirs = next((task for task in card.tasks if task.name == name), None)
-        if theirs and not kinds.of(theirs).covers(theirs, mine):
+        if theirs and not kinds.covers(theirs, mine):
             raise DataError(
                 f"The parent knows {name} with the classes {', '.join(theirs.classes)}; these pictures have "
                 f"{', '.join(mine.classes)}. Rename the folders, or give the task another name."

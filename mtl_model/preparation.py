@@ -189,7 +189,7 @@ def _tasks(config: TrainConfig, sources: Sequence[layouts.Source]) -> tuple[Task
 def _joined(first: Task, second: Task) -> Task:
     """One task of two sources: the one that knows all the classes of the other."""
     for one, other in ((first, second), (second, first)):
-        if kinds.of(one).covers(one, other):
+        if kinds.covers(one, other):
             return one
     raise DataError(
         f"One source knows {first.name} as {', '.join(first.classes)}, another as {', '.join(second.classes)}. Expected the same "

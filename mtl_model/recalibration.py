@@ -85,7 +85,9 @@ def errors_like(
         if kind.steps is None or not known.any():
             continue
         of, targets = predicted[task.name][known], data.targets[task.name].numpy()[known]
-        errors = kind.compare(task, of, targets)[1]
+        metric, errors = kind.compare(task, of, targets)
+        if metric != kind.headlines[0]:
+            continue  # ages known as ranges alone have no error in years
         counted = np.isfinite(errors)
         answers, spreads = kind.alike(task, of[counted], card.calibration_of(task.name))
         errors = errors[counted]

@@ -74,6 +74,11 @@ def two_classes(*parts: tuple[int, float, float]) -> tuple[dict, ...]:
     return answered("gender", ["male" if man else "female" for man in men], chances)
 
 
+def test_ages_known_as_ranges_alone_give_no_error_in_years() -> None:
+    """A share of wrong ranges would be shown as years."""
+    assert answered("age", [(20.0, 29.0)] * 100, np.tile(np.eye(101)[34], (100, 1))) == ()
+
+
 def test_unsure_answers_have_an_error_of_their_own() -> None:
     rows = two_classes((100, 0.57, 0.4), (1000, 0.99, 0.01))
     assert rows == (

@@ -72,6 +72,16 @@ def parse_label(task: Task, text: str) -> Label | None:
     return of(task).parse(task, seen) if seen else None
 
 
+def answers_alike(task: Task, other: Task) -> bool:
+    """Return whether both are answered in the same way: by one kind, or both by named classes."""
+    return task.kind == other.kind or bool(of(task).choices(task) and of(other).choices(other))
+
+
+def covers(task: Task, other: Task) -> bool:
+    """Return whether every label of `other` is a label of `task`, so that one branch serves both."""
+    return answers_alike(task, other) and set(other.classes) <= set(task.classes)
+
+
 def check_task(task: Task) -> None:
     """Raise CheckpointError for a task whose kind or loss is not known here, ValueError for one that lacks what its
     kind needs."""
@@ -79,7 +89,10 @@ def check_task(task: Task) -> None:
         raise CheckpointError(unknown(f"kind of task {task.name}", task.kind, names()))
     if task.loss not in of(task).losses:
         raise CheckpointError(unknown(f"loss of task {task.name}", task.loss, of(task).losses))
-    of(task).check(task)
+    try:
+        of(task).check(task)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None
 
 
 def calibration_from(task: Task, plain: Mapping[str, Any]) -> Calibration:
@@ -92,7 +105,9 @@ def calibration_from(task: Task, plain: Mapping[str, Any]) -> Calibration:
 
 
 def headline(measured: Container[str]) -> str:
-    """Return the metric that stands for a task among those that were measured; "" if there is none."""
+    """Return the metric that stands for a task among those that were measured; "" if there is none.
+
+    No metric of one kind is a headline of another, so that the order of the kinds decides nothing; a contract test holds it."""
     names_in_order = dict.fromkeys(name for kind in reversed(names()) for name in named(kind).headlines)
     return next((name for name in names_in_order if name in measured), "")
 

@@ -122,10 +122,6 @@ class Kind:
         """Return what the task answers with, in a few words."""
         return ", ".join(self.choices(task))
 
-    def covers(self, task: Task, other: Task) -> bool:
-        """Return whether every label of `other` is a label of `task`, so that one branch serves both."""
-        return task.kind == other.kind and set(other.classes) <= set(task.classes)
-
     # -- a label --
 
     def parse(self, task: Task, text: str) -> Label:
@@ -155,10 +151,6 @@ class Kind:
         """Return the groups of which each split should hold pictures. counted: those that labels fall into."""
         return [*self.groups(task), *(group for group in counted if group not in self.groups(task))]
 
-    def can_be_learned(self, counts: Sequence[int]) -> bool:
-        """Return whether so many training pictures per group are enough to learn anything."""
-        return sum(counts) >= RARE
-
     def lacking(self, counts: Sequence[int], least: int) -> str:
         """Return what is missing to learn from so many pictures per group, as the end of a sentence; "" if nothing is.
 
@@ -185,12 +177,11 @@ class Kind:
         raise NotImplementedError
 
     def distil(self, output: Tensor, target: Tensor, known: Tensor) -> Tensor:
-        """Loss by a teacher's answer. target: float (B, width), the teacher's logits after `answer`."""
-        raise NotImplementedError
+        """Loss by a teacher's answer. target: float, its uncalibrated prediction, one row per sample, as `predict` gives it.
 
-    def answer(self, logits: Tensor) -> Tensor:
-        """Return a teacher's answer (N, width) from its logits, as `distil` takes it."""
-        raise NotImplementedError
+        Here the divergence from a distribution (B, width), so that what is not taught stays.
+        Source: Li and Hoiem, "Learning without Forgetting", 2016, section 3, at temperature 1."""
+        return masked_mean(divergence(output.float().log_softmax(1), target), known)
 
     def mirror(self, task: Task, logits: Tensor) -> Tensor:
         """Return what the logits of a mirrored picture say of the picture itself."""
@@ -202,11 +193,11 @@ class Kind:
 
     # -- knowing --
 
-    def predict(self, task: Task, logits: np.ndarray, calibration: Calibration, quality: Any = None) -> np.ndarray:
-        """Return the calibrated prediction, one row per sample. quality: what is known of each face; None if nothing is."""
+    def predict(self, task: Task, logits: np.ndarray, calibration: Calibration) -> np.ndarray:
+        """Return the calibrated prediction, one row per sample."""
         raise NotImplementedError
 
-    def calibrate(self, task: Task, logits: np.ndarray, targets: np.ndarray, quality: Any = None) -> Calibration:
+    def calibrate(self, task: Task, logits: np.ndarray, targets: np.ndarray) -> Calibration:
         """Fit what the card keeps on the labelled samples of val."""
         raise NotImplementedError
 
@@ -413,9 +404,6 @@ class Named(Kind):
     def groups(self, task: Task) -> tuple[str, ...]:
         return task.classes
 
-    def can_be_learned(self, counts: Sequence[int]) -> bool:
-        return sum(count >= LEAST for count in counts) > 1
-
     def lacking(self, counts: Sequence[int], least: int) -> str:
         enough = sum(count >= least for count in counts) > 1
         return "" if enough else f"two classes need {least} pictures each at least, better {RARE}"
@@ -432,10 +420,10 @@ class Named(Kind):
     def rarity_bins(self, task: Task, targets: np.ndarray) -> np.ndarray:
         return targets
 
-    def predict(self, task: Task, logits: np.ndarray, calibration: Calibration, quality: Any = None) -> np.ndarray:
+    def predict(self, task: Task, logits: np.ndarray, calibration: Calibration) -> np.ndarray:
         return np.exp(self.log_probability(task, logits.astype(np.float64) / calibration.temperature))
 
-    def calibrate(self, task: Task, logits: np.ndarray, targets: np.ndarray, quality: Any = None) -> Calibration:
+    def calibrate(self, task: Task, logits: np.ndarray, targets: np.ndarray) -> Calibration:
         def loss(scaled: np.ndarray) -> float:
             return float(-self.log_probability(task, scaled)[np.arange(len(targets)), targets].mean())
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from mtl_model.kinds._parts import Loss, Named, divergence, log_softmax, masked_mean
+from mtl_model.kinds._parts import Loss, Named, log_softmax, masked_mean
 from mtl_model.tasks import Task
 
 if TYPE_CHECKING:
@@ -33,15 +33,6 @@ class Classes(Named):
 
     def log_probability(self, task: Task, logits: np.ndarray) -> np.ndarray:
         return log_softmax(logits)
-
-    def answer(self, logits: Tensor) -> Tensor:
-        return logits.float().softmax(1)
-
-    def distil(self, output: Tensor, target: Tensor, known: Tensor) -> Tensor:
-        """The divergence from a parent's probabilities (B, C), so that what is not taught stays.
-
-        Source: Li and Hoiem, "Learning without Forgetting", 2016, section 3, at temperature 1."""
-        return masked_mean(divergence(output.float().log_softmax(1), target), known)
 
 
 KIND = Classes()

@@ -228,7 +228,8 @@ class Years(Kind):
         open_ended = number.endswith("+") or "more than" in text.casefold()
         try:
             if open_ended:
-                low, high = float(number.rstrip("+")), float(len(task.classes) - 1)
+                low = float(number.rstrip("+"))
+                high = max(low, float(len(task.classes) - 1))
             elif "-" in number[1:]:
                 low, high = (float(part) for part in number.split("-", 1))
             else:
@@ -292,23 +293,14 @@ class Years(Kind):
                 row[:] = label  # a number fills both, a range gives one each
         return targets, known
 
-    def answer(self, logits: Tensor) -> Tensor:
-        return logits.float().softmax(1)
-
-    def distil(self, output: Tensor, target: Tensor, known: Tensor) -> Tensor:
-        """The divergence from a parent's probabilities (B, width).
-
-        Source: Li and Hoiem, "Learning without Forgetting", 2016, section 3, at temperature 1."""
-        return masked_mean(divergence(output.float().log_softmax(1), target), known)
-
     def rarity_bins(self, task: Task, targets: np.ndarray) -> np.ndarray:
         """The decade; all from 80 on are one bin."""
         return np.minimum(targets.mean(1) // 10, 8).astype(int)
 
-    def predict(self, task: Task, logits: np.ndarray, calibration: Calibration, quality: Any = None) -> np.ndarray:
+    def predict(self, task: Task, logits: np.ndarray, calibration: Calibration) -> np.ndarray:
         return softmax(logits.astype(np.float64) / calibration.temperature)
 
-    def calibrate(self, task: Task, logits: np.ndarray, targets: np.ndarray, quality: Any = None) -> YearsCalibration:
+    def calibrate(self, task: Task, logits: np.ndarray, targets: np.ndarray) -> YearsCalibration:
         years = np.arange(logits.shape[1])
         clipped = targets.clip(0, logits.shape[1] - 1)
         inside = (years >= np.floor(clipped[:, :1])) & (years <= np.ceil(clipped[:, 1:]))

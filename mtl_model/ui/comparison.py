@@ -23,7 +23,7 @@ class Side:
     readings: tuple[Reading, ...]
 
     def knows(self, task: Task) -> bool:
-        return any((own.name, own.kind) == (task.name, task.kind) for own in self.card.tasks)
+        return any(own.name == task.name and kinds.answers_alike(own, task) for own in self.card.tasks)
 
     def estimates(self, number: int, task: Task) -> dict[str, Estimate]:
         """{task: what is said of face `number`}, empty where that task is not known."""
@@ -39,7 +39,7 @@ def tasks(sides: Sequence[Side]) -> list[Task]:
     found: dict[tuple[str, str], Task] = {}
     for side in sides:
         for task in side.card.tasks:
-            found.setdefault((task.name, task.kind), task)
+            found.setdefault((task.name, "" if kinds.of(task).choices(task) else task.kind), task)
     return list(found.values())
 
 

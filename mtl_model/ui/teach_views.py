@@ -78,7 +78,7 @@ def plural(count: int, one: str, many: str = "") -> str:
 def tasks_text(tasks: Mapping[str, Mapping[str, Any]]) -> str:
     return "; ".join(
         f"{isolated(task['title'])} "
-        f"({', '.join(map(isolated, task['classes'][:12])) or 'in ' + task.get('measured_in', 'numbers')})"
+        f"({', '.join(map(isolated, task['classes'][:12])) or 'in ' + (task.get('measured_in') or task['kind'])})"
         for task in tasks.values()
     )
 

@@ -9,7 +9,7 @@ import torch
 from mtl_model import kinds
 from mtl_model.errors import CheckpointError
 from mtl_model.kinds._parts import Metric, log_softmax, masked_mean, softmax
-from mtl_model.tasks import TASKS, class_task
+from mtl_model.tasks import TASKS, Task, class_task
 
 
 def test_the_mean_is_over_the_labelled_samples_alone() -> None:
@@ -53,6 +53,13 @@ def test_a_task_of_an_unknown_kind_or_loss_is_refused(kind: str, loss: str) -> N
 @pytest.mark.parametrize("text", ["", "  "])
 def test_a_blank_is_no_label(text: str) -> None:
     assert kinds.parse_label(class_task("colour", ("red", "white")), text) is None
+
+
+def test_kinds_with_named_classes_answer_alike() -> None:
+    glasses = Task("glasses", "Glasses", "binary", "binary_cross_entropy", ("without", "with"))
+    folders = class_task("glasses", ("with", "without"))
+    assert kinds.covers(glasses, folders) and kinds.covers(folders, glasses)
+    assert not kinds.covers(TASKS["age"], folders) and not kinds.answers_alike(TASKS["age"], glasses)
 
 
 def test_metrics_of_one_name_are_one_metric() -> None:

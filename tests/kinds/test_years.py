@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from mtl_model import kinds
-from mtl_model.errors import DataError
+from mtl_model.errors import CheckpointError, DataError
 from mtl_model.kinds import years
 from mtl_model.kinds._parts import Calibration
 from mtl_model.kinds.years import (
@@ -79,6 +80,11 @@ def test_ranges_contradict_each_other_where_they_do_not_overlap(first: Label, se
     assert KIND.contradict(AGE, first, second) is torn and KIND.contradict(AGE, second, first) is torn
 
 
+def test_an_open_range_past_the_last_year_is_a_label() -> None:
+    narrow = dataclasses.replace(AGE, classes=tuple(str(year) for year in range(81)))
+    assert KIND.parse(narrow, "70+") == (70, 80) and KIND.parse(narrow, "85+") == 85
+
+
 def test_a_set_of_ranges_expects_no_bands() -> None:
     assert KIND.expected_groups(AGE, ["1-13", "56+"]) == ("1-13", "14-23", "24-39", "40-55", "56+")
     assert KIND.expected_groups(AGE, ["20-29", "70+"]) == ["20-29", "70+"]
@@ -86,7 +92,7 @@ def test_a_set_of_ranges_expects_no_bands() -> None:
 
 
 def test_years_need_bands() -> None:
-    with pytest.raises(ValueError, match="no bands"):
+    with pytest.raises(CheckpointError, match="no bands"):
         kinds.check_task(Task("age", "Age", "years", "soft_years", ("0", "1")))
 
 
