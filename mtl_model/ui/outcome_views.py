@@ -118,7 +118,7 @@ def confusion(one: Mapping[str, Any]) -> str:
         return ""
     title = named(one.get("title", ""))
     return (
-        f'<details class="fold"><summary>{title}: which class was taken for which</summary>'
+        f'<details class="fold"><summary><span>{title}: which class was taken for which</span></summary>'
         f'<div class="matrices">{tables}</div></details>'
     )
 
