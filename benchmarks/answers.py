@@ -17,8 +17,8 @@ import numpy as np
 
 from benchmarks.trials import SOURCES
 from mtl_model import card, checkpoint, layouts
-from mtl_model.batches import Labelled
-from mtl_model.evaluation import network_outputs, read_labelled
+from mtl_model.data.batches import Labelled
+from mtl_model.evaluate.metrics import network_outputs, read_labelled
 from mtl_model.inference import predictions
 from mtl_model.kinds.years import percentiles
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageEnhance
 
 from mtl_model import jobs
 from mtl_model.predictor import Predictor
-from mtl_model.ui.trial import sample_path
+from mtl_model.ui.checkpoints.trial import sample_path
 
 WARM_UP = 3
 

@@ -23,9 +23,9 @@ import torch
 from torch.nn import functional
 
 from mtl_model import card, checkpoint, layouts
-from mtl_model.batches import Labelled
+from mtl_model.data.batches import Labelled
 from mtl_model.crops import to_tensor
-from mtl_model.evaluation import read_labelled
+from mtl_model.evaluate.metrics import read_labelled
 from mtl_model.records import Sample
 from mtl_model.tasks import column_name
 

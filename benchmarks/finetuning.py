@@ -31,10 +31,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mtl_model import cache, card, checkpoint, kinds, layouts
-from mtl_model.batches import Labelled
+from mtl_model import card, checkpoint, kinds, layouts
+from mtl_model.data import cache
+from mtl_model.data.batches import Labelled
 from mtl_model.crops import to_tensor
-from mtl_model.evaluation import measure, network_outputs
+from mtl_model.evaluate.metrics import measure, network_outputs
 from mtl_model.inference import predictions
 from mtl_model.records import Sample
 

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 
 from mtl_model import card, checkpoint, kinds, layouts
-from mtl_model.batches import Labelled
+from mtl_model.data.batches import Labelled
 from mtl_model.card import Card, CropSettings
-from mtl_model.evaluation import gap, interval_of, network_outputs, read_labelled
+from mtl_model.evaluate.metrics import gap, interval_of, network_outputs, read_labelled
 from mtl_model.inference import predictions
 from mtl_model.kinds.years import median_years
 

@@ -33,16 +33,16 @@ from PIL import Image
 
 from mtl_model import card as cards
 from mtl_model import config as settings
-from mtl_model.batches import Labelled
-from mtl_model.cache import Crops
+from mtl_model.data.batches import Labelled
+from mtl_model.data.cache import Crops
 from mtl_model.config import TrainConfig
 from mtl_model.errors import DataError
 from mtl_model.events import Event, Evaluated, Failed, Finished, Noted, Started, Step, Stopped
 from mtl_model.predictor import choose_device
-from mtl_model.preparation import Data, mix_of, prepare
+from mtl_model.train.prepare import Data, mix_of, prepare
 from mtl_model.processes import cores
 from mtl_model.records import Sample
-from mtl_model.training import STOP, Run, accelerator_on, command_of, read_state
+from mtl_model.train.loop import STOP, Run, accelerator_on, command_of, read_state
 
 PARTS = ("train", "val")
 

@@ -26,7 +26,7 @@ from PIL import Image
 
 from mtl_model.decoding import Decoders
 from mtl_model.errors import PictureError
-from mtl_model.ui.trial import sample_path
+from mtl_model.ui.checkpoints.trial import sample_path
 
 Kind = tuple[str, Callable[[], bytes]]
 

@@ -20,10 +20,10 @@ import torch
 from PIL import Image, ImageFilter
 
 from mtl_model import card, checkpoint, layouts
-from mtl_model.batches import Labelled
-from mtl_model.evaluation import network_outputs, read_labelled
+from mtl_model.data.batches import Labelled
+from mtl_model.evaluate.metrics import network_outputs, read_labelled
 from mtl_model.inference import predictions
-from mtl_model.selection import errors_on
+from mtl_model.train.selection import errors_on
 
 Spoil = Callable[[Image.Image, np.random.Generator], Image.Image]
 

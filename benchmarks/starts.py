@@ -36,7 +36,7 @@ from mtl_model.card import Card, CropSettings
 from mtl_model.config import TrainConfig
 from mtl_model.crops import to_tensor
 from mtl_model.networks import lite0, mobilenet
-from mtl_model.preparation import prepare
+from mtl_model.train.prepare import prepare
 
 FACES, SIDE_PX = 400, 224
 TERMS = {

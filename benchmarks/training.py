@@ -24,15 +24,15 @@ import numpy as np
 import torch
 
 from mtl_model import registry
-from mtl_model.batches import Batch, Labelled
-from mtl_model.cache import Crops
+from mtl_model.data.batches import Batch, Labelled
+from mtl_model.data.cache import Crops
 from mtl_model.card import Card, CropSettings
 from mtl_model.config import TrainConfig
 from mtl_model import kinds
 from mtl_model.records import Sample
 from mtl_model.tasks import TASKS
-from mtl_model.preparation import Data
-from mtl_model.training import Run
+from mtl_model.train.prepare import Data
+from mtl_model.train.loop import Run
 
 
 def made_up(count: int, side: int, folder: Path) -> Labelled:

@@ -30,17 +30,18 @@ import accelerate
 import numpy as np
 import torch
 
-from mtl_model import cache, checkpoint
-from mtl_model.batches import Labelled
+from mtl_model import checkpoint
+from mtl_model.data import cache
+from mtl_model.data.batches import Labelled
 from mtl_model.config import TrainConfig
-from mtl_model.evaluation import network_outputs
+from mtl_model.evaluate.metrics import network_outputs
 from mtl_model.events import Failed
 from mtl_model.inference import predictions
 from mtl_model.kinds.years import median_years
-from mtl_model.preparation import Data, prepare
-from mtl_model.selection import errors_on
+from mtl_model.train.prepare import Data, prepare
+from mtl_model.train.selection import errors_on
 from mtl_model.tasks import Task
-from mtl_model.training import Run
+from mtl_model.train.loop import Run
 
 FRACTION, BATCH = 0.1, 48
 DROPOUT, AUGMENTATION = 0.2, 0.4

@@ -4,15 +4,16 @@ The floors, lowest first; a file imports only from a lower floor, or from its ow
 
     0 errors, registry, names
     1 tasks, typed, records, kinds/, answers, config, events, terminal, tables
-    2 pictures, destinations, layouts/, duplicates, changes, archives, card, corrections, processes, decoding
-    2 run_records, runs, jobs, drawing
+    2 pictures, destinations, layouts/, data/duplicates, data/dataset_edits, archives, card, data/corrections, processes
+    2 decoding, run_records, runs, jobs, drawing
     - the torch line: nothing above it loads torch -
     3 networks/, detectors/
     4 crops, inference, checkpoint
-    5 cache, predictor, parcels
-    6 augmentation, batches
-    7 calibration, evaluation, recalibration, check, optimisation, preparation, selection
-    8 training, material, outcome, finetuning, charts
+    5 data/cache, predictor, checkpoint_zip
+    6 data/augmentation, data/batches
+    7 evaluate/calibration, evaluate/metrics, evaluate/recalibration, data/check
+    7 train/optimisation, train/prepare, train/selection
+    8 train/loop, train/splits, train/compare, train/finetune, evaluate/charts
     9 ui/
    10 cli, __main__
 

@@ -75,7 +75,7 @@ def check_files(arguments: argparse.Namespace, *options: str) -> None:
 
 def check_charts(folder: Path | None) -> None:
     """Raise UsageError where charts were asked for and cannot be drawn or written."""
-    from mtl_model import charts
+    from mtl_model.evaluate import charts
 
     check_folder(folder, "--charts")
     if folder is not None:
@@ -222,12 +222,13 @@ def train(arguments: argparse.Namespace) -> int:
     check_folder(folder, "--runs")
     check_folder(arguments.tensorboard, "--tensorboard")
     with runs.claimed(folder, weights, begun=arguments.resume, resume=arguments.resume):
-        from mtl_model import predictor, training
+        from mtl_model import predictor
+        from mtl_model.train import loop
 
         use_threads(arguments)
         (folder / runs.STOP).unlink(missing_ok=True)
         start = card.find_checkpoint(settings.start, weights, arguments.runs) if settings.start else None
-        stream = training.train(
+        stream = loop.train(
             settings,
             folder,
             device=predictor.choose_device(arguments.device),
@@ -369,12 +370,13 @@ def _finetune(settings: config.FinetuneConfig, folder: Path, parent: Path, argum
         settings = dataclasses.replace(settings, data=str(unpacked))
     else:
         settings = dataclasses.replace(settings, data=str(data))
-    from mtl_model import finetuning, predictor
+    from mtl_model import predictor
+    from mtl_model.train import finetune
 
     use_threads(arguments)
     device = predictor.choose_device(arguments.device)
     resume = arguments.resume and (folder / runs.STATE).exists()  # one that was killed before begins anew
-    stream = finetuning.finetune(settings, folder, parent, device=device, resume=resume, progress=Progress())
+    stream = finetune.finetune(settings, folder, parent, device=device, resume=resume, progress=Progress())
     return _drain(stream, folder, None)
 
 
@@ -433,13 +435,14 @@ def evaluate(arguments: argparse.Namespace) -> int:
     noted = arguments.split == "test" and arguments.limit is None and arguments.readings.is_file()
     check_file(arguments.readings if noted else None, "--readings")
     check_file(folder / card.CARD if arguments.keep else None, "--keep")
-    from mtl_model import checkpoint, evaluation, predictor
+    from mtl_model import checkpoint, predictor
+    from mtl_model.evaluate import metrics
 
     use_threads(arguments)
     device = predictor.choose_device(arguments.device)
     network, loaded = checkpoint.load(folder, device)
     options = layout_options(arguments)
-    record = evaluation.evaluate(
+    record = metrics.evaluate(
         network,
         loaded,
         arguments.source,
@@ -453,7 +456,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if arguments.json:
         card.write_plain(arguments.json, record)
     if arguments.charts:
-        from mtl_model import charts
+        from mtl_model.evaluate import charts
 
         for file in charts.evaluation_charts(record, arguments.charts):
             say(f"wrote {file}")
@@ -461,9 +464,9 @@ def evaluate(arguments: argparse.Namespace) -> int:
         note_reading(arguments.readings, folder.name, record)
     if arguments.keep:
         keep_record(folder, record, arguments.source, options)
-    for task, metrics in record["tasks"].items():
-        for metric, one in metrics.items():
-            answer(f"{task} {metric}: {one['value']} ({one['low']} to {one['high']}, n = {one['n']})")
+    for task, values in record["tasks"].items():
+        for metric, value in values.items():
+            answer(f"{task} {metric}: {value['value']} ({value['low']} to {value['high']}, n = {value['n']})")
     return 0
 
 
@@ -502,7 +505,8 @@ def calibrate(arguments: argparse.Namespace) -> int:
     folder = card.find_checkpoint(arguments.checkpoint, arguments.weights or card.shipped_weights(), arguments.runs)
     said = _read_about(arguments.about) if arguments.about else {}
     check_file(folder / card.CARD, "The checkpoint")
-    from mtl_model import checkpoint, predictor, recalibration
+    from mtl_model import checkpoint, predictor
+    from mtl_model.evaluate import recalibration
 
     use_threads(arguments)
     device = predictor.choose_device(arguments.device)
@@ -590,18 +594,19 @@ def check(arguments: argparse.Namespace) -> int:
     check_files(arguments, "json")
     check_charts(arguments.charts)
     check_folder(arguments.cache, "--cache")
-    from mtl_model import cache, changes, layouts
-    from mtl_model.check import check as look_at
+    from mtl_model import layouts
+    from mtl_model.data import cache, dataset_edits
+    from mtl_model.data.check import check as look_at
 
     given = {name: getattr(arguments, name) for name in ("columns", "attributes", "task")}
     source = layouts.read(arguments.source, layouts.options_for(arguments.source, given))
     if arguments.changes:
-        source = changes.apply(source, changes.read_changes(arguments.changes))
+        source = dataset_edits.apply(source, dataset_edits.read_changes(arguments.changes))
     report = look_at(source, Progress(), look=None if arguments.no_faces else cache.faces_of, root=arguments.cache)
     if arguments.json:
         card.write_plain(arguments.json, report.to_json())
     if arguments.charts:
-        from mtl_model import charts
+        from mtl_model.evaluate import charts
 
         for task, classes in report.labels.items():
             counts = {name: sum(where.values()) for name, where in classes.items()}
@@ -649,14 +654,14 @@ def models(arguments: argparse.Namespace) -> int:
 
 
 def add_ui(parser: argparse.ArgumentParser) -> None:
-    from mtl_model.ui.options import add_arguments
+    from mtl_model.ui.server.options import add_arguments
 
     add_arguments(parser)
 
 
 def ui(arguments: argparse.Namespace) -> int:
     from mtl_model.ui import launch
-    from mtl_model.ui.options import from_args
+    from mtl_model.ui.server.options import from_args
 
     return launch(from_args(arguments))
 

@@ -125,7 +125,7 @@ class TrainConfig:
 
 
 HOWS = ("branch", "last", "all")
-"""How far a fine-tuning goes: see finetuning.py."""
+"""How far a fine-tuning goes: see train/finetune.py."""
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,18 @@ from pathlib import Path
 
 import torch
 
-from mtl_model import cache, training
 from mtl_model.config import TrainConfig
+from mtl_model.data import cache
 from mtl_model.events import Saved
 from mtl_model.networks import bknet
+from mtl_model.train import loop
 
 
 def main(sources: Path, folder: Path) -> None:
     torch.set_num_threads(1)
     bknet.INPUT["size_px"] = 16
     cache._look_at = lambda paths, settings, detector: dict.fromkeys(paths, ())
-    training.SAVE_SECONDS = 0
+    loop.SAVE_SECONDS = 0
     config = TrainConfig(
         name="killed",
         source=(f"utkface:{sources / 'utkface'}", f"folders:{sources / 'smile'}"),
@@ -29,7 +30,7 @@ def main(sources: Path, folder: Path) -> None:
         warmup_steps=2,
         keep_copies=True,
     )
-    for event in training.train(config, folder, resume=(folder / training.STATE).exists()):
+    for event in loop.train(config, folder, resume=(folder / loop.STATE).exists()):
         if isinstance(event, Saved) and event.kind == "state":
             print(event.step, flush=True)
 

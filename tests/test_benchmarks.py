@@ -13,17 +13,17 @@ from safetensors.torch import save_file
 
 from benchmarks import average, face, fewshot, framing, generation, pack
 from mtl_model import checkpoint, kinds
-from mtl_model.batches import Labelled
-from mtl_model.cache import Crops
 from mtl_model.card import Card, CropSettings
 from mtl_model.config import TrainConfig
 from mtl_model.crops import tilt
+from mtl_model.data.batches import Labelled
+from mtl_model.data.cache import Crops
 from mtl_model.errors import DataError
 from mtl_model.events import Evaluated, Finished, Stopped
 from mtl_model.predictor import Predictor
-from mtl_model.preparation import Data
 from mtl_model.records import Sample
 from mtl_model.tasks import TASKS, Label
+from mtl_model.train.prepare import Data
 
 TINY = Card("bknet", {"size_px": 16, "hidden": 8}, tuple(TASKS.values()), crop=CropSettings(size_px=16))
 

@@ -19,9 +19,10 @@ import pytest
 import torch
 from PIL import Image
 
-from mtl_model import cache, card, checkpoint, cli, runs
+from mtl_model import card, checkpoint, cli, runs
 from mtl_model.card import CARD, Card, CropSettings
 from mtl_model.cli import keep_record, main
+from mtl_model.data import cache
 from mtl_model.networks import bknet
 from mtl_model.predictor import Predictor
 from mtl_model.records import Photo

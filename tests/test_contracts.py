@@ -20,10 +20,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from mtl_model import checkpoint, crops, evaluation, kinds, layouts, registry, tasks
+from mtl_model import checkpoint, crops, kinds, layouts, registry, tasks
 from mtl_model.card import Card, CropSettings
 from mtl_model.detectors import mtcnn
 from mtl_model.errors import CheckpointError, MtlError
+from mtl_model.evaluate import metrics
 from mtl_model.inference import logits, predictions, widths
 from mtl_model.kinds._parts import SHAPES
 from mtl_model.networks import _parts
@@ -130,7 +131,7 @@ def test_a_kind_measures_what_it_answers(task: Task):
         for metric in kind.metrics.values():
             part = metric.rows(rows)
             if len(next(iter(part.values()))):
-                measured += bool(np.isfinite(evaluation.interval_of(part, metric)["value"]))
+                measured += bool(np.isfinite(metrics.interval_of(part, metric)["value"]))
         assert measured
     name, errors = kind.compare(task, right, targets)
     assert name in kind.metrics and errors.shape == (BATCH,)

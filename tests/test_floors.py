@@ -265,7 +265,7 @@ def test_nothing_outside_its_folder_asks_for_a_kind():
         if not file.startswith("kinds/") and (found := list(asked_kinds(source, words))):
             asked[file] = found
     assert asked == {}
-    scripts = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / PACKAGE / "ui/static").glob("*.js")}
+    scripts = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / PACKAGE / "ui/static").rglob("*.js")}
     pattern = re.compile(
         r"isYears|\.(?:low|high|confidence)\s*[!=]==?\s*(?:undefined|null)|[!=]==?\s*[\"'](?:years|classes)[\"']"
     )

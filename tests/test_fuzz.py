@@ -23,7 +23,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mtl_model import archives, card, checkpoint, kinds, parcels
+from mtl_model import archives, card, checkpoint, checkpoint_zip, kinds
 from mtl_model.card import CARD, WEIGHTS, Card, CropSettings
 from mtl_model.errors import CheckpointError, DataError, MtlError, PictureError
 from mtl_model.pictures import read_picture
@@ -234,7 +234,7 @@ def read_changed(folder: Path, place: Path, count: int) -> int:
     def bring(text: bytes) -> None:
         (place / CARD).write_bytes(text)
         card.to_text(card.read_card(place)).encode()
-        with parcels.opened(io.BytesIO(zipped({CARD: text, WEIGHTS: weights}, zipfile.ZIP_STORED)), runs):
+        with checkpoint_zip.opened(io.BytesIO(zipped({CARD: text, WEIGHTS: weights}, zipfile.ZIP_STORED)), runs):
             pass
 
     return campaign(count, "card", make, bring, CheckpointError)
@@ -251,10 +251,10 @@ def test_many_changed_cards(small: Path, tmp_path: Path) -> None:
 
 def test_damaged_parcels(small: Path, tmp_path: Path) -> None:
     stream = io.BytesIO()
-    parcels.pack(small, stream)
+    checkpoint_zip.pack(small, stream)
 
     def bring(content: bytes) -> None:
-        with parcels.opened(io.BytesIO(content), tmp_path):
+        with checkpoint_zip.opened(io.BytesIO(content), tmp_path):
             pass
 
     assert campaign(200, "parcel", lambda random: damaged([stream.getvalue()], random), bring, CheckpointError) > 20

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mtl_model import corrections, layouts, tables
+from mtl_model import layouts, tables
+from mtl_model.data import corrections
 from mtl_model.errors import DataError, MtlError
 from mtl_model.tables import Table, read_header, read_lines, read_table
 

@@ -14,17 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from mtl_model import checkpoint
-from mtl_model.batches import Labelled
-from mtl_model.cache import Crops
 from mtl_model.card import Card, CropSettings
 from mtl_model.config import TrainConfig
+from mtl_model.data.batches import Labelled
+from mtl_model.data.cache import Crops
 from mtl_model.events import Step
 from mtl_model.inference import widths
 from mtl_model.networks._parts import MultiTaskNet
-from mtl_model.preparation import Data
 from mtl_model.records import Sample
 from mtl_model.tasks import TASKS
-from mtl_model.training import Run
+from mtl_model.train.loop import Run
+from mtl_model.train.prepare import Data
 
 
 class Trunk(nn.Module):

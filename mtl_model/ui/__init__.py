@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mtl_model.errors import MtlError
 from mtl_model.terminal import Parser, answer, prepare, say
-from mtl_model.ui.options import UiOptions, add_arguments, from_args
+from mtl_model.ui.server.options import UiOptions, add_arguments, from_args
 
 
 def launch(options: UiOptions) -> int:
@@ -15,7 +15,7 @@ def launch(options: UiOptions) -> int:
     Raises: UsageError for a taken port or a file of names, CheckpointError for a checkpoint that cannot be loaded.
     """
     from mtl_model.card import find_checkpoint, read_card
-    from mtl_model.ui import environment, passwords
+    from mtl_model.ui.server import environment, passwords
 
     if options.add_user is not None:
         passwords.add_user(*options.add_user)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mtl_model import evaluation
+from mtl_model.evaluate import metrics
 from mtl_model.kinds import PLAIN, POINTS, SHARE
 
 SHARES = (SHARE, POINTS, PLAIN)
 """Units of figures from 0 to 1; any other is that of a quantity, such as "years"."""
 METRICS: Mapping[str, tuple[str, str]] = {
-    name: (metric.title, metric.unit) for name, metric in evaluation.all_metrics().items()
+    name: (metric.title, metric.unit) for name, metric in metrics.all_metrics().items()
 }
 """Metric of a record -> what a person reads, and its unit. One that is not here is shown under its own name."""
 SOURCES = {

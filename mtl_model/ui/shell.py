@@ -29,10 +29,10 @@ from mtl_model import registry
 from mtl_model.decoding import Decoders
 from mtl_model.errors import MtlError, UsageError, disk_text, is_disk
 from mtl_model.pictures import prepare as prepare_pictures
-from mtl_model.ui import bodies
-from mtl_model.ui.access import ANY_ADDRESS, Access, Gate
-from mtl_model.ui.bodies import LARGEST_UPLOAD
-from mtl_model.ui.environment import (
+from mtl_model.ui.checkpoints.loaded import Models
+from mtl_model.ui.server import bodies
+from mtl_model.ui.server.bodies import LARGEST_UPLOAD
+from mtl_model.ui.server.environment import (
     KEPT_SECONDS,
     LOOPBACK,
     TEMPORARY_VARIABLE,
@@ -40,9 +40,9 @@ from mtl_model.ui.environment import (
     is_upload,
     tend,
 )
-from mtl_model.ui.models import Models
-from mtl_model.ui.options import UiOptions
-from mtl_model.ui.paths import hide_in
+from mtl_model.ui.server.gate import ANY_ADDRESS, Access, Gate
+from mtl_model.ui.server.options import UiOptions
+from mtl_model.ui.server.paths import hide_in
 from mtl_model.ui.theme import THEME
 
 TITLE = "Faces: apparent age, gender and smile"
@@ -55,24 +55,24 @@ FETCHED = "The file is an address on the web, and nothing is fetched from there.
 NOT_UPLOADED = "No picture came with the request. Expected one uploaded file; send one."
 TABS = "ui/tabs"
 SCRIPTS = (
-    "page.js",
-    "tabs.js",
-    "ask.js",
-    "picker.js",
-    "faces.js",
-    "labels.js",
-    "camera.js",
-    "photo_view.js",
-    "corrections.js",
-    "photo.js",
-    "morph.js",
-    "teach_upload.js",
-    "teach.js",
-    "models.js",
-    "about.js",
+    "page/page.js",
+    "page/tabs.js",
+    "page/ask.js",
+    "page/picker.js",
+    "faces/faces.js",
+    "faces/labels.js",
+    "webcam/camera.js",
+    "photo/photo_view.js",
+    "faces/corrections.js",
+    "photo/photo.js",
+    "page/morph.js",
+    "teach/teach_upload.js",
+    "teach/teach.js",
+    "checkpoints/models.js",
+    "checkpoints/about.js",
 )
 """In this order; what a script takes from another is looked up only when the page is there."""
-STYLES = ("page.css", "frame.css", "cards.css", "models.css", "teach.css")
+STYLES = ("page/page.css", "page/frame.css", "faces/cards.css", "checkpoints/models.css", "teach/teach.css")
 STATIC = Path(__file__).parent / "static"
 
 log = logging.getLogger("mtl_model.ui")
@@ -153,9 +153,12 @@ def build(options: UiOptions, models: Models) -> tuple[gr.Blocks, Shared]:
         analytics_enabled=False, title=TITLE, fill_width=True, delete_cache=(TEND_SECONDS, KEPT_SECONDS)
     ) as blocks:
         with gr.Row(elem_id="head", equal_height=True):
-            gr.HTML(asset("brand.html"), elem_id="brand")
+            gr.HTML(asset("page/brand.html"), elem_id="brand")
             gr.HTML(
-                asset("pickers.html"), elem_id="pickers", apply_default_css=False, js_on_load="mtl.pickers(element)"
+                asset("page/pickers.html"),
+                elem_id="pickers",
+                apply_default_css=False,
+                js_on_load="mtl.pickers(element)",
             )
         shared = Shared(options, models, Access(options))
         shared.routes += [*shared.access.routes(), _names(shared)]
@@ -187,7 +190,7 @@ def head(models: Models, root_path: str = "") -> str:
     slash = f"if (location.pathname === {root}) location.replace({whole});" if root_path else ""
     default = json.dumps(models.default, allow_nan=False).replace("<", "\\u003c")
     script = "".join(asset(name) for name in SCRIPTS).replace("__DEFAULT_CHECKPOINT__", default)
-    icon = quote(asset("icon.svg").strip())
+    icon = quote(asset("page/icon.svg").strip())
     return (
         f"<script>{slash}</script>"
         f'<link rel="icon" type="image/svg+xml" href="data:image/svg+xml,{icon}">'

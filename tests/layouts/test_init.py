@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mtl_model import layouts
-from mtl_model.check import check
+from mtl_model.data.check import check
 from mtl_model.errors import DataError, UsageError
 
 

@@ -21,8 +21,8 @@ from mtl_model.card import Card, write_card
 from mtl_model.errors import PictureError, UsageError
 from mtl_model.tasks import TASKS
 from mtl_model.ui import shell
-from mtl_model.ui.models import Models
-from mtl_model.ui.options import UiOptions
+from mtl_model.ui.checkpoints.loaded import Models
+from mtl_model.ui.server.options import UiOptions
 from mtl_model.ui.tabs import teach
 from tests.ui.conftest import FakePredictor
 

@@ -24,10 +24,11 @@ from websockets.sync.client import connect
 
 from mtl_model.card import Card, write_card
 from mtl_model.tasks import TASKS
-from mtl_model.ui import environment, passwords, shell
-from mtl_model.ui.environment import TEMPORARY_VARIABLE, claim_port
-from mtl_model.ui.models import Models
-from mtl_model.ui.options import UiOptions
+from mtl_model.ui import shell
+from mtl_model.ui.checkpoints.loaded import Models
+from mtl_model.ui.server import environment, passwords
+from mtl_model.ui.server.environment import TEMPORARY_VARIABLE, claim_port
+from mtl_model.ui.server.options import UiOptions
 from tests.ui.conftest import FakePredictor
 
 OPEN = {("/login", "POST")}  # what a stranger may ask

@@ -19,12 +19,14 @@ from mtl_model import __version__, kinds
 from mtl_model.card import Card
 from mtl_model.errors import CheckpointError
 from mtl_model.names import isolated, printable
-from mtl_model.ui import kept, labelled, shelf
+from mtl_model.ui.checkpoints import gallery
+from mtl_model.ui.faces.face_cards import escape, group_text, named
 from mtl_model.ui.figures import METRICS, PLAIN, SHARES, SOURCES, Figure, number
-from mtl_model.ui.options import UiOptions
+from mtl_model.ui.server import retention
+from mtl_model.ui.server.options import UiOptions
 from mtl_model.ui.shell import Shared, guarded_route
-from mtl_model.ui.teach_views import duration
-from mtl_model.ui.views import escape, group_text, named
+from mtl_model.ui.teach import dataset
+from mtl_model.ui.teach.views import duration
 
 TITLE = "About"
 ORDER = 90
@@ -48,16 +50,16 @@ def build(shared: Shared) -> None:
             return JSONResponse({"html": page(name, card, shared.options, shared.models.folder(name), places)})
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:  # a card written by hand
             log.info("a card cannot be shown", exc_info=error)
-            raise CheckpointError(f"{shelf.UNSHOWN} Choose another checkpoint.") from None
+            raise CheckpointError(f"{gallery.UNSHOWN} Choose another checkpoint.") from None
 
     async def delete(request: Request) -> Response:
-        count, left = await asyncio.to_thread(kept.delete_everything, shared.options.runs)
-        await asyncio.to_thread(labelled.forget)
+        count, left = await asyncio.to_thread(retention.delete_everything, shared.options.runs)
+        await asyncio.to_thread(dataset.forget)
         await asyncio.to_thread(shared.models.refresh)
         return JSONResponse({"runs": count, "left": left})
 
     async def delete_pictures(request: Request) -> Response:
-        await asyncio.to_thread(kept.delete_pictures, shared.options.runs, request.query_params.get("name", ""))
+        await asyncio.to_thread(retention.delete_pictures, shared.options.runs, request.query_params.get("name", ""))
         return JSONResponse({})
 
     shared.routes.append(Route("/mtl/about", guarded_route(shared, about), methods=["GET"]))
@@ -82,7 +84,7 @@ def page(name: str, card: Card, options: UiOptions, folder: Path, places: bool =
         ("Where it fails, and what it must not be used for", _limits(card)),
         ("What it was trained on", _training(card)),
         ("Terms of use", _terms(card)),
-        ("What is kept, and where", kept.table(options, folder, places)),
+        ("What is kept, and where", retention.table(options, folder, places)),
         ("Versions", _pairs(_versions(card)) if places else ""),
     )
     body = "".join(f"<section><h3>{title}</h3>{text}</section>" for title, text in sections if text)
@@ -118,9 +120,11 @@ def _what(card: Card) -> str:
 
 
 def _measured(card: Card) -> str:
-    if shelf.outcome_of(card):
+    if gallery.outcome_of(card):
         lead = "On pictures of those it was taught with that were held apart:"
-        return f'<p class="small">{lead}</p>{shelf.figures(card)}' + "".join(_record(one, card) for one in card.metrics)
+        return f'<p class="small">{lead}</p>{gallery.figures(card)}' + "".join(
+            _record(one, card) for one in card.metrics
+        )
     return "".join(_record(one, card) for one in card.metrics) or "<p>Not measured yet.</p>"
 
 
@@ -221,7 +225,7 @@ def _training(card: Card) -> str:
     )
     table = f'<table class="plain"><tbody>{rows}</tbody></table>' if rows else ""
     notes = "".join(f"<li>{escape(one)}</li>" for one in known.get("notes") or ())
-    seconds = float(shelf.outcome_of(card).get("seconds") or known.get("seconds") or 0)
+    seconds = float(gallery.outcome_of(card).get("seconds") or known.get("seconds") or 0)
     kept, most = known.get("epoch") or known.get("epochs"), known.get("epochs")
     passes = f"{kept}, the best of at most {most}" if kept != most else kept
     pairs = [("Passes over the data", passes), ("Time", duration(seconds) if seconds else "")]

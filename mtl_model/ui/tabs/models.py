@@ -17,20 +17,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from mtl_model import parcels
+from mtl_model import checkpoint_zip
 from mtl_model import runs as folders
 from mtl_model.card import NAME, is_taken
 from mtl_model.errors import UsageError
-from mtl_model.ui import trial
-from mtl_model.ui.bodies import keep, parts_of
-from mtl_model.ui.environment import TEMPORARY_VARIABLE
-from mtl_model.ui.shelf import Shelf, said
+from mtl_model.ui.checkpoints import trial
+from mtl_model.ui.checkpoints.gallery import Shelf, said
+from mtl_model.ui.server.bodies import keep, parts_of
+from mtl_model.ui.server.environment import TEMPORARY_VARIABLE
 from mtl_model.ui.shell import Shared, asset, guarded_route
 
 TITLE = "Models"
 ORDER = 40
 PUBLIC = False
-TOO_LARGE = f"The file is larger than {parcels.LARGEST_ZIP // 2**20} MB. {parcels.EXPECTED}."
+TOO_LARGE = f"The file is larger than {checkpoint_zip.LARGEST_ZIP // 2**20} MB. {checkpoint_zip.EXPECTED}."
 
 
 def build(shared: Shared) -> None:
@@ -45,7 +45,9 @@ def build(shared: Shared) -> None:
         ("/mtl/models/keep", routes.keep, "POST"),
     ):
         shared.routes.append(Route(path, guarded_route(shared, endpoint), methods=[method]))
-    gr.HTML(asset("models.html"), elem_id="models", apply_default_css=False, js_on_load="mtl.models(element)")
+    gr.HTML(
+        asset("checkpoints/models.html"), elem_id="models", apply_default_css=False, js_on_load="mtl.models(element)"
+    )
 
 
 class _Routes:
@@ -97,7 +99,7 @@ class _Routes:
         keep(request, "stream")
         with said("The file could not be taken"):
             with tempfile.TemporaryFile() as file:
-                async for part in parts_of(request, parcels.LARGEST_ZIP, UsageError(TOO_LARGE)):
+                async for part in parts_of(request, checkpoint_zip.LARGEST_ZIP, UsageError(TOO_LARGE)):
                     file.write(part)
                 file.seek(0)
                 async with self._one_at_a_time:
@@ -106,7 +108,7 @@ class _Routes:
     def _look(self, file: IO[bytes], name: str) -> dict[str, str]:
         """What is in the zip, and a name for it after the file's."""
         options = self._shared.options
-        with parcels.opened(file, options.runs) as (folder, _):
+        with checkpoint_zip.opened(file, options.runs) as (folder, _):
             return {"html": trial.tried(folder, options), "name": self._free(Path(name).stem)}
 
     def _free(self, stem: str) -> str:
@@ -120,9 +122,9 @@ class _Routes:
 
     def _keep(self, file: IO[bytes], name: str) -> dict[str, str]:
         options = self._shared.options
-        with parcels.opened(file, options.runs) as (folder, _):
+        with checkpoint_zip.opened(file, options.runs) as (folder, _):
             trial.tried(folder, options)
-            parcels.keep(folder, name, options.weights, options.runs)
+            checkpoint_zip.keep(folder, name, options.weights, options.runs)
         return {"name": name}
 
 
@@ -131,7 +133,7 @@ def _packed(folder: Path) -> IO[bytes]:
     with said("The download could not be made"):
         file = tempfile.TemporaryFile(dir=os.environ.get(TEMPORARY_VARIABLE))  # noqa: SIM115, closed by _parts
         try:
-            parcels.pack(folder, file)
+            checkpoint_zip.pack(folder, file)
         except BaseException:
             file.close()
             raise

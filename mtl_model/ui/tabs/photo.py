@@ -26,13 +26,13 @@ from mtl_model.card import Card
 from mtl_model.decoding import Decoders
 from mtl_model.errors import MtlError, PictureError, UsageError
 from mtl_model.predictor import Predictor
-from mtl_model.ui import comparison, correcting, views
-from mtl_model.ui.asked import Asked, answered
-from mtl_model.ui.bodies import GONE, LARGEST_UPLOAD
-from mtl_model.ui.environment import is_upload
-from mtl_model.ui.paths import hide_paths
+from mtl_model.ui.checkpoints.trial import SAMPLE, sample_path
+from mtl_model.ui.faces import comparison, correcting, face_cards
+from mtl_model.ui.faces.requests import Asked, answered
+from mtl_model.ui.server.bodies import GONE, LARGEST_UPLOAD
+from mtl_model.ui.server.environment import is_upload
+from mtl_model.ui.server.paths import hide_paths
 from mtl_model.ui.shell import NOT_UPLOADED, Shared, asset, guarded_route, sentence_for
-from mtl_model.ui.trial import SAMPLE, sample_path
 
 TITLE = "Photo"
 ORDER = 10
@@ -44,7 +44,7 @@ CROP_PX = 192  # twice what a card shows, for sharp screens
 def build(shared: Shared) -> None:
     reader = _Reader(shared)
     gr.HTML(
-        asset("photo.html").replace("__LARGEST_MB__", str(LARGEST_UPLOAD // 2**20)),
+        asset("photo/photo.html").replace("__LARGEST_MB__", str(LARGEST_UPLOAD // 2**20)),
         elem_id="photo",
         apply_default_css=False,
         js_on_load="mtl.photo(element)",
@@ -109,12 +109,12 @@ class _Reader:
         sides = (first, second) if second else None
         return plain | {
             "faces": len(photo.readings),
-            "stage": views.stage(rgb, photo),
+            "stage": face_cards.stage(rgb, photo),
             "note": comparison.note(sides) if sides else note,
             "cards": comparison.cards(photo, shown, sides, correctable)
             if sides
-            else views.cards(photo, shown, predictor.card, correctable),
-            "table": comparison.table(photo, sides) if sides else views.table(photo, predictor.card),
+            else face_cards.cards(photo, shown, predictor.card, correctable),
+            "table": comparison.table(photo, sides) if sides else face_cards.table(photo, predictor.card),
             "form": correcting.form(comparison.tasks(sides or [first])) if correctable else "",
             "smallest": _least_px(predictor.card, photo),
         }

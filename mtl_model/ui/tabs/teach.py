@@ -2,7 +2,7 @@
 
 The page asks for the state every second and gets HTML for the parts of the four steps; where the version that it has
 is still the newest, the answer is two words. Everything that changes something is a POST of its own. The steps and
-their state are ui/teaching.py and ui/steps.py; jobs.py runs what takes long.
+their state are ui/teach/teaching.py and ui/teach/actions.py; jobs.py runs what takes long.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from mtl_model import card, checkpoint, crops, jobs, parcels
+from mtl_model import card, checkpoint, checkpoint_zip, crops, jobs
 from mtl_model import runs as folders
 from mtl_model.errors import UsageError
 from mtl_model.predictor import Predictor, choose_device
-from mtl_model.ui import adoption, bodies, comparison, fields, labelled, picture_views, teaching, uploads, views
-from mtl_model.ui.asked import Asked, read_whole
+from mtl_model.ui.faces import comparison, face_cards
+from mtl_model.ui.faces.requests import Asked, read_whole
+from mtl_model.ui.server import bodies, fields
 from mtl_model.ui.shell import Shared, asset, guarded_route
-from mtl_model.ui.steps import Steps
-from mtl_model.ui.teach_page import Page
-from mtl_model.ui.teaching import Run
+from mtl_model.ui.teach import adoption, dataset, picture_views, teaching, uploads
+from mtl_model.ui.teach.actions import Steps
+from mtl_model.ui.teach.page import Page
+from mtl_model.ui.teach.teaching import Run
 
 TITLE = "Teach"
 ORDER = 30
@@ -71,9 +73,9 @@ log = logging.getLogger("mtl_model.ui")
 def build(shared: Shared) -> None:
     teach = _Teach(shared)
     adoption.adopt(shared.options.runs)
-    runs = views.escape(shared.options.runs.name)  # where it lies stands on the About tab, for those who may know
+    runs = face_cards.escape(shared.options.runs.name)  # where it lies stands on the About tab, for those who may know
     gr.HTML(
-        asset("teach.html").replace("__RUNS__", runs),
+        asset("teach/teach.html").replace("__RUNS__", runs),
         elem_id="teach",
         apply_default_css=False,
         js_on_load="mtl.teach(element)",
@@ -141,7 +143,7 @@ class _Teach:
         page = read_whole(query.get("page", "1"), "page", most=1_000_000)
 
         def look() -> str:
-            shown = labelled.read_labelled(self._run(query.get("run", "")))
+            shown = dataset.read_labelled(self._run(query.get("run", "")))
             return picture_views.browse(shown, query.get("task", ""), query.get("class", ""), page)
 
         return JSONResponse({"html": await asyncio.to_thread(look)})
@@ -149,7 +151,7 @@ class _Teach:
     async def picture(self, request: Request) -> Response:
         """A small JPEG of one picture, made here: what a visitor uploaded is never served as it is."""
         run = self._run(request.query_params.get("run", ""))
-        path = labelled.picture_path(run, request.query_params.get("file", ""))
+        path = dataset.picture_path(run, request.query_params.get("file", ""))
         async with self._free:
             if await request.is_disconnected():
                 return Response(status_code=bodies.GONE)
@@ -157,7 +159,7 @@ class _Teach:
         return Response(body, media_type="image/jpeg", headers={"cache-control": "private, max-age=600"})
 
     def _thumbnail(self, path: Path) -> bytes:
-        return views.jpeg(self._shared.decoders.read(path.read_bytes()), THUMBNAIL_PX, 85)
+        return face_cards.jpeg(self._shared.decoders.read(path.read_bytes()), THUMBNAIL_PX, 85)
 
     async def try_out(self, request: Request) -> Response:
         """A photo's cards with what the checkpoint to start from and the one that waits say of the same faces."""
@@ -177,7 +179,7 @@ class _Teach:
         )
         as_seen = dataclasses.replace(after.card.crop, size_px=CROP_PX)
         cut = crops.cut(rgb, [reading.face for reading in photo.readings], as_seen)
-        faces = views.faces_text(len(photo.readings))
+        faces = face_cards.faces_text(len(photo.readings))
         return {
             "html": comparison.cards(photo, cut, sides, place="try-"),
             "said": f"{faces}. {comparison.note(sides)}".strip(),
@@ -199,7 +201,7 @@ class _Teach:
         if run.state not in ("done", "accepted"):
             raise UsageError(f"'{run.name}' has learned nothing yet. Start learning first.")
         stream = io.BytesIO()
-        await asyncio.to_thread(parcels.pack, run.folder, stream)
+        await asyncio.to_thread(checkpoint_zip.pack, run.folder, stream)
         disposition = f'attachment; filename="{run.name}.zip"'
         return Response(stream.getvalue(), media_type="application/zip", headers={"content-disposition": disposition})
 

@@ -8,7 +8,7 @@ import pytest
 
 from mtl_model.card import Card
 from mtl_model.tasks import TASKS, class_task
-from mtl_model.ui.options import UiOptions
+from mtl_model.ui.server.options import UiOptions
 from mtl_model.ui.tabs import about
 
 
@@ -93,9 +93,9 @@ def test_every_place_is_named(text: str, tmp_path: Path) -> None:
 
 
 def test_every_metric_of_the_evaluation_has_words() -> None:
-    from mtl_model import evaluation
+    from mtl_model.evaluate import metrics
 
-    assert set(evaluation.all_metrics()) <= {*about.METRICS}
+    assert set(metrics.all_metrics()) <= {*about.METRICS}
 
 
 def test_a_metric_that_is_new_is_shown_under_its_name() -> None:

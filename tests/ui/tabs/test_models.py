@@ -16,11 +16,11 @@ from safetensors.torch import load_file, save
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from mtl_model import parcels
+from mtl_model import checkpoint_zip
 from mtl_model.card import CARD, WEIGHTS, read_card, write_card
 from mtl_model.ui import shell
-from mtl_model.ui.models import Models
-from mtl_model.ui.options import UiOptions
+from mtl_model.ui.checkpoints.loaded import Models
+from mtl_model.ui.server.options import UiOptions
 from tests.ui.conftest import PATIENCE_MS, FakePredictor, Served, choose, serving
 
 
@@ -41,7 +41,7 @@ def client(root: Path, runs: Path) -> TestClient:
 @pytest.fixture
 def parcel(root: Path) -> bytes:
     stream = io.BytesIO()
-    parcels.pack(root / "weights" / "bknet", stream)
+    checkpoint_zip.pack(root / "weights" / "bknet", stream)
     return stream.getvalue()
 
 
@@ -149,7 +149,7 @@ def test_a_checkpoint_that_cannot_work_is_not_kept(
 
 @pytest.mark.parametrize("declared", [True, False])
 def test_too_large_a_file_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch, declared: bool) -> None:
-    monkeypatch.setattr(parcels, "LARGEST_ZIP", 10)
+    monkeypatch.setattr(checkpoint_zip, "LARGEST_ZIP", 10)
     content: Any = b"0" * 11 if declared else iter([b"0" * 6, b"0" * 6])
     reply = client.post("/mtl/models/look?name=x", content=content)
     assert reply.status_code == 400 and "larger than" in reply.json()["error"]

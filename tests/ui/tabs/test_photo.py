@@ -13,16 +13,17 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from mtl_model import corrections, crops, layouts
+from mtl_model import crops, layouts
 from mtl_model.card import Card
+from mtl_model.data import corrections
 from mtl_model.decoding import Decoders
 from mtl_model.errors import CheckpointError
 from mtl_model.predictor import Predictor
 from mtl_model.records import Estimate, Photo, to_json
 from mtl_model.tasks import class_task
-from mtl_model.ui import asked, correcting
-from mtl_model.ui.access import Access
-from mtl_model.ui.options import UiOptions
+from mtl_model.ui.faces import correcting, requests
+from mtl_model.ui.server.gate import Access
+from mtl_model.ui.server.options import UiOptions
 from mtl_model.ui.shell import LARGEST_UPLOAD
 from mtl_model.ui.tabs import photo
 from tests.test_jpeg import with_scans
@@ -133,7 +134,7 @@ def test_what_is_too_large_is_refused_before_it_is_read(client: TestClient) -> N
 
 
 def test_what_grows_too_large_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asked, "LARGEST_UPLOAD", 100)
+    monkeypatch.setattr(requests, "LARGEST_UPLOAD", 100)
     reply = client.post("/mtl/photo", content=(b"x" * 60 for _ in range(5)))
     assert reply.status_code == 400 and "larger than" in reply.json()["error"]
 

@@ -20,9 +20,9 @@ from mtl_model import jobs
 from mtl_model import runs as folders
 from mtl_model.card import CARD, PENDING, WEIGHTS, shipped_weights
 from mtl_model.runs import OUTCOME
-from mtl_model.ui.access import Access
-from mtl_model.ui.models import Models
-from mtl_model.ui.options import UiOptions
+from mtl_model.ui.checkpoints.loaded import Models
+from mtl_model.ui.server.gate import Access
+from mtl_model.ui.server.options import UiOptions
 from mtl_model.ui.shell import Shared
 from mtl_model.ui.tabs import teach
 

@@ -21,8 +21,8 @@ from PIL import Image
 from mtl_model import runs
 from mtl_model.card import CARD, PENDING, WEIGHTS
 from mtl_model.predictor import Predictor
-from mtl_model.ui import labelled, teaching
-from mtl_model.ui.teaching import Record
+from mtl_model.ui.teach import dataset, teaching
+from mtl_model.ui.teach.teaching import Record
 from tests.ui.conftest import PATIENCE_MS, Served
 
 pytestmark = pytest.mark.browser
@@ -118,7 +118,7 @@ def learned(served: Served, root: Path, name: str) -> Path:
     record = Record(name, created="2026", parent="bknet")
     folder = runs.begin(served.runs, name, {PENDING: None, runs.TEACH: record.to_json()})
     fill(folder / "data", {f"hat/{word}/1.png": np.full((40, 40, 3), 90, np.uint8) for word in ("on", "off")})
-    teaching.edit_record(folder, found=labelled.describe(folder, record, stamp="1"))
+    teaching.edit_record(folder, found=dataset.describe(folder, record, stamp="1"))
     for file in (CARD, WEIGHTS):
         shutil.copy(root / "weights" / "bknet" / file, folder)
     (folder / runs.OUTCOME).write_text(json.dumps({"parent": "bknet", "how": "branch", "sentence": "Hat: 85 % right."}))

@@ -1,0 +1,1 @@
+"""From batches to weights: one training loop, and what a run and a fine-tuning need around it."""

@@ -1,0 +1,313 @@
+"""What a visitor's folder needs around the one training loop: what is frozen or guarded, and what it brought.
+
+The branch alone: the trunk sees each picture once, the loop learns from its features, and the other tasks stay as they are
+to the last bit. Further: the other tasks are taught the parent's own answers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mtl_model import checkpoint, kinds, registry
+from mtl_model.card import CARD, Card, CropSettings, write_card, write_plain
+from mtl_model.config import FinetuneConfig, TrainConfig, options_of
+from mtl_model.crops import to_tensor
+from mtl_model.data import cache, dataset_edits
+from mtl_model.data.augmentation import augment, uniform
+from mtl_model.data.batches import Labelled
+from mtl_model.evaluate.metrics import network_outputs
+from mtl_model.events import Event, Failed, Finished, Noted, Stopped
+from mtl_model.runs import CACHE, OUTCOME
+from mtl_model.tasks import Task
+from mtl_model.train.compare import outcome_of
+from mtl_model.train.loop import Run, accelerator_on, read_state
+from mtl_model.train.optimisation import take_weights
+from mtl_model.train.prepare import Data
+from mtl_model.train.splits import SHARES, Part, choose_tasks, parts_of, read_source, unshown
+
+BATCH = 32
+PASSES = 4000  # pictures through a frozen trunk, at most, over all views
+VIEWS = 8  # of a picture: as it is, mirrored, and augmented ones
+BESIDE = ("pictures", "checkpoint", "parent", "sentence", "weights_sha256")  # of the outcome; the card has its own
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings that are sensible for some hundred to some thousand pictures."""
+
+    epochs: int
+    learning_rate: float
+    augmentation: float
+    patience: int
+
+
+RECIPES = {
+    "branch": Recipe(epochs=60, learning_rate=2e-3, augmentation=0.5, patience=15),
+    "last": Recipe(epochs=20, learning_rate=5e-4, augmentation=0.7, patience=6),
+    "all": Recipe(epochs=12, learning_rate=2e-4, augmentation=0.7, patience=4),
+}
+
+
+def recipe_of(config: FinetuneConfig) -> Recipe:
+    recipe = RECIPES[config.how]
+    return dataclasses.replace(
+        recipe, epochs=config.epochs or recipe.epochs, learning_rate=config.learning_rate or recipe.learning_rate
+    )
+
+
+class Featured(Labelled):
+    """Labelled pictures with what a frozen trunk makes of them: features, float32 (V, N, F), V views a picture: as it is,
+    mirrored, then augmented."""
+
+    features: Tensor
+
+    def augmented(
+        self,
+        rows: np.ndarray,
+        crop: CropSettings,
+        draws: np.ndarray,
+        strength: float,
+        scatter: float = 1.0,
+        device: torch.device | str = "cpu",
+    ) -> Tensor:
+        views = (draws[:, 0] * len(self.features)).astype(int)
+        return self.features[torch.from_numpy(views), torch.from_numpy(rows)]
+
+    @torch.inference_mode()
+    def logits(self, network: nn.Module, rows: np.ndarray, card: Card, device: str = "cpu") -> dict[str, Tensor]:
+        views = self.features[: 2 if card.flip_averaging else 1, torch.from_numpy(rows)].to(device)
+        answers = [network(view) for view in views]
+        return {name: torch.stack([one[name].float() for one in answers]).mean(0).cpu() for name in answers[0]}
+
+
+def finetune(
+    config: FinetuneConfig,
+    folder: Path,
+    parent: Path,
+    *,
+    device: str = "cpu",
+    resume: bool = False,
+    progress: cache.Progress = cache.silent,
+) -> Iterator[Event]:
+    """Teach the checkpoint in `parent` from the pictures of config.data; card, weights and outcome.json go into `folder`.
+
+    Raises UsageError or DataError for settings and pictures that cannot be used."""
+    began = time.monotonic()
+    network, card = checkpoint.load(parent, device)
+    source = read_source(config)
+    taught = choose_tasks(config, source, card)
+    names = {task.name for task in taught}
+    new = [one for one in taught if one.name not in {task.name for task in card.tasks}]
+    card_of_both = _with_branches(card, new)
+
+    parts, notes = parts_of(source, names, card_of_both, folder / CACHE, config, progress)
+    used = {cache.short_digest(one.path) for split in ("train", "val") for one in parts[split][0]}
+    card_of_both = dataclasses.replace(card_of_both, taught=tuple(sorted({*card.taught, *used} - {""})))
+    known = [one for one in taught if one not in new]
+    risks = unshown(known, [one for samples, _, _ in parts.values() for one in samples])
+    for note in (*notes, *risks):
+        yield Noted(note)
+    frozen = config.how == "branch"
+    train, val = (
+        _labelled(parts[split], card_of_both, names, Featured if frozen else Labelled) for split in ("train", "val")
+    )
+    held = _labelled(parts["test"], card_of_both, names)
+    torch.manual_seed(config.seed)
+    child = checkpoint.build_network(card_of_both)
+    take_weights(child, card_of_both, parent)
+    watch = functools.partial(_watch, child.to(device), card=card, seed=config.seed, device=device, progress=progress)
+    recipe = recipe_of(config)
+    if isinstance(train, Featured) and isinstance(val, Featured):
+        train.features = watch(train, max(2, min(VIEWS, PASSES // max(1, len(train)))), recipe.augmentation)
+        val.features = watch(val, 2)
+        _standardise(child, new, train.features[0])
+    else:
+        _distil(network, train, card, names, device)
+        if new:
+            _standardise(child, new, watch(train, 1)[0])
+
+    command = (
+        f"python -m mtl_model finetune DATA {options_of(dataclasses.replace(config, start=parent.name, changes=''))}"
+    )
+    data = Data(train, val, _card_of_child(card_of_both, names, risks), [], command)
+    run = Run(
+        _settings(config, recipe, card_of_both, names, len(train)),
+        folder,
+        data,
+        accelerator_on(device),
+        parent,
+        child,
+    )
+    if resume:
+        run.restore(read_state(run.config, folder))
+    told = False  # a run that stops improving says so, and then that it is finished
+    for event in run.events():
+        if isinstance(event, (Finished, Stopped)) and (folder / CARD).is_file() and not told:
+            told = True
+            files = [dataset_edits.name_of(source, one.path) for one in held.samples]
+            taken = checkpoint.load(folder)
+            found = outcome_of((network.to("cpu"), card), taken, held, files, names)
+            found["sentence"] = " ".join([found["sentence"], *risks])
+            sizes = {"train": len(train), "val": len(val), "held": len(held)}
+            outcome = _whole(config, parent.name, round(time.monotonic() - began, 1), sizes, found)
+            outcome["weights_sha256"] = taken[1].weights_sha256
+            _keep(folder, taken[1], outcome)
+            yield Noted(outcome["sentence"])
+        yield event
+        if isinstance(event, Failed):
+            return
+
+
+def _labelled(part: Part, card: Card, names: set[str], kind: type[Labelled] = Labelled) -> Labelled:
+    result = kind([part], card.tasks)
+    for task in card.tasks:
+        if task.name not in names:
+            result.known[task.name][:] = False
+    return result
+
+
+@torch.no_grad()
+def _watch(
+    network: nn.Module,
+    data: Labelled,
+    views: int,
+    strength: float = 0.0,
+    *,
+    card: Card,
+    seed: int,
+    device: str,
+    progress: cache.Progress,
+) -> Tensor:
+    """What the trunk makes of every view of every picture, once: float32 (views, N, F)."""
+    network.eval()
+    found: list[list[Tensor]] = [[] for _ in range(views)]
+    for start in range(0, len(data), BATCH):
+        progress("working out features", start, len(data))
+        rows = np.arange(start, min(start + BATCH, len(data)))
+        images = to_tensor(data.images(rows), card.crop)
+        for view in range(views):
+            seen = images if view == 0 else images.flip(-1)
+            if view > 1:
+                seen = augment(images, card.crop, uniform(seed, view, rows), strength)
+            found[view].append(network.features(seen.to(device)).float().cpu())  # type: ignore[operator]
+    progress("working out features", len(data), len(data))
+    return torch.stack([torch.cat(some) for some in found])
+
+
+def _with_branches(card: Card, tasks: Sequence[Task]) -> Card:
+    """The card with new tasks, whose branches leave from where a trunk still knows of everything in a face."""
+    late = registry.load("networks", card.network).LATE
+    leaves = {**card.network_options.get("leaves", {}), **{task.name: late for task in tasks}}
+    options = {**card.network_options, "leaves": leaves} if leaves else card.network_options
+    return dataclasses.replace(card, tasks=(*card.tasks, *tasks), network_options=options)
+
+
+def _standardise(network: nn.Module, tasks: Sequence[Task], features: Tensor) -> None:
+    """Give new branches the mean and deviation of their features, (N, F)."""
+    owner: Any = network
+    stages = dict(zip(owner.widths, features.split(list(owner.widths.values()), 1), strict=True))
+    for task in tasks:
+        norm, seen = owner.branches[task.name][0], stages[owner.leaves[task.name]]
+        norm.running_mean.copy_(seen.mean(0))
+        norm.running_var.copy_(seen.var(0) + 1e-3)
+
+
+def _distil(network: nn.Module, data: Labelled, card: Card, names: set[str], device: str) -> None:
+    """Where the trunk moves, the parent's answers to the tasks that are not taught become what they are taught."""
+    outputs = network_outputs(
+        network,
+        data,
+        dataclasses.replace(
+            card, flip_averaging=False, tasks=tuple(task for task in card.tasks if task.name not in names)
+        ),
+        device,
+    )
+    for name, answer in outputs.items():
+        task = card.task(name)
+        predicted = kinds.of(task).predict(task, answer.numpy(), kinds.of(task).Calibration())
+        data.targets[name] = torch.from_numpy(predicted).float()
+        data.known[name] = torch.ones(len(data), dtype=torch.bool)
+    data.distilled = frozenset(outputs)
+
+
+def _settings(config: FinetuneConfig, recipe: Recipe, card: Card, names: set[str], count: int) -> TrainConfig:
+    """What the one training loop is told."""
+    untouched = [f"branches.{task.name}" for task in card.tasks if task.name not in names]
+    last = registry.load("networks", card.network).LAST_BLOCK
+    frozen = {"branch": ["trunk", *untouched], "last": [f"trunk.blocks.{number}" for number in range(last)], "all": []}
+    return TrainConfig(
+        name=config.name,
+        network=card.network,
+        epochs=recipe.epochs,
+        batch_size=BATCH,
+        learning_rate=recipe.learning_rate,
+        warmup_steps=min(20, max(1, recipe.epochs * count // BATCH // 10)),
+        ema=0.98,
+        augmentation=recipe.augmentation,
+        balance=1.0,
+        patience=recipe.patience,
+        freeze=",".join([*frozen[config.how], "norms"]),
+        seed=config.seed,
+    )
+
+
+def _card_of_child(card: Card, names: set[str], risks: Sequence[str]) -> Card:
+    """What of the parent's card still holds."""
+    kept = {name: one for name, one in card.calibration.items() if name not in names}
+    errors = {name: rows for name, rows in card.errors.items() if name not in names}
+    limits = (
+        *card.limits,
+        *risks,
+        "Fine-tuned with pictures that somebody brought; how it does on others was not measured.",
+    )
+    return dataclasses.replace(
+        card, calibration=kept, errors=errors, metrics=(), summary="", training={}, limits=tuple(dict.fromkeys(limits))
+    )
+
+
+def _whole(
+    config: FinetuneConfig, parent: str, seconds: float, counts: dict[str, int], found: dict[str, Any]
+) -> dict[str, Any]:
+    edits = dataset_edits.read_changes(Path(config.changes)) if config.changes else dataset_edits.Changes()
+    relabelled = {file: dict(labels) for file, labels in edits.labels.items()}
+    head = {"checkpoint": config.name, "parent": parent, "how": config.how, "seconds": seconds, "counts": counts}
+    return {**head, "left_out": list(edits.left_out), "relabelled": relabelled, **found}
+
+
+def _keep(folder: Path, card: Card, outcome: dict[str, Any]) -> None:
+    """The figures go into the card too; pictures are named by outcome.json alone, until it is accepted."""
+    told = {name: one for name, one in outcome.items() if name not in BESIDE}
+    told |= {"left_out": len(outcome["left_out"]), "relabelled": len(outcome["relabelled"])}
+    summary = f"Fine-tuned from {outcome['parent']}. {outcome['sentence']}"
+    write_card(folder, dataclasses.replace(card, summary=summary, training={**card.training, "outcome": told}))
+    write_plain(folder / OUTCOME, outcome)
+
+
+@torch.inference_mode()
+def estimate_seconds(card: Card, how: str, pictures: int, epochs: int = 0) -> float:
+    """About how long `finetune` will take here: finding the faces, then what `how` means, by timing a few passes."""
+    network = checkpoint.build_network(card).eval()
+    images = torch.zeros(16, 1 if card.crop.grey else 3, card.crop.size_px, card.crop.size_px)
+    network(images)
+    began = time.perf_counter()
+    network(images)
+    one = (time.perf_counter() - began) / len(images)
+    taught = (1 - sum(SHARES.values())) * pictures
+    recipe = RECIPES[how]
+    views = max(2, min(VIEWS, PASSES // max(1, int(taught))))
+    work = {
+        "branch": taught * views * one + (epochs or recipe.epochs) * (0.1 + taught * 2e-4),
+        "last": (epochs or recipe.epochs) * taught * 1.6 * one,
+        "all": (epochs or recipe.epochs) * taught * 3.5 * one,
+    }
+    return 8 + pictures * (0.05 + 4 * one) + work[how]

@@ -1,0 +1,210 @@
+"""From data sets to what a run learns from: sources read, copies of val and test left out, crops cut."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mtl_model import checkpoint, kinds, layouts, registry
+from mtl_model.answers import find_clash
+from mtl_model.card import Card, CropSettings, DetectionSettings
+from mtl_model.config import TrainConfig, pairs, shares
+from mtl_model.data import cache, duplicates
+from mtl_model.data.batches import Labelled
+from mtl_model.errors import DataError, UsageError, unknown
+from mtl_model.records import Sample
+from mtl_model.tasks import Task
+from mtl_model.train.optimisation import freeze, take_weights
+
+RESEARCH_TERMS = (
+    "The weights were learned from data sets that are for non-commercial research only; they are for research use. "
+    "See weights/LICENSE.md."
+)
+
+
+@dataclass
+class Data:
+    """What a run learns from and is chosen by."""
+
+    train: Labelled
+    val: Labelled
+    card: Card
+    notes: list[str]
+    command: str = ""
+    """The command that repeats the run, where it is not `train`."""
+    mix: Mapping[str, float] = field(default_factory=dict)
+    """{source: share of each batch}; empty for by size."""
+
+    def digest(self) -> str:
+        """Tells apart what is learned from: files, labels and splits, in their order."""
+        names = [task.name for task in self.card.tasks]
+        plain = [
+            [part, one.source, one.file or one.path, [one.labels.get(name) for name in names]]
+            for part, data in (("train", self.train), ("val", self.val))
+            for one in data.samples
+        ]
+        return hashlib.blake2b(json.dumps(plain, allow_nan=False).encode(), digest_size=16).hexdigest()
+
+
+def prepare(config: TrainConfig, progress: cache.Progress = cache.silent, start: Path | None = None) -> Data:
+    """Read the sources, leave out copies of val and test pictures, cut the crops; start: see `training.train`.
+
+    Whatever the settings name is looked up first, since hours may be spent on looking for faces."""
+    if not config.source:
+        raise UsageError("No --source is given. Expected at least one, such as --source utkface:DIR.")
+    sources = [layouts.read(spec, layouts.options_for(spec, config.layout_options)) for spec in config.source]
+    for source in sources:
+        if not source.samples:
+            raise DataError(f"{source.summary()} Expected labelled pictures; look at what was left out.")
+    asked = _tasks(config, sources)
+    chosen = [_share(_labelled(source.samples, asked), config) for source in sources]
+    mix = mix_of(config.mix, sorted({one.source for some in chosen for one in some if one.split == "train"}))
+    chosen = [[one for one in some if one.split != "train" or mix.get(one.source, 1.0)] for some in chosen]
+    tasks = _taught(config, asked, [one for some in chosen for one in some])
+    chosen = [_labelled(some, tasks) for some in chosen]
+    module = registry.load("networks", config.network)
+    crop = CropSettings(**{**module.INPUT, "margin": config.margin, "upright": config.upright})
+    options = {"size_px": crop.size_px, "channels": 1 if crop.grey else 3}
+    card = Card(config.network, options, tasks, DetectionSettings(config.detector), crop, terms=RESEARCH_TERMS)
+    registry.load("detectors", config.detector)  # a wrong name is said now, not when faces are looked for
+    _check_names(config, [task.name for task in tasks])
+    anew = _check_network(config, card, start)
+
+    notes = [source.summary() for source in sources]
+    if start:
+        notes += [f"The branch of {name} starts anew: '{start.name}' knows other classes of it." for name in anew]
+    left_out: set[str] = set()
+    if not config.keep_copies:
+        held = [one for some in chosen for one in some if one.split in ("val", "test")]
+        taught = [one for some in chosen for one in some if one.split == "train"]
+        mine, theirs = (duplicates.thumbnails([one.path for one in some], progress) for some in (taught, held))
+        left_out = {taught[row].path for row in duplicates.leak(mine, theirs, progress=progress)}
+        notes.append(f"{len(left_out)} training pictures are near copies of val or test pictures and are left out.")
+
+    parts: dict[str, list] = {"train": [], "val": []}
+    for source, every in zip(sources, chosen, strict=True):
+        samples = [one for one in every if one.split in parts]  # nothing is looked for in test: a run never sees it
+        crops = cache.crops_of([one.path for one in samples], card.detection, card.crop, progress=progress)
+        notes.append(f"{source.kind}: faces found, {_counted(crops.counts())}.")
+        for split, part in parts.items():
+            rows = [row for row in np.flatnonzero(crops.readable).tolist() if samples[row].split == split]
+            if split == "train":
+                rows = [row for row in rows if samples[row].path not in left_out]
+            part.append(([samples[row] for row in rows], crops, np.array(rows, int)))
+    tasks = _taught(config, tasks, [one for samples, _, _ in parts["train"] for one in samples])  # copies are gone now
+    train, val = (Labelled(parts[split], tasks) for split in ("train", "val"))
+    for task in asked:
+        if task not in tasks:
+            notes.append(f"{task.name} is not learned: no training picture that is drawn is labelled for it.")
+        elif not bool(val.known[task.name].any()):
+            notes.append(
+                f"No picture of val is labelled for {task.name}: it has no part in choosing the best epoch, and its answers are "
+                "not calibrated."
+            )
+    return Data(train, val, dataclasses.replace(card, tasks=tasks), notes, mix=mix)
+
+
+def mix_of(text: str, sources: Sequence[str]) -> dict[str, float]:
+    """{source: share of each batch}, {} for by size. Raises UsageError unless each source has one and they are not all 0."""
+    mix = shares(text, "source", sources)
+    if mix and (missing := [one for one in sources if one not in mix]):
+        raise UsageError(f"--mix gives no share of {', '.join(missing)}. Give each source one; 0 leaves it out.")
+    if mix and not sum(mix.values()):
+        raise UsageError("--mix gives every source the share 0. Give one at least a share above 0.")
+    return mix
+
+
+def _labelled(samples: Sequence[Sample], tasks: Sequence[Task]) -> list[Sample]:
+    names = {task.name for task in tasks}
+    return [one for one in samples if names & set(one.labels)]
+
+
+def _taught(config: TrainConfig, tasks: Sequence[Task], samples: Sequence[Sample]) -> tuple[Task, ...]:
+    """The tasks that a training picture is labelled for; the branch of another would answer without having learned.
+
+    Raises UsageError where --tasks asks for one of those, DataError where no task is left."""
+    labelled = {name for one in samples if one.split == "train" for name in one.labels}
+    missing = [task.name for task in tasks if task.name not in labelled]
+    if missing and config.tasks:
+        raise UsageError(
+            f"--tasks names {', '.join(missing)}, and no training picture that is drawn is labelled for it. Expected labels in "
+            "the train split of a source that --mix gives a share above 0; add some, or leave it out of --tasks."
+        )
+    if len(missing) == len(tasks):
+        raise DataError("No labelled picture is left to learn from. Add pictures to the train split.")
+    return tuple(task for task in tasks if task.name in labelled)
+
+
+def _check_names(config: TrainConfig, names: Sequence[str]) -> None:
+    shares(config.task_weights, "task", names)
+    if config.select and config.select not in names:
+        raise UsageError(unknown("task to select by", config.select, names))
+
+
+def _check_network(config: TrainConfig, card: Card, start: Path | None) -> list[str]:
+    """Returns the tasks whose branch cannot take the weights of the start.
+
+    Raises UsageError for parts to freeze that are not there, for a start that is another network, and for sizes that a
+    network made for one alone cannot take."""
+    network = checkpoint.build_network(card).eval()
+    freeze(network, config.freeze)
+    anew = take_weights(network, card, start) if start else []
+    for side in {config.size_px(epoch) for epoch in range(config.epochs)} - {0}:
+        try:
+            with torch.inference_mode():
+                network(torch.zeros(1, card.network_options["channels"], side, side))
+        except RuntimeError:
+            raise UsageError(
+                f"--sizes is {config.sizes}, and {config.network} takes crops of {card.crop.size_px} px alone. Leave --sizes "
+                "away, or choose a network that pools its features, such as mobilenet."
+            ) from None
+    return anew
+
+
+def _tasks(config: TrainConfig, sources: Sequence[layouts.Source]) -> tuple[Task, ...]:
+    found: dict[str, Task] = {}
+    for source in sources:
+        for name, task in source.tasks.items():
+            found[name] = _joined(found.get(name, task), task)
+    wanted = [one.strip() for one in config.tasks.split(",") if one.strip()] or list(found)
+    for name in wanted:
+        if name not in found:
+            raise UsageError(unknown("task of these sources", name, found))
+    if clash := find_clash(found[name] for name in wanted):
+        raise DataError(clash)
+    losses = pairs(config.losses, "task", wanted)
+    for name, loss in losses.items():
+        if loss not in kinds.of(found[name]).losses:
+            raise UsageError(unknown(f"loss of {name}", loss, kinds.of(found[name]).losses))
+        found[name] = dataclasses.replace(found[name], loss=loss)
+    return tuple(found[name] for name in wanted)
+
+
+def _joined(first: Task, second: Task) -> Task:
+    """One task of two sources: the one that knows all the classes of the other."""
+    for one, other in ((first, second), (second, first)):
+        if kinds.covers(one, other):
+            return one
+    raise DataError(
+        f"One source knows {first.name} as {', '.join(first.classes)}, another as {', '.join(second.classes)}. Expected the same "
+        "words for the same thing; rename the classes of one, or the task, if it is another."
+    )
+
+
+def _share(samples: Sequence[Sample], config: TrainConfig) -> list[Sample]:
+    """All but the training pictures that --fraction leaves out: before faces are looked for, which is the slow part."""
+    taught = [row for row, one in enumerate(samples) if one.split == "train"]
+    order = np.random.default_rng(config.seed).permutation(len(taught))
+    dropped = {taught[one] for one in order[max(1, round(len(taught) * config.fraction)) :]}
+    return [one for row, one in enumerate(samples) if row not in dropped]
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items() if count) or "no picture of train or val"

@@ -1,0 +1,225 @@
+"""From a visitor's folder to three parts of labelled crops: train to learn from, val to stop by, test ("held") to measure.
+
+Near copies and pictures of one person stay together; nothing is chosen by the pictures that are held.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mtl_model import kinds, layouts
+from mtl_model.answers import find_clash
+from mtl_model.card import Card
+from mtl_model.config import FinetuneConfig
+from mtl_model.data import cache, dataset_edits, duplicates
+from mtl_model.data.cache import Crops
+from mtl_model.errors import DataError, UsageError, unknown
+from mtl_model.records import Sample
+from mtl_model.tasks import Task
+
+SHARES = {"test": 0.20, "val": 0.15}
+LEFT_OUT = "out"
+
+
+def read_source(config: FinetuneConfig) -> layouts.Source:
+    """The pictures of config.data as its layout has them, with what was changed by hand."""
+    spec = f"{config.layout}:{config.data}" if config.layout else config.data
+    source = layouts.read(spec, layouts.options_for(spec, {"task": config.task, "labels": config.labels}))
+    if config.changes:
+        source = dataset_edits.apply(source, dataset_edits.read_changes(Path(config.changes)))
+    if not source.samples:
+        raise DataError(f"{source.summary()} Expected labelled pictures; look at what was left out.")
+    return source
+
+
+def choose_tasks(config: FinetuneConfig, source: layouts.Source, card: Card) -> tuple[Task, ...]:
+    """What is taught: the tasks asked for, as the parent knows them, or new. Raises UsageError or DataError."""
+    wanted = [one.strip() for one in config.tasks.split(",") if one.strip()] or list(source.tasks)
+    chosen = []
+    for name in wanted:
+        if name not in source.tasks:
+            raise UsageError(unknown("task of these pictures", name, source.tasks))
+        mine = source.tasks[name]
+        theirs = next((task for task in card.tasks if task.name == name), None)
+        if theirs and not kinds.covers(theirs, mine):
+            raise DataError(
+                f"The parent knows {name} with the classes {', '.join(theirs.classes)}; these pictures have "
+                f"{', '.join(mine.classes)}. Rename the folders, or give the task another name."
+            )
+        chosen.append(theirs or mine)
+    if clash := find_clash([*card.tasks, *chosen]):
+        raise DataError(clash)
+    return tuple(chosen)
+
+
+Part = tuple[list[Sample], Crops, np.ndarray]
+
+
+def parts_of(
+    source: layouts.Source, names: set[str], card: Card, root: Path, config: FinetuneConfig, progress: cache.Progress
+) -> tuple[dict[str, Part], list[str]]:
+    """{"train", "val", "test": samples with their crops}, and what a person should know of them."""
+    samples = [one for one in source.samples if names & set(one.labels)]
+    crops = cache.crops_of([one.path for one in samples], card.detection, card.crop, root, progress)
+    rows = np.flatnonzero(crops.faces > 0)
+    notes = [
+        dataclasses.replace(source, samples=tuple(dataclasses.replace(one, split="") for one in samples)).summary()
+    ]
+    if not len(rows):
+        raise DataError(
+            f"No face was found in any of the {len(samples):,} pictures. Expected photos of faces, upright and at least "
+            f"{card.detection.smallest_face_px} px large; choose others."
+        )
+    for kind, what in (("none", "show no face that could be found"), ("unreadable", "cannot be read")):
+        if count := crops.counts()[kind]:
+            notes.append(f"{count:,} of {len(samples):,} pictures {what}, and are left out.")
+    taught = [{name: label for name, label in one.labels.items() if name in names} for one in samples]
+    kept = [dataclasses.replace(samples[row], labels=taught[row]) for row in rows]
+    splits = part_of(kept, source.tasks, config.seed, progress)
+    parts = {
+        split: ([kept[row] for row in mine], crops, rows[mine])
+        for split in ("train", "val", "test")
+        for mine in [np.flatnonzero(splits == split)]
+    }
+    if any(_declared(one) for one in kept):
+        notes.append("What these pictures themselves say of train, val and test is kept.")
+    if count := int((splits == LEFT_OUT).sum()):
+        notes.append(
+            f"{count:,} pictures to learn from are near copies of some that are held out or to stop by, or show the same "
+            "people, and are left out."
+        )
+    check_parts(parts, names)
+    counts = ", ".join(
+        f"{len(some):,} {word}"
+        for (some, _, _), word in zip(parts.values(), ("to learn from", "to stop by", "held out"), strict=True)
+    )
+    return parts, [*notes, f"Pictures: {counts}."]
+
+
+def part_of(samples: Sequence[Sample], tasks: Mapping[str, Task], seed: int, progress: cache.Progress) -> np.ndarray:
+    """The part of each sample, as words: near copies and pictures of one person in the same one, each label in all of them.
+
+    Parts that the visitor's own lists or folders declare are kept; one that is missing is taken from what else there is. Of that,
+    copies of a declared val or test, and pictures of people in it, are LEFT_OUT."""
+    result = np.array([_declared(one) or "train" for one in samples])
+    shares = {part: share for part, share in SHARES.items() if part not in result}
+    seen = duplicates.thumbnails([one.path for one in samples], progress)
+    given, taken = np.flatnonzero(result != "train"), np.flatnonzero(result == "train")
+    people = {samples[row].person for row in given.tolist()} - {""}
+    leaked = (
+        set(duplicates.leak(seen.take(taken), seen.take(given), progress=progress).tolist()) if len(given) else set()
+    )
+    leaked |= {place for place, row in enumerate(taken.tolist()) if samples[row].person in people}
+    result[taken[sorted(leaked)]] = LEFT_OUT
+    taken = np.delete(taken, sorted(leaked))
+    if shares:
+        some = [samples[row] for row in taken.tolist()]
+        for part, rows in _allot(some, tasks, _together(some, seen.take(taken), progress), shares, seed).items():
+            result[taken[rows]] = part
+    return result
+
+
+def _declared(sample: Sample) -> str:
+    """The part that its set, or a folder that it lies in, puts a picture into; "" where none does."""
+    folders = (layouts.read_split(one) for one in Path(sample.file).parts[:-1])
+    words = (sample.split,) if sample.declared else folders
+    return next((one for one in words if one in ("train", *SHARES)), "")
+
+
+def _together(samples: Sequence[Sample], seen: duplicates.Thumbnails, progress: cache.Progress) -> list[list[int]]:
+    """Rows that have to stay in one part."""
+    same = duplicates.near_groups(seen, progress=progress)
+    people: dict[str, list[int]] = defaultdict(list)
+    for row, one in enumerate(samples):
+        if one.person:
+            people[one.person].append(row)
+    pairs = [(some[0], other) for some in (*same, *people.values()) for other in some[1:]]
+    joined = duplicates.group(pairs)
+    alone = set(range(len(samples))) - {one for some in joined for one in some}
+    return [*joined, *([row] for row in sorted(alone))]
+
+
+def _allot(
+    samples: Sequence[Sample],
+    tasks: Mapping[str, Task],
+    together: Sequence[list[int]],
+    shares: Mapping[str, float],
+    seed: int,
+) -> dict[str, list[int]]:
+    """Rows of each part, so that each label has its share in all. A label of three pictures or more has one at least in each.
+
+    Source: Sechidis et al., "On the Stratification of Multi-Label Data", 2011, section 3: the rarest labels first, each
+    picture to the part that lacks most of its labels."""
+    labels = [sorted({label for row in rows for label in _strata(samples[row], tasks)}) for rows in together]
+    counts = Counter(label for some, rows in zip(labels, together, strict=True) for label in some for _ in rows)
+    wanted: dict[str, dict[tuple, float]] = {
+        part: {label: max(share * n, float(n >= 3)) for label, n in counts.items()} for part, share in shares.items()
+    }
+    rest = {label: n - sum(some[label] for some in wanted.values()) for label, n in counts.items()}
+    wanted = {"train": rest, **wanted}
+    given = {part: dict.fromkeys(counts, 0) for part in wanted}
+    result: dict[str, list[int]] = {part: [] for part in wanted}
+
+    def lack(part: str, some: Sequence[tuple]) -> float:
+        return sum(1 - given[part][label] / wanted[part][label] for label in some)
+
+    order = np.random.default_rng([seed, len(together)]).permutation(len(together)).tolist()
+    for place in sorted(order, key=lambda place: min(counts[label] for label in labels[place])):
+        chosen = max(wanted, key=lambda part: lack(part, labels[place]))
+        result[chosen] += together[place]
+        for label in labels[place]:
+            given[chosen][label] += len(together[place])
+    return result
+
+
+def _strata(sample: Sample, tasks: Mapping[str, Task]) -> list[tuple]:
+    """What has to be in every part: each task, and each of its classes; ages by the decade."""
+    strata = []
+    for name, label in sample.labels.items():
+        strata += [(name,), (name, kinds.of(tasks[name]).stratum(tasks[name], label))]
+    return strata
+
+
+def unshown(tasks: Sequence[Task], samples: Sequence[Sample]) -> list[str]:
+    """A sentence a task of which some classes (of an age: bands) have no picture. Who is shown the old alone learns that people
+    are old, and pictures that are held out of those cannot tell."""
+    told = []
+    for task in tasks:
+        labels = [one.labels[task.name] for one in samples if task.name in one.labels]
+        if words := kinds.of(task).unshown(task, labels):
+            listed = f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
+            told.append(
+                f"{task.title}: no picture shows {listed}. Faces like those may be read worse than before, which pictures held "
+                "out of these cannot tell."
+            )
+    return told
+
+
+def check_parts(parts: dict[str, Part], names: set[str]) -> None:
+    """Raises DataError where a task cannot be learned from what there is."""
+    for name in sorted(names):
+        labels = {
+            split: [one.labels[name] for one in some if name in one.labels] for split, (some, _, _) in parts.items()
+        }
+        every = {str(label) for some in labels.values() for label in some}
+        if len(every) < 2:
+            raise DataError(
+                f"All pictures of {name} are of one class ({next(iter(every), 'none')}). Expected pictures of two at least, some "
+                "ten of each; add pictures of another one."
+            )
+        lacks = {
+            "those to learn from are all of one class": len(set(map(str, labels["train"]))) < 2,
+            "none is left to stop by": not labels["val"],
+            "none is left to measure with": not labels["test"],
+        }
+        if what := next((one for one, holds in lacks.items() if holds), ""):
+            count = sum(map(len, labels.values()))
+            raise DataError(
+                f"There are too few pictures of {name} ({count}): {what}. Expected at least three of each class, better "
+                "twenty; add some."
+            )

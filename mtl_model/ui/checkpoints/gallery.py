@@ -1,0 +1,255 @@
+"""The checkpoints as a shelf: what each is as a card of HTML, and renaming and deleting those made here."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import itertools
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtl_model import jobs, kinds
+from mtl_model import runs as folders
+from mtl_model.card import (
+    CARD,
+    WEIGHTS,
+    Card,
+    check_name,
+    is_taken,
+    list_checkpoints,
+    read_card,
+    write_plain,
+    write_text,
+)
+from mtl_model.errors import CheckpointError, RunError, UsageError, disk_text
+from mtl_model.names import isolated
+from mtl_model.runs import OUTCOME
+from mtl_model.tasks import Task
+from mtl_model.ui.faces.face_cards import escape, named
+from mtl_model.ui.figures import METRICS, PLAIN, SHARES, SOURCES, Figure, number
+from mtl_model.ui.server.options import UiOptions
+
+UNSHOWN = "Its card holds something that cannot be shown."
+
+
+@dataclass(frozen=True)
+class Shelf:
+    options: UiOptions
+    default: str
+    """The checkpoint that the page begins with: it is neither renamed nor deleted."""
+
+    def cards(self) -> str:
+        """All of them as HTML; one whose card is damaged says so and can still be deleted."""
+        found = list_checkpoints(self.options.weights, self.options.runs)
+        cards: dict[str, Card | CheckpointError] = {}
+        for name, folder in found.items():
+            try:
+                cards[name] = read_card(folder)
+            except CheckpointError as error:
+                cards[name] = error
+        parents = {name: one.parent if isinstance(one, Card) else "" for name, one in cards.items()}
+        parts = []
+        for name in sorted(cards, key=lambda name: (name != self.default, name)):
+            children = [child for child, parent in parents.items() if parent == name]
+            known = parents[name] if parents[name] in cards else ""
+            parts.append(self._card(name, cards[name], found[name], children, known))
+        deleted = [aside for aside in folders.asides(self.options.runs) if not aside.waited]
+        return undo_lines(deleted, "deleted") + "".join(parts)
+
+    def _card(self, name: str, card: Card | CheckpointError, folder: Path, children: list[str], parent: str) -> str:
+        try:
+            inside = f'<p class="alert">{escape(card)}</p>' if isinstance(card, CheckpointError) else body(card, folder)
+        except Exception:  # written by hand: it has the fields, not their kinds
+            inside = f'<p class="alert">{UNSHOWN}</p>'
+        shipped = folder.parent == self.options.weights
+        whole = not isinstance(card, CheckpointError)
+        buttons = [("use", "Use"), ("compare", "Compare"), ("parent", "Go back to parent"), ("download", "Download")]
+        wanted = [one for one in buttons if whole and (one[0] != "parent" or parent)]
+        if not shipped and name != self.default:
+            wanted += [("rename", "Rename"), ("delete", "Delete")]
+        actions = "".join(
+            f'<button type="button" class="button{" danger" if key == "delete" else ""}" data-do="{key}" '
+            f'aria-label="{words}: {escape(name)}">{words}</button>'
+            for key, words in wanted
+        )
+        tags = ["Came with the program"] if shipped else []
+        tags += ["The page begins with it"] if name == self.default else []
+        marks = "".join(f'<span class="origin">{one}</span>' for one in tags)
+        return (
+            f'<article class="model" data-name="{escape(name)}" data-parent="{escape(parent)}" '
+            f'data-children="{escape(" ".join(children))}" aria-label="Checkpoint {escape(name)}"><div class="title">'
+            f'<h3>{escape(name)}</h3>{marks}</div>{inside}<div class="actions">{actions}</div></article>'
+        )
+
+    def rename(self, name: str, to: str) -> None:
+        """Raises CheckpointError, UsageError, RunError."""
+        folder = self._changeable(name)
+        if is_taken(check_name(to), self.options.weights, self.options.runs):
+            raise UsageError(f"There is a checkpoint '{to}' already, or a run of that name. Choose another name.")
+        with folders.held(self.options.runs, name), said(f"'{name}' could not be renamed"):
+            os.rename(folder, self.options.runs / to)
+            _say_name(self.options.runs / to, name, to)
+            for other in list_checkpoints(self.options.runs, self.options.runs).values():
+                _say_parent(other, name, to)
+
+    def delete(self, name: str) -> None:
+        """Take it away, so that it can be brought back for 10 minutes. Raises CheckpointError, UsageError, RunError."""
+        folder = self._changeable(name)
+        with folders.held(self.options.runs, name):
+            folders.set_aside(folder)
+
+    def _changeable(self, name: str) -> Path:
+        found = list_checkpoints(self.options.weights, self.options.runs)
+        if name not in found:
+            raise CheckpointError(f"There is no checkpoint '{name}' any more. The list is read anew; choose another.")
+        if name == self.default or found[name].parent == self.options.weights:
+            raise UsageError(
+                f"'{name}' came with the program, or the page begins with it. Expected another one; this one stays."
+            )
+        for job in jobs.every(self.options.runs):
+            starts = [word for option, word in itertools.pairwise(job.words) if option == "--from"]
+            if job.state in ("waiting", "running") and name in (job.name, *starts):
+                raise UsageError(
+                    f"'{name}' is needed by '{job.name}', which is being worked on. Wait, or stop that first."
+                )
+        return found[name]
+
+
+def undo_lines(asides: Iterable[folders.Aside], done: str) -> str:
+    """A line for each run that was taken away a moment ago, with the button that brings it back. done: in a word."""
+    return "".join(
+        f'<div class="undo"><span><b>{escape(aside.name)}</b> is {done}.</span><button type="button" class="button" '
+        f'id="undo-{aside.token}" data-do="bring-back" data-token="{aside.token}" '
+        f'aria-label="Undo: bring {escape(aside.name)} back">Undo</button>'
+        '<span class="small">for 10 minutes</span></div>'
+        for aside in asides
+    )
+
+
+def body(card: Card, folder: Path) -> str:
+    """What a checkpoint is, as HTML: tasks, parent, date, size, the few figures that count.
+
+    Raises any exception for a card that was written by hand and holds what cannot be shown."""
+    tasks = _listed(
+        isolated(task.title if number == 0 else task.title.lower()) for number, task in enumerate(card.tasks)
+    )
+    pairs = [
+        ("Made from", card.parent),
+        ("Made on", _date(card.created)),
+        ("Network", f"{card.network}, {card.parameters / 1e6:.1f} million parameters"),
+        ("Size", f"{_bytes(folder) / 1e6:.1f} MB"),
+    ]
+    rows = "".join(f"<div><dt>{what}</dt><dd>{escape(text)}</dd></div>" for what, text in pairs if text)
+    sentence = f"<p>{escape(card.summary)}</p>" if outcome_of(card) else ""
+    html = f'<p class="lead">{escape(tasks)}</p>{sentence}<dl>{rows}</dl>{figures(card)}'
+    html.encode()  # half a letter, as JSON can hold it, cannot be sent
+    return html
+
+
+def outcome_of(card: Card) -> Mapping[str, Any]:
+    """What teaching it brought on the pictures held apart; {} for a checkpoint that nobody taught further."""
+    return dict(card.training.get("outcome") or {})
+
+
+def figures(card: Card) -> str:
+    """A row for each task with the one figure that stands for it."""
+    rows = "".join(_row(task, card, outcome_of(card)) for task in card.tasks)
+    return f'<table class="plain"><tbody>{rows}</tbody></table>'
+
+
+def _row(task: Task, card: Card, outcome: Mapping[str, Any]) -> str:
+    """From teaching it here, else as it was measured, else what is known."""
+    taught, changed = dict(outcome.get("tasks") or {}).get(task.name), dict(outcome.get("changed") or {})
+    measured = _measured(task.name, card)
+    value, said = "Not measured", ""
+    if taught:
+        words, unit = METRICS.get(str(taught["metric"]), (str(taught["metric"]), str(taught.get("unit") or PLAIN)))
+        ends = [number(float(one), unit, False) for one in taught.get("interval") or ()]
+        value, said = (
+            number(float(taught["after"]), unit),
+            f"{words.lower()}{f', {ends[0]} to {ends[1]}' if len(ends) == 2 else ''}, on {int(taught['n']):,} held-out pictures",
+        )
+        if taught.get("before") is not None:
+            said += f"; before {number(float(taught['before']), unit)}{_difference(taught.get('difference'), unit)}"
+    elif measured:
+        words, unit, figure, source = measured
+        value = number(float(figure["value"]), unit)
+        between = " to ".join(number(float(figure.get(edge, figure["value"])), unit, False) for edge in ("low", "high"))
+        said = f"{words.lower()}, {between}, on {int(figure.get('n', 0)):,} faces of {source}"
+    elif task.name in changed:
+        share = float(changed[task.name])
+        parent = card.parent or "its parent"
+        value = "Unchanged" if share == 0 else f"{100 * share:.1f} % differ"
+        said = (
+            f"answers the same as {parent}" if share == 0 else f"of the answers on held-out faces differ from {parent}"
+        )
+    return (
+        f'<tr><th scope="row">{named(task.title)}</th><td><b>{escape(value)}</b>'
+        f"{f' <span class=small>{escape(said)}</span>' if said else ''}</td></tr>"
+    )
+
+
+def _measured(task: str, card: Card) -> tuple[str, str, Figure, str] | None:
+    """(words, unit, figure, data set) of the first record of a test part that has one."""
+    records = sorted(card.metrics, key=lambda record: record.get("split") != "test")
+    for record in records:
+        figures = dict(record.get("tasks") or {}).get(task) or {}
+        if name := kinds.headline(figures):
+            source = str(record.get("source", ""))
+            return *METRICS[name], figures[name], SOURCES.get(source, source)
+    return None
+
+
+def _difference(edges: Any, unit: str) -> str:
+    if not edges:
+        return ""
+    low, high = (100 * float(edge) if unit in SHARES else float(edge) for edge in edges)
+    word = " points" if unit in SHARES else f" {unit}"
+    chance = ", which could be chance" if low <= 0 <= high else ""
+    return f", difference {low:+.1f} to {high:+.1f}{word}{chance}".replace("-", "−")
+
+
+def _say_name(folder: Path, old: str, new: str) -> None:
+    """The commands that print its figures go by the new name; what else the card holds stays as it is."""
+    with contextlib.suppress(ValueError, TypeError, FileNotFoundError):
+        text = (folder / CARD).read_text(encoding="utf-8")
+        write_text(folder / CARD, text.replace(f"mtl_model evaluate {old} ", f"mtl_model evaluate {new} "))
+
+
+def _say_parent(folder: Path, old: str, new: str) -> None:
+    """Write the new name of a parent into what its children say of it; other fields stay as they are."""
+    for path in (folder / CARD, folder / OUTCOME):
+        with contextlib.suppress(ValueError, FileNotFoundError):
+            plain = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(plain, dict) and plain.get("parent") == old:
+                write_plain(path, {**plain, "parent": new})
+
+
+def _bytes(folder: Path) -> int:
+    return sum((folder / name).stat().st_size for name in (CARD, WEIGHTS) if (folder / name).is_file())
+
+
+def _date(text: str) -> str:
+    try:
+        day = datetime.date.fromisoformat(text[:10])
+    except ValueError:
+        return text
+    return f"{day.day} {day:%B %Y}"
+
+
+def _listed(words: Iterable[str]) -> str:
+    *rest, last = [*words] or [""]
+    return f"{', '.join(rest)} and {last}" if rest else last
+
+
+@contextlib.contextmanager
+def said(what: str) -> Iterator[None]:
+    """A full disk or a missing permission as a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(disk_text(what, error)) from None

@@ -1,0 +1,66 @@
+"""The checkpoints that the page offers, and those it has loaded."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+from mtl_model.card import CARD, Card, find_checkpoint, list_checkpoints, read_card
+from mtl_model.predictor import Predictor
+from mtl_model.ui.server.options import UiOptions
+
+KEPT = 3  # loaded at once; the one unused for longest goes first
+
+Load = Callable[[str], Predictor]
+
+
+class Models:
+    """Loaded predictors by name, safe to use from several threads."""
+
+    def __init__(self, options: UiOptions, load: Load | None = None) -> None:
+        """Raises CheckpointError if the checkpoint to begin with is not there."""
+        self._weights, self._runs, self._device = options.weights, options.runs, options.device
+        self._load = load or self._from_disk
+        self._loaded: OrderedDict[str, tuple[int, Predictor]] = OrderedDict()  # with the time of its card
+        self._lock = threading.Lock()  # held while loading too: two people wanting a checkpoint load it once
+        self.default = self.folder(options.checkpoint).name
+
+    def names(self) -> list[str]:
+        """The one to begin with first."""
+        known = list(list_checkpoints(self._weights, self._runs))
+        return sorted(known, key=lambda name: (name != self.default, name))
+
+    def refresh(self) -> None:
+        """Forget what is gone; where the one to begin with is gone, another takes its place. Raises CheckpointError."""
+        known = list_checkpoints(self._weights, self._runs)
+        if self.default not in known:
+            self.default = self.folder(None).name
+        with self._lock:
+            for name in [name for name in self._loaded if name not in known]:
+                del self._loaded[name]
+
+    def folder(self, name: str | None) -> Path:
+        """Where a checkpoint lies. Raises CheckpointError."""
+        return find_checkpoint(name, self._weights, self._runs)
+
+    def card(self, name: str | None = None) -> Card:
+        """The card of a checkpoint, without loading its network. Raises CheckpointError."""
+        return read_card(self.folder(name or self.default))
+
+    def get(self, name: str | None = None) -> Predictor:
+        """A checkpoint ready to predict; None or "" stands for the default. Raises CheckpointError."""
+        name = name or self.default
+        with self._lock:
+            # A name that is no longer listed is refused, also one in memory; never looked up as a path.
+            written = (self.folder(name) / CARD).stat().st_mtime_ns
+            if self._loaded.get(name, (None,))[0] != written:  # deleted and made anew under the same name
+                self._loaded[name] = written, self._load(name)
+                while len(self._loaded) > KEPT:
+                    self._loaded.popitem(last=False)
+            self._loaded.move_to_end(name)
+            return self._loaded[name][1]
+
+    def _from_disk(self, name: str) -> Predictor:
+        return Predictor.load(name, weights=self._weights, runs=self._runs, device=self._device)

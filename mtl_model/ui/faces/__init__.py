@@ -1,0 +1,1 @@
+"""Faces on the page: cards, comparison, requests, corrections, the webcam's route."""

@@ -1,0 +1,120 @@
+"""This is wrong: the form on a card, and the routes that keep a face with its right answers, or take it back.
+
+The picture comes again with the answers, since the server has forgotten it; only the face and some of what is around it
+is kept, without EXIF.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from mtl_model import crops, kinds
+from mtl_model.data import corrections
+from mtl_model.errors import CheckpointError, UsageError
+from mtl_model.records import Box
+from mtl_model.tasks import Task
+from mtl_model.ui.faces import face_cards
+from mtl_model.ui.faces.requests import Asked
+from mtl_model.ui.server import fields
+from mtl_model.ui.shell import Shared, guarded_route
+
+MARGIN = 0.6
+"""Of the face's size, kept on each side of it."""
+LONGEST_PX = 1024
+AT_ONCE = 2
+
+
+def routes(shared: Shared) -> list[BaseRoute]:
+    free = asyncio.Semaphore(AT_ONCE)
+    runs = shared.options.runs
+
+    async def add(request: Request) -> Response:
+        """Keep one face of the picture with its right answers. Returns how it is taken back, and how many are kept."""
+        asked, query = await Asked.read(request), request.query_params
+        box, given = _box(query.get("box", "")), _given(query.get("right", ""))
+        async with free:
+            return JSONResponse(await asyncio.to_thread(_keep, shared, asked, box, given))
+
+    async def remove(request: Request) -> Response:
+        await asyncio.to_thread(corrections.remove, runs, request.query_params.get("saved", ""))
+        return JSONResponse({"count": await asyncio.to_thread(corrections.count, runs)})
+
+    return [
+        Route("/mtl/corrections/add", guarded_route(shared, add), methods=["POST"]),
+        Route("/mtl/corrections/remove", guarded_route(shared, remove), methods=["POST"]),
+    ]
+
+
+def _keep(shared: Shared, asked: Asked, box: Box, given: Mapping[str, str]) -> dict[str, Any]:
+    tasks: list[Task] = []
+    if asked.compare:
+        with contextlib.suppress(CheckpointError):  # gone meanwhile: the cards then show the other one alone
+            tasks += shared.models.card(asked.compare).tasks
+    tasks += shared.models.card(asked.checkpoint).tasks
+    labels = corrections.read_labels(tasks, given)
+    saved = corrections.add(shared.options.runs, generous(shared.decoders.read(asked.body), box), labels)
+    return {"saved": saved, "count": corrections.count(shared.options.runs)}
+
+
+def _box(text: str) -> Box:
+    """left, top, right, bottom as the JSON of the answer says them."""
+    try:
+        left, top, right, bottom = (float(edge) for edge in text.split(","))
+    except ValueError:
+        left = top = right = bottom = 0.0
+    if not (0 <= left < right <= 100_000 and 0 <= top < bottom <= 100_000):
+        raise UsageError(f"The place of the face is '{text[:60]}'. Expected left,top,right,bottom; load the page anew.")
+    return left, top, right, bottom
+
+
+def _given(text: str) -> dict[str, str]:
+    """{task: right answer} from JSON."""
+    with contextlib.suppress(UsageError):
+        plain = fields.read_object(text[:10_000], {})
+        if all(isinstance(answer, str) for answer in plain.values()):
+            return plain
+    raise UsageError('The right answers are not readable. Expected {"task": "answer"}; load the page anew.')
+
+
+def generous(rgb: np.ndarray, box: Box) -> np.ndarray:
+    """The face with so much around it that the detector finds it again; pixel for pixel, unless it is very large."""
+    left, top, right, bottom = (round(edge) for edge in crops.square(box, MARGIN))
+    around = rgb[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
+    if around.size == 0:
+        raise UsageError(f"The face at {box} is not in the picture. Expected a place inside it; load the page anew.")
+    image = Image.fromarray(around)
+    image.thumbnail((LONGEST_PX, LONGEST_PX))
+    return np.asarray(image)
+
+
+def form(tasks: Sequence[Task]) -> str:
+    """Asks for the right answer to each task. Nothing is filled in: only what a person says becomes a label."""
+    return (
+        '<form class="correct" aria-label="The right answers" novalidate>'
+        "<p>What is right? Leave out what you are not sure of.</p>"
+        f"{''.join(map(_field, tasks))}"
+        '<p class="alert" role="alert" hidden></p><div class="actions">'
+        '<button type="submit" class="button primary">Save</button>'
+        '<button type="button" class="button" data-do="leave">Cancel</button></div></form>'
+    )
+
+
+def _field(task: Task) -> str:
+    name = face_cards.escape(task.name)
+    kind = kinds.of(task)
+    if not kind.choices(task):
+        hint = face_cards.escape(kind.hint(task))
+        entry = f'<input name="{name}" autocomplete="off" maxlength="20" placeholder="{hint}">'
+    else:
+        options = "".join(f"<option>{face_cards.escape(choice)}</option>" for choice in kind.choices(task))
+        entry = f'<select name="{name}"><option value="">not sure</option>{options}</select>'
+    return f"<label><span>{face_cards.named(task.title)}</span>{entry}</label>"

@@ -1,0 +1,1 @@
+"""The Teach tab: its runs, actions, uploads, data set and views."""

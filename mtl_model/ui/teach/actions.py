@@ -1,0 +1,286 @@
+"""What a visitor does to a Teach run: begins it, says what it is, checks, learns, accepts or discards."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from mtl_model import card, jobs, layouts
+from mtl_model import runs as folders
+from mtl_model.config import HOWS
+from mtl_model.data import corrections
+from mtl_model.errors import RunError, UsageError, unknown
+from mtl_model.runs import CACHE, CHANGES, REPORT
+from mtl_model.ui.teach import dataset, teaching
+from mtl_model.ui.teach.teaching import CHECK, LEARN, Record, Run
+
+# name -> (smallest, largest, what it is for people)
+ADVANCED: Mapping[str, tuple[float, float, str]] = {
+    "epochs": (1, 500, "a whole number of passes from 1 to 500, such as 20"),
+    "learning_rate": (1e-6, 0.1, "a number from 0.000001 to 0.1, such as 0.001"),
+    "seed": (0, 2**31 - 1, "a whole number from 0, such as 1"),
+}
+WHOLE = ("epochs", "seed")
+More = ParamSpec("More")
+Answer = TypeVar("Answer")
+
+
+def alone(
+    action: Callable[Concatenate[Steps, Run, More], Answer], damaged: bool = False
+) -> Callable[Concatenate[Steps, Run, More], Answer]:
+    """While an action is at a run no other one is, and it decides by what the run is then, not by what a page has shown.
+
+    damaged: whether it can be done with a run whose files cannot be read."""
+
+    @functools.wraps(action)
+    def wrapped(self: Steps, run: Run, *more: More.args, **named: More.kwargs) -> Answer:
+        with teaching.alone(run.folder.parent, run.name) as now:
+            if now.damage and not damaged:
+                raise RunError(now.damage)
+            return action(self, now, *more, **named)
+
+    return wrapped
+
+
+alone_even_if_damaged = functools.partial(alone, damaged=True)
+
+
+class Steps:
+    """The actions on the runs of one folder. Each raises MtlError with the sentence for what cannot be done."""
+
+    def __init__(self, runs: Path, weights: Path, device: str = "auto") -> None:
+        self._runs, self._weights, self._device = runs, weights, device
+
+    def suggest(self, base: str) -> str:
+        """A free name for a checkpoint, made from that of a folder or file."""
+        stem = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in base.casefold())
+        stem = "-".join(filter(None, stem.split("-")))[:48] or "my-faces"
+        stem = stem if stem != card.CORRECTIONS else "my-faces"
+        names = (stem if number == 1 else f"{stem}-{number}" for number in range(1, 10_000))
+        return next(name for name in names if not card.is_taken(name, self._weights, self._runs))
+
+    def create(self, name: str, user: str, parent: str) -> Record:
+        name = card.check_name(name.strip())
+        taken = UsageError(
+            f"The name '{name}' is taken. Expected one that no checkpoint has; try '{self.suggest(name)}', or another."
+        )
+        if card.is_taken(name, self._weights, self._runs):
+            raise taken
+        created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        record = Record(name, user=user, created=created, parent=parent)
+        try:
+            folders.begin(self._runs, name, {card.PENDING: None, folders.TEACH: record.to_json()})
+        except FileExistsError:
+            raise taken from None
+        return record
+
+    @alone
+    def corrections(self, run: Run) -> None:
+        """Take what people said was wrong on the Photo tab as the pictures of this run."""
+        self._open(run)
+        if run.data.is_dir() and any(run.data.iterdir()):
+            raise UsageError(
+                f"'{run.name}' has pictures with labels of their own. Begin a new one for the corrections."
+            )
+        corrections.copy_to(self._runs, run.data)
+        self._look(run)
+
+    @alone
+    def look(self, run: Run) -> Record:
+        """Understand what was uploaded. What was found of an earlier upload no longer counts."""
+        if run.state == "done":
+            raise UsageError(f"'{run.name}' waits for your decision. Accept or discard it, then begin a new one.")
+        return self._look(run)
+
+    def _look(self, run: Run, **layout: str) -> Record:
+        """layout: kind and task, if they are others from now on."""
+        self._open(run)
+        record = dataclasses.replace(run.record, **layout)
+        found = dataset.describe(run.folder, record, stamp=str(time.time_ns()))
+        others = set(found["tasks"]) != set(record.found.get("tasks", {}))
+        tasks = tuple(name for name in record.tasks if name in found["tasks"])
+        record = teaching.edit_record(run.folder, found=found, tasks=tasks, looked=False, learned={}, **layout)
+        self._forget(run, REPORT, *([CHANGES] if others else []), *folders.LEARNED)
+        jobs.forget(self._runs, run.name)
+        return record
+
+    def _forget(self, run: Run, *names: str) -> None:
+        """Delete files, and the halves that a killed process was just writing; they carry its number."""
+        for path in [*(run.folder / name for name in names), *run.folder.glob(".*.[0-9]*")]:
+            path.unlink(missing_ok=True)
+        teaching.forget_events(run.folder)
+
+    @alone
+    def choose(self, run: Run, given: Mapping[str, Any]) -> Record:
+        """Settings by name; those of the layout make it look at the upload again."""
+        record = run.record
+        layout = {name: str(given[name]).strip() for name in ("kind", "task") if name in given}
+        if layout:
+            self._open(run)
+            if layout.get("kind") and layout["kind"] not in layouts.kinds():
+                raise UsageError(unknown("layout", layout["kind"], layouts.kinds()))
+            if "task" in layout:
+                layout["task"] = dataset.layouts_name(layout["task"]) if layout["task"] else ""
+            return self._look(run, **layout)
+        chosen: dict[str, Any] = {}
+        if "from" in given:
+            card.find_checkpoint(str(given["from"]), self._weights, self._runs)
+            chosen["parent"] = str(given["from"])
+        if "how" in given:
+            if given["how"] not in HOWS:
+                raise UsageError(unknown("way to learn", str(given["how"]), HOWS))
+            chosen["how"] = given["how"]
+        if "tasks" in given:
+            chosen["tasks"] = self._tasks(record, given["tasks"])
+        if "advanced" in given:
+            chosen["advanced"] = {**record.advanced, **_advanced(given["advanced"])}
+        if "looked" in given:
+            chosen["looked"] = bool(given["looked"])
+        return teaching.edit_record(run.folder, **chosen)
+
+    def _tasks(self, record: Record, names: Sequence[str]) -> tuple[str, ...]:
+        known = record.found.get("tasks", {})
+        for name in names:
+            if name not in known:
+                raise UsageError(unknown("task", str(name), known))
+        if not names:
+            raise UsageError("No task is chosen. Expected at least one to learn; tick one.")
+        return tuple(names) if len(names) < len(known) else ()
+
+    @alone
+    def check(self, run: Run) -> None:
+        """Look at every picture, as a job."""
+        self._open(run)
+        self._understood(run)
+        words = [CHECK, self._source(run), "--json", str(run.folder / REPORT), "--cache", str(run.folder / CACHE)]
+        words += self._changes(run)
+        task = self._task(run)
+        teaching.edit_record(run.folder, looked=False)
+        jobs.submit(self._runs, run.name, CHECK, [*words, *(["--task", task] if task else [])])
+
+    @alone
+    def start(self, run: Run) -> None:
+        """Learn, from the beginning; what an earlier learning of this run brought is gone."""
+        self._open(run)
+        self._understood(run)
+        card.find_checkpoint(run.record.parent, self._weights, self._runs)
+        learned = {name: getattr(run.record, name) for name in teaching.LEARNED}
+        learned["edits"] = teaching.edits_digest(run.folder)
+        teaching.edit_record(run.folder, heard=0, learned=learned)  # first: what was learned stays if the disk is full
+        self._forget(run, *folders.LEARNED)
+        jobs.submit(self._runs, run.name, LEARN, self.words(run))
+
+    @alone
+    def resume(self, run: Run) -> None:
+        """Go on from the last state, with the settings of that learning, whatever the form says by now."""
+        self._open(run)
+        if not run.can_resume:
+            raise RunError("There is nothing to go on from: nothing was saved yet. Start again.")
+        card.find_checkpoint(run.record.as_learned().parent, self._weights, self._runs)
+        teaching.edit_record(run.folder, heard=len(teaching.read_events(run.folder)))
+        self._forget(run, folders.STOP)
+        jobs.submit(
+            self._runs,
+            run.name,
+            LEARN,
+            [*self.words(dataclasses.replace(run, record=run.record.as_learned())), "--resume"],
+        )
+
+    def words(self, run: Run) -> list[str]:
+        """The command line that learns what was chosen."""
+        record, task = run.record, self._task(run)
+        words = [LEARN, str(run.data), "--name", run.name, "--from", record.parent, "--how", record.how, "--pending"]
+        words += ["--layout", str(record.found["kind"]), "--runs", str(self._runs), "--weights", str(self._weights)]
+        words += ["--device", self._device, *self._changes(run), *(["--task", task] if task else [])]
+        words += ["--tasks", ",".join(record.tasks)] if record.tasks else []
+        for name, value in record.advanced.items():
+            words += [f"--{name.replace('_', '-')}", str(value)] if value else []
+        return words
+
+    def stop(self, run: Run) -> None:
+        """Ask it to end and keep the best so far; while it still prepares the pictures there is nothing to wait for."""
+        if run.busy:
+            jobs.stop(self._runs, run.name, at_once=run.kind == LEARN and not run.begun)
+
+    @alone
+    def change(self, run: Run, given: Mapping[str, Any]) -> str:
+        """Leave a picture out, put it back, give it another label, or take the last change back. Returns what was done."""
+        self._open(run)
+        if given.get("undo"):
+            return dataset.undo(run)
+        word = given.get("word")
+        words = str(given.get("file")), str(given.get("task")), None if word is None else str(word)
+        out = given.get("out")
+        return dataset.change(run, *words, None if out is None else bool(out))
+
+    @alone_even_if_damaged
+    def discard(self, run: Run) -> None:
+        """End the job, then take the run's whole folder away; it can be brought back for 10 minutes."""
+        if not (run.folder / card.PENDING).exists():  # whatever else cannot be read
+            raise UsageError(f"'{run.name}' has been accepted already. Delete it on the Models tab if it is to go.")
+        if run.job:
+            jobs.kill(self._runs, run.name)
+        if run.state == "empty":  # as after an upload that brought nothing: there is nothing to bring back
+            folders.delete(run.folder)
+        else:
+            folders.set_aside(run.folder)
+        teaching.forget_events(run.folder)
+        dataset.forget(run.folder)
+
+    @alone
+    def accept(self, run: Run, keep: bool = False) -> None:
+        """Offer the checkpoint everywhere; the pictures it was taught with go, unless they are kept."""
+        self._open(run)  # nor once more: pictures that were kept would go
+        if run.state != "done":
+            raise UsageError(f"'{run.name}' has learned nothing yet. Start learning first.")
+        folders.accept(run.folder, keep)
+        dataset.forget(run.folder)
+
+    def _idle(self, run: Run) -> None:
+        if run.busy:
+            what = "checked" if run.kind == CHECK else "learned from"
+            raise UsageError(f"The pictures of '{run.name}' are being {what}. Wait until that is done, or stop it.")
+
+    def _open(self, run: Run) -> None:
+        """Neither at work nor accepted: an accepted checkpoint is nobody's to change."""
+        self._idle(run)
+        if run.state == "accepted":
+            raise UsageError(f"'{run.name}' has been accepted already. Begin a new one to teach it further.")
+
+    def _understood(self, run: Run) -> None:
+        if not run.record.found or run.record.found.get("error"):
+            raise UsageError(run.record.found.get("error") or "There are no pictures yet. Upload them first.")
+
+    def _source(self, run: Run) -> str:
+        return f"{run.record.found['kind']}:{run.data}"
+
+    def _task(self, run: Run) -> str:
+        return str(run.record.found.get("task") or "") if run.record.found.get("kind") == dataset.FOLDERS else ""
+
+    def _changes(self, run: Run) -> list[str]:
+        return ["--changes", str(run.folder / CHANGES)] if (run.folder / CHANGES).is_file() else []
+
+
+def _advanced(given: Mapping[str, Any]) -> dict[str, str]:
+    """The advanced settings as text; an empty one leaves it to the program."""
+    chosen: dict[str, str] = {}
+    for name, text in given.items():
+        if name not in ADVANCED:
+            raise UsageError(unknown("setting", str(name), ADVANCED))
+        low, high, expected = ADVANCED[name]
+        text = str(text).strip()
+        try:
+            value = float(int(text) if name in WHOLE else float(text)) if text else low
+        except (ValueError, OverflowError):
+            value = float("nan")
+        if not low <= value <= high:
+            raise UsageError(
+                f"'{text[:40]}' cannot be the {name.replace('_', ' ')}. Expected {expected}; correct it, or leave it empty."
+            )
+        chosen[name] = text
+    return chosen

@@ -1,0 +1,327 @@
+"""The pictures of a Teach run with their labels: what was understood of the upload, counts, and what a person changed."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtl_model import card, kinds, layouts
+from mtl_model.data import dataset_edits
+from mtl_model.data.check import UNLABELLED
+from mtl_model.errors import DataError, MtlError, UsageError
+from mtl_model.kinds import parse_label
+from mtl_model.layouts import Source
+from mtl_model.names import caption, isolated
+from mtl_model.records import Sample
+from mtl_model.runs import CHANGES, DATA, UNWRAPPED
+from mtl_model.tasks import TASKS, Task, column_name
+from mtl_model.ui.teach.teaching import Change, Record, Run, read_edits
+
+KEPT = 4  # sources in memory: reading one anew takes a tenth of a second a thousand pictures
+MOST_UNDO = 200
+FOLDERS = "folders"
+HALF = re.compile("[\ud800-\udfff]")  # of a letter: what a name that is not UTF-8 becomes
+LEFT_OUT, CHANGED = "left out", "changed"
+"""What can be browsed besides the classes."""
+
+NOTHING_KNOWN = (
+    "No picture with a label was found. Expected pictures in folders named after their class, or a labels.csv beside "
+    "them; look at the layouts, then upload again."
+)
+
+_sources: OrderedDict[tuple[str, str], Source] = OrderedDict()
+_lock = threading.Lock()
+
+
+def describe(folder: Path, record: Record, stamp: str) -> dict[str, Any]:
+    """What is understood of an upload, as teach.json keeps it.
+
+    kind, pictures, tasks ({name: title, kind, classes}), skipped, notes; bare: whether the folders are the classes of
+    one task, whose name the visitor may say; error: the sentence where nothing was understood. stamp: differs from that
+    of any earlier upload.
+    """
+    data = folder / DATA
+    unwrap(data)
+    base: dict[str, Any] = {"stamp": stamp, "kind": "", "pictures": 0, "tasks": {}, "skipped": {}, "notes": []}
+    base |= {"kind": record.kind, "bare": bool(record.task), "task": record.task, "error": ""}
+    try:
+        kind = record.kind or layouts.recognise(data)
+    except MtlError:  # it names every layout, and the page shows them below
+        return base | {"error": NOTHING_KNOWN}
+    try:
+        source = layouts.read(f"{kind}:{data}", _options(kind, record.task))
+        # A name that the visitor gave can be given anew, whatever came of it.
+        named = bool(record.task) or (len(source.tasks) == 1 and not set(source.tasks) & set(TASKS))
+        bare = kind == FOLDERS and named
+        task = record.task or next(iter(source.tasks), "") if bare else ""
+        if bare and task == DATA:  # named after the folder, which is ours and tells nothing
+            task = layouts_name(record.name)
+            source = layouts.read(f"{kind}:{data}", _options(kind, task))
+        strange = next((name for name in _names(source) if HALF.search(name)), None)
+        if strange is not None:
+            raise DataError(
+                f"The name {strange!r:.80} cannot be shown. Expected letters in UTF-8; rename the folder or the column."
+            )
+    except MtlError as error:
+        plain = str(error).replace(f"'{data}'", "what was uploaded").replace("check the path", "upload it again")
+        return base | {"error": plain[:1].upper() + plain[1:]}
+    tasks = {
+        name: {
+            "title": task.title,
+            "kind": task.kind,
+            "classes": list(kinds.of(task).choices(task)),
+            "measured_in": "" if kinds.of(task).choices(task) else kinds.of(task).summary(task),
+        }
+        for name, task in source.tasks.items()
+    }
+    error = "" if source.samples else _no_labels(source)
+    return base | {
+        "kind": kind,
+        "pictures": len(source.samples),
+        "tasks": tasks,
+        "skipped": dict(source.skipped),
+        "notes": list(source.notes) if not (bare or error) else [],
+        "bare": bare,
+        "task": task,
+        "error": error,
+    }
+
+
+def _names(source: Source) -> Iterator[str]:
+    for name, task in source.tasks.items():
+        yield from (name, task.title, *task.classes)
+
+
+def _no_labels(source: Source) -> str:
+    if "its class is the only one of its task" in source.skipped:
+        return (
+            "All pictures lie in one class, so there is nothing to tell apart. Expected at least two classes, such as "
+            "glasses/with and glasses/without; add pictures of the other class."
+        )
+    unknown = next((some[0] for reason, some in source.examples.items() if "that is not known" in reason), "")
+    return f"No picture has a label that is known here. {unknown}" if unknown else NOTHING_KNOWN
+
+
+def layouts_name(name: str) -> str:
+    """The name of a task made from that of a checkpoint."""
+    return column_name(name.replace("-", " ")) or "label"
+
+
+def _options(kind: str, task: str) -> dict[str, str]:
+    return {"task": task} if task and kind == FOLDERS else {}
+
+
+def unwrap(data: Path) -> None:
+    """Where everything lies in one folder that holds a file of labels, as archives have it, take it out of there.
+
+    Folders of classes need nothing: their layout looks through such a folder, and the outer one may name the task.
+    """
+    inside = [one for one in data.iterdir() if not one.name.startswith(".")] if data.is_dir() else []
+    if len(inside) != 1 or not inside[0].is_dir() or inside[0].is_symlink():
+        return
+    try:
+        kind = layouts.recognise(inside[0])
+    except MtlError:
+        return
+    if kind != FOLDERS:
+        aside = data.with_name(UNWRAPPED)
+        os.replace(inside[0], aside)
+        for rest in data.iterdir():
+            rest.unlink()
+        data.rmdir()
+        os.replace(aside, data)
+
+
+# -- the pictures as they are labelled now -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of an upload. file: its path below data/. first: its labels as uploaded; labels: as changed."""
+
+    file: str
+    labels: Mapping[str, Any]
+    first: Mapping[str, Any]
+    out: bool
+
+    @property
+    def relabelled(self) -> bool:
+        return self.labels != self.first
+
+
+class Labelled:
+    """The pictures of a run with the changes made so far."""
+
+    def __init__(self, source: Source, edits: dataset_edits.Changes) -> None:
+        self.source, self.edits = source, edits
+        self.tasks: Mapping[str, Task] = source.tasks
+        gone = set(edits.left_out)
+        self.pictures = [self._picture(sample, gone) for sample in source.samples]
+        self.by_file = {one.file: one for one in self.pictures}
+        self.file_of = {sample.file: one.file for sample, one in zip(source.samples, self.pictures, strict=True)}
+        """The name in the upload's own labels, by which a report calls a picture -> its path below data/."""
+
+    def _picture(self, sample: Sample, gone: set[str]) -> Picture:
+        file = dataset_edits.name_of(self.source, sample.path)
+        labels = dataset_edits.relabelled(self.source, sample, self.edits.labels.get(file, {}))
+        return Picture(file, labels, sample.labels, file in gone)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Task -> class (or band of years) -> pictures that will be learned from, empty classes included."""
+        counted: dict[str, dict[str, int]] = {}
+        for name, task in self.tasks.items():
+            classes = dict.fromkeys(kinds.of(task).groups(task), 0)
+            for one in self.pictures:
+                if not one.out:
+                    word = word_of(task, one.labels.get(name))
+                    classes[word] = classes.get(word, 0) + 1
+            counted[name] = classes
+        return counted
+
+    def chosen(self, task: str, word: str) -> list[Picture]:
+        """The pictures of a class, or all, or those left out or changed."""
+        if word == LEFT_OUT:
+            return [one for one in self.pictures if one.out]
+        if word == CHANGED:
+            return [one for one in self.pictures if one.relabelled]
+        if task not in self.tasks:
+            return list(self.pictures)
+        return [one for one in self.pictures if word_of(self.tasks[task], one.labels.get(task)) == word]
+
+
+def word_of(task: Task, label: Any) -> str:
+    return UNLABELLED if label is None else kinds.of(task).group_of(task, label)
+
+
+def label_text(task: Task, label: Any) -> str:
+    """A label as `changes.json` holds it and a person reads it."""
+    return "" if label is None else kinds.of(task).write(task, label)
+
+
+def read_labelled(run: Run) -> Labelled:
+    """Raises DataError where the upload holds nothing that can be read."""
+    found = run.record.found
+    if not found or found.get("error"):
+        raise DataError(found.get("error") if found else "The upload is not complete. Upload the pictures first.")
+    key = (str(run.folder), str(found.get("stamp")))
+    with _lock:
+        _there(run)
+        if key not in _sources:
+            kind = str(found["kind"])
+            _sources[key] = layouts.read(f"{kind}:{run.data}", _options(kind, str(found["task"]) or run.record.task))
+            while len(_sources) > KEPT:
+                _sources.popitem(last=False)
+        _sources.move_to_end(key)
+        source = _sources[key]
+    return Labelled(source, _edits(run.folder))
+
+
+def _there(run: Run) -> None:
+    """Raises UsageError where the pictures are deleted: then their names are not told, nor written down again."""
+    if not run.data.is_dir():
+        raise UsageError(
+            f"The pictures of '{run.name}' are deleted. Expected some; begin a new run to teach it further."
+        )
+
+
+def forget(folder: Path | None = None) -> None:
+    """Drop what is known of the pictures of a run that have just been deleted; of all runs if it is None."""
+    with _lock:  # whoever is reading them comes to the end first
+        for key in [key for key in _sources if folder is None or key[0] == str(folder)]:
+            del _sources[key]
+
+
+def _edits(folder: Path) -> dataset_edits.Changes:
+    edits = read_edits(folder)
+    return dataset_edits.Changes(tuple(edits.get("left_out", ())), edits.get("labels", {}))
+
+
+# -- changing ------------------------------------------------------------------------------------------------------
+
+_changing = threading.Lock()
+
+
+def change(run: Run, file: str, task: str, word: str | None, out: bool | None) -> str:
+    """Leave a picture out (out=True), put it back (False), or give it another label (word; "" takes it away).
+
+    Returns the sentence that says what was done. Raises UsageError for a picture or label that is not there."""
+    labelled = read_labelled(run)
+    if file not in labelled.by_file:
+        raise UsageError(f"There is no picture '{file[:100]}' in this upload. Reload the page, then choose again.")
+    with _changing:
+        edits = _edits(run.folder)
+        before = Change(file=file, out=file in edits.left_out, labels=dict(edits.labels.get(file, {})))
+        if out is not None:
+            after = {**before, "out": out}
+            said = f"{isolated(file)} is {'left out' if out else 'back'}."
+        else:
+            after = {**before, "labels": _relabelled(labelled, before["labels"], file, task, word or "")}
+            title = labelled.tasks[task].title
+            told = f"is now labelled {caption(title, word)}" if word else f"has no label of {isolated(title)} any more"
+            said = f"{isolated(file)} {told}."
+        _write(run.folder, _with(edits, after), [*_undo(run.folder), before][-MOST_UNDO:])
+    return said
+
+
+def _relabelled(labelled: Labelled, labels: Mapping[str, str], file: str, task: str, word: str) -> dict[str, str]:
+    """The changed labels of a picture with one more: what differs from its first labels alone."""
+    if task not in labelled.tasks:
+        raise UsageError(f"These pictures have no labels of '{task[:64]}'. Reload the page, then choose again.")
+    label = parse_label(labelled.tasks[task], word)  # DataError says what it knows
+    mine = {name: one for name, one in labels.items() if name != task}
+    return (
+        mine
+        if label == labelled.by_file[file].first.get(task)
+        else {**mine, task: label_text(labelled.tasks[task], label)}
+    )
+
+
+def undo(run: Run) -> str:
+    """Take the last change back. Raises UsageError where there is none."""
+    _there(run)
+    with _changing:
+        edits, steps = _edits(run.folder), _undo(run.folder)
+        if not steps:
+            raise UsageError("Nothing has been changed, so there is nothing to undo.")
+        _write(run.folder, _with(edits, steps[-1]), steps[:-1])
+    return f"The last change is undone: {isolated(steps[-1]['file'])} is as before."
+
+
+def _with(edits: dataset_edits.Changes, entry: Mapping[str, Any]) -> dataset_edits.Changes:
+    """The changes with what is said of one picture: {"file", "out", "labels"}."""
+    file = str(entry["file"])
+    rest = tuple(one for one in edits.left_out if one != file)
+    others = {name: one for name, one in edits.labels.items() if name != file}
+    labels = {**others, file: entry["labels"]} if entry["labels"] else others
+    return dataset_edits.Changes((*rest, file) if entry["out"] else rest, labels)
+
+
+def _undo(folder: Path) -> list[Change]:
+    return list(read_edits(folder).get("undo", ()))
+
+
+def can_undo(folder: Path) -> bool:
+    return bool(_undo(folder))
+
+
+def _write(folder: Path, edits: dataset_edits.Changes, steps: Sequence[Mapping[str, Any]]) -> None:
+    plain = {"left_out": list(edits.left_out), "labels": edits.labels, "undo": list(steps)}
+    card.write_plain(folder / CHANGES, plain)
+
+
+def picture_path(run: Run, file: str) -> Path:
+    """Where a picture of the upload lies. Raises UsageError for any path that leads elsewhere."""
+    path = run.data / file
+    try:
+        inside = bool(file) and path.resolve().is_relative_to(run.data.resolve()) and path.is_file()
+    except (OSError, ValueError):  # a name too long, or with a zero in it
+        inside = False
+    if not inside:
+        raise UsageError(f"There is no picture '{file[:100]}' in this upload. Reload the page, then choose again.")
+    return path

@@ -1,0 +1,301 @@
+"""The HTML of what is in an upload: bars by class, what is wrong with thumbnails, and all pictures by class, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mtl_model import jobs, kinds
+from mtl_model import runs as folders
+from mtl_model.data.check import UNLABELLED
+from mtl_model.kinds import RARE
+from mtl_model.names import caption, isolated
+from mtl_model.run_records import Report
+from mtl_model.tasks import Task
+from mtl_model.ui.faces.face_cards import escape, named
+from mtl_model.ui.teach import dataset, teaching
+from mtl_model.ui.teach.dataset import CHANGED, LEFT_OUT, Labelled, Picture
+from mtl_model.ui.teach.progress_views import job_line
+from mtl_model.ui.teach.teaching import CHECK, Run
+from mtl_model.ui.teach.views import button, plural, problem
+
+PAGE = 24
+NEEDED = 3  # of a class: one to learn from, one to stop by, one to measure with
+AT_ONCE = 20  # things to look at, and pictures of one; the others are folded away
+MOST_GROUPS = 200  # of copies, of either kind
+HERE: Mapping[str, str] = {
+    "the centre square is used": "nothing is learned from what shows none",
+    "cannot be read as a picture.": "cannot be read as a picture; nothing is learned from it.",
+}
+"""What a check says of any data set -> what is done here."""
+
+
+def check(run: Run, queue: Sequence[jobs.Job]) -> str:
+    """The check itself: waiting, running, or how it ended."""
+    if run.kind == CHECK and run.busy:
+        stop = button("stop", "Leave the queue" if run.state == "waiting" else "Stop the check")
+        return f'{job_line(run, queue)}<p class="actions">{stop}</p>'
+    if not run.check_failed:
+        return ""
+    what = (
+        problem(
+            f"The check ended before it was done. {teaching.no_room(run.folder)}".strip(),
+            "Nothing is lost; check again.",
+        )
+        if run.job and run.job.state == "killed"
+        else problem(f"The pictures could not be checked. {teaching.last_words(run)}", "Mend that, then check again.")
+    )
+    if run.checked:
+        return f"{what}<p>What stands below was found by the check before.</p>"
+    return f'{what}<p class="actions">{button("check", "Check again", primary=True)}</p>'
+
+
+def unlearnable(shown: Labelled) -> dict[str, str]:
+    """Task -> what it lacks to be learned, as a sentence."""
+    lacking: dict[str, str] = {}
+    for name, classes in shown.counts().items():
+        task, known = shown.tasks[name], [count for word, count in classes.items() if word != UNLABELLED]
+        if missing := kinds.of(task).lacking(known, NEEDED):
+            lacking[name] = f"{isolated(task.title)} cannot be learned yet: {missing}."
+    return lacking
+
+
+def can_learn(run: Run, shown: Labelled) -> bool:
+    """Whether there is a task with enough pictures, and a face to learn it from."""
+    return len(unlearnable(shown)) < len(shown.tasks) and not _is_faceless(_report(run))
+
+
+def _report(run: Run) -> Any:
+    """Raises: RunError with a sentence if it is damaged."""
+    return folders.read(run.folder / folders.REPORT, Report) or {}
+
+
+def _is_faceless(report: Mapping[str, Any]) -> bool:
+    return bool(report.get("pictures")) and report.get("no_face") == report["pictures"]
+
+
+def go_on(run: Run, shown: Labelled | None) -> str:
+    """The way to the next step. It stands above what is wrong: that may be long, and little of it has to be mended."""
+    if not run.checked or run.busy or run.state == "accepted" or shown is None:
+        return ""
+    again = button("check", "Check again")
+    if run.state != "checked" or not can_learn(run, shown):
+        return again
+    count = len(_listed(_report(run), shown))
+    things = f"{plural(count, 'thing')} to look at below; you may go on without." if count else ""
+    return f'{button("goon", "Go on: learn", primary=True)}{again}<span class="small">{things}</span>'
+
+
+def line(shown: Labelled) -> str:
+    """The step in a line, once it is done."""
+    kept, moved = [one for one in shown.pictures if not one.out], len(shown.chosen("", CHANGED))
+    told = [f"{plural(len(kept), 'picture')} kept"]
+    told += [f"{len(shown.pictures) - len(kept):,} left out"] if len(kept) < len(shown.pictures) else []
+    return ", ".join(told + ([f"{moved:,} relabelled"] if moved else []))
+
+
+def tallies(run: Run, shown: Labelled) -> str:
+    """Bars by class, and what was changed."""
+    lead = '<p class="small">Choose a class to see its pictures. What is left out or relabelled can be undone.</p>'
+    return f'<div class="tallies">{counts(shown)}</div>{lead}{changed(run, shown)}'
+
+
+def counts(shown: Labelled) -> str:
+    """A bar a class, each a button that shows its pictures. Too few are said, with the number that would do."""
+    parts = []
+    for name, classes in shown.counts().items():
+        most = max(classes.values(), default=1) or 1
+        task = shown.tasks[name]
+        rows = "".join(_row(name, word, count, most, task) for word, count in classes.items())
+        parts.append(
+            f'<div class="tally" role="group" aria-label="{escape(task.title)}"><h3>{named(task.title)}</h3>{rows}</div>'
+        )
+    return "".join(parts)
+
+
+def _row(name: str, word: str, count: int, most: int, task: Task) -> str:
+    short = word != UNLABELLED and count < RARE and (count or kinds.of(task).choices(task))
+    few = f'<span class="few">few: {RARE} would do</span>' if short else ""
+    quiet = " quiet" if word == UNLABELLED else ""
+    return (
+        f'<button type="button" class="count{quiet}" id="{escape(f"teach-count-{name}-{word}")}" data-do="browse" '
+        f'data-task="{escape(name)}" data-class="{escape(word)}"><span class="word">{named(word)}{few}</span>'
+        f'<span class="track" aria-hidden="true"><span style="width:{100 * count / most:.1f}%"></span></span>'
+        f'<span class="number">{count:,}<span class="unseen"> pictures; show them</span></span></button>'
+    )
+
+
+def changed(run: Run, shown: Labelled) -> str:
+    out = len(shown.chosen("", LEFT_OUT))
+    moved = len(shown.chosen("", CHANGED))
+    if not (out or moved or dataset.can_undo(run.folder)):
+        return ""
+    show = "".join(
+        f'<button type="button" class="link" id="teach-show-{what.replace(" ", "-")}" data-do="browse" data-task="" '
+        f'data-class="{what}">{text}</button>'
+        for what, count, text in (
+            (LEFT_OUT, out, f"{out:,} left out"),
+            (CHANGED, moved, f"{moved:,} relabelled"),
+        )
+        if count
+    )
+    undo = button("undo", "Undo the last change") if dataset.can_undo(run.folder) else ""
+    return f'<p class="actions changed">{show or "No changes."} {undo}</p>'
+
+
+# -- what is wrong -------------------------------------------------------------------------------------------------
+
+
+def found(run: Run, shown: Labelled) -> str:
+    """What is wrong, by the last check."""
+    return problems(_report(run), shown)
+
+
+def problems(report: Mapping[str, Any], shown: Labelled) -> str:
+    """What the check found, each with the pictures it is about."""
+    if not report:
+        return ""
+    lacking, listed = unlearnable(shown), _listed(report, shown)
+    faults = [problem(text, "Add pictures in step 1.") for text in lacking.values()]
+    if not report.get("pictures", True):  # then it says that none could be read
+        faults = [problem(str(one.get("text", ""))) for one in report.get("faults", ())]
+    elif _is_faceless(report):
+        faults = [
+            problem(
+                "No face was found in any of these pictures, so there is nothing to learn from.",
+                "Check that these are the pictures you meant, large enough and upright; add others in step 1.",
+            )
+        ]
+    if not listed and not faults:
+        return "<p>Nothing is wrong with these pictures.</p>"
+    return f"{''.join(faults)}{''.join(listed[:AT_ONCE])}{_fold(listed[AT_ONCE:])}"
+
+
+def _fold(some: Sequence[str], around: str = "{}") -> str:
+    """What is shown when asked for; "" if there is nothing."""
+    inside = around.format("".join(some))
+    return f'<details class="fold"><summary>{len(some):,} more</summary>{inside}</details>' if some else ""
+
+
+def _listed(report: Mapping[str, Any], shown: Labelled) -> list[str]:
+    """What is worth a look, the worst first. Of copies the first MOST_GROUPS; the check names them anew once those are mended."""
+    groups = (report.get("near") or {}).get("groups") or (report.get("exact") or {}).get("groups") or ()
+    named = [[shown.file_of[file] for file in group if file in shown.file_of] for group in groups]
+    torn = [group for group in named if _disagree(group, shown)]
+    rest = [group for group in named if group not in torn and sum(not shown.by_file[one].out for one in group) > 1]
+    text = "These show the same and carry different labels."
+    return [
+        *(_block(text, group, shown, mark="Same picture in two classes.") for group in torn[:MOST_GROUPS]),
+        *_findings(report, shown),
+        *(
+            _block("These show the same; one of them is enough.", one, shown, mark="Copies.")
+            for one in rest[:MOST_GROUPS]
+        ),
+    ]
+
+
+def _block(title: str, files: Iterable[str], shown: Labelled, more: int = 0, mark: str = "") -> str:
+    pictures = [shown.by_file[file] for file in files if file in shown.by_file]
+    cards = [card(one, shown) for one in pictures]
+    rest = _fold(cards[AT_ONCE:], '<ul class="pictures">{}</ul>')
+    rest += f'<p class="small">and {more:,} more</p>' if more > 0 else ""
+    marked = f'<b class="mark">{escape(mark)}</b> ' if mark else ""
+    return (
+        f'<div class="finding"><p>{marked}{escape(title)}</p><ul class="pictures">'
+        f"{''.join(cards[:AT_ONCE])}</ul>{rest}</div>"
+    )
+
+
+def _disagree(group: Sequence[str], shown: Labelled) -> bool:
+    kept = [shown.by_file[file] for file in group if not shown.by_file[file].out]
+    return any(
+        len({dataset.word_of(task, one.labels[name]) for one in kept if name in one.labels}) > 1
+        for name, task in shown.tasks.items()
+    )
+
+
+def _findings(report: Mapping[str, Any], shown: Labelled) -> Iterable[str]:
+    """What the check names by file. How it would split the pictures is no matter here, and copies are told above."""
+    for one in report.get("warnings", ()):
+        files = [str(file) for file in one.get("files", ())]
+        if not files or any(" = " in file for file in files):
+            continue
+        text = str(one.get("text", ""))
+        for said, meant in HERE.items():
+            text = text.replace(said, meant)
+        known = [shown.file_of[file] for file in files if file in shown.file_of]
+        if known:
+            yield _block(text, known, shown, more=int(one.get("count", 0)) - len(known))
+        else:
+            names = ", ".join(isolated(file[:120]) for file in files[:5])
+            yield f'<div class="finding"><p>{escape(text)} <span class="small">{escape(names)}</span></p></div>'
+
+
+# -- pictures ------------------------------------------------------------------------------------------------------
+
+
+def card(one: Picture, shown: Labelled) -> str:
+    """A picture with its labels: one click leaves it out or gives it another label."""
+    name = one.file.rsplit("/", 1)[-1]
+    labels = "".join(_label(one, task, shown) for task in shown.tasks.values())
+    out = "back" if one.out else "out"
+    action = "Put back" if one.out else "Leave out"
+    mark = "left out" if one.out else "relabelled" if one.relabelled else ""
+    return (
+        f'<li class="picture{" gone" if one.out else ""}" data-file="{escape(one.file)}"><div class="thumb">'
+        f'<img data-src="{escape(one.file)}" alt="{escape(isolated(one.file))}" width="128" height="128">'
+        f"{f'<span class=tag>{mark}</span>' if mark else ''}</div>"
+        f'<p class="file" title="{escape(one.file)}">{named(name)}</p>{labels}'
+        f'<button type="button" class="button small-button" data-do="{out}" '
+        f'aria-label="{action} {escape(isolated(name))}">{action}</button></li>'
+    )
+
+
+def _label(one: Picture, task: Task, shown: Labelled) -> str:
+    label = one.labels.get(task.name)
+    if label is None and len(shown.tasks) > 1 and task.name not in one.first:
+        return ""
+    name, text = one.file.rsplit("/", 1)[-1], dataset.label_text(task, label)
+    told, title = f"{isolated(task.title)} of {isolated(name)}", f"<span>{named(task.title)}</span>"
+    if not (choices := kinds.of(task).choices(task)):
+        field = f'<input data-relabel="{escape(task.name)}" inputmode="numeric" maxlength="9" value="{escape(text)}"'
+        return f'<label class="relabel">{title}{field} aria-label="{escape(told)}"></label>'
+    if len(choices) == 2 and text in choices:
+        other = choices[1 - choices.index(text)]
+        return (
+            f'<p class="relabel"><span>{named(task.title)}: {named(text)}</span><button type="button" '
+            f'class="button small-button" data-do="relabel" data-task="{escape(task.name)}" data-word="{escape(other)}" '
+            f'aria-label="{escape(f"It is {isolated(other)}: {told}")}">It is {named(other)}</button></p>'
+        )
+    options = "".join(f"<option{' selected' if word == text else ''}>{escape(word)}</option>" for word in task.classes)
+    return (
+        f'<label class="relabel">{title}<select data-relabel="{escape(task.name)}" aria-label="{escape(told)}">'
+        f'<option value=""{"" if text else " selected"}>not labelled</option>{options}</select></label>'
+    )
+
+
+def browse(shown: Labelled, task: str, word: str, page: int) -> str:
+    """One page of the pictures of a class."""
+    chosen = shown.chosen(task, word)
+    pages = max(1, -(-len(chosen) // PAGE))
+    page = min(max(page, 1), pages)
+    title = (
+        word
+        if word in (LEFT_OUT, CHANGED)
+        else caption(shown.tasks[task].title, word)
+        if task in shown.tasks
+        else "All"
+    )
+    cards = "".join(card(one, shown) for one in chosen[(page - 1) * PAGE : page * PAGE])
+    turn = "".join(
+        f'<button type="button" class="button" id="teach-page-{text.lower()}" data-do="page" data-page="{to}"'
+        f"{'' if 1 <= to <= pages else ' disabled'}>{text}</button>"
+        for text, to in (("Previous", page - 1), ("Next", page + 1))
+    )
+    paging = f'<p class="actions">{turn}<span class="small">Page {page} of {pages}</span></p>' if pages > 1 else ""
+    close = button("close", "Close")
+    return (
+        f'<div class="browse" role="region" aria-label="{escape(title)}"><p class="actions head"><b>{escape(title)}</b>'
+        f'<span class="small">{plural(len(chosen), "picture")}</span>{close}</p>'
+        f'<ul class="pictures">{cards}</ul>{paging}</div>'
+    )

@@ -1,0 +1,144 @@
+"""The HTML of a check or a learning at work: where it is, its queue, its curves, how it ended."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+
+from mtl_model import jobs
+from mtl_model.events import Evaluated, Event, Finished, Noted, Started, Step, Stopped
+from mtl_model.tasks import Task
+from mtl_model.ui.faces.face_cards import escape
+from mtl_model.ui.teach import curves, teaching
+from mtl_model.ui.teach.teaching import CHECK, Run
+from mtl_model.ui.teach.views import button, duration, plural, problem
+
+PROGRESS = re.compile(r"^(?P<what>[^\[]+) \[[#-]*\] (?P<done>[\d,]+) of (?P<total>[\d,]*\d)(?:, (?P<left>\d+) s left)?")
+WORDS: Mapping[str, str] = {
+    "looking for faces": "looking for the faces",
+    "cutting crops": "cutting out the faces",
+    "working out features": "working out what the network sees in them",
+}
+"""What a job says of its progress -> what a person reads."""
+
+
+def bar(done: float, total: float, label: str) -> str:
+    return f'<progress max="{max(total, 1):g}" value="{min(done, total):g}" aria-label="{escape(label)}"></progress>'
+
+
+def job_line(run: Run, queue: Sequence[jobs.Job]) -> str:
+    """What a waiting or running job does, with a bar where it says how far it is."""
+    job = run.job
+    if job is None or not run.busy:
+        return ""
+    if run.state == "waiting":
+        told = f"<p>Waiting: number {job.place} in the queue. It starts by itself; you may close the page.</p>"
+        return told + _queue(run, queue)
+    doing = "Looking at every picture" if run.kind == CHECK else "Preparing the pictures"
+    said = [found for line in reversed(job.log.splitlines()) if (found := PROGRESS.match(line.strip()))]
+    if not said:
+        return f'<p>{doing}.</p><progress aria-label="{doing}"></progress>'
+    done, total = (int(said[0][name].replace(",", "")) for name in ("done", "total"))
+    left = f", {duration(float(said[0]['left']))} left" if said[0]["left"] else ""
+    what = WORDS.get(said[0]["what"], said[0]["what"])
+    return f"<p>{doing}: {escape(what)}, {done:,} of {total:,}{left}.</p>{bar(done, total, doing)}"
+
+
+def _queue(run: Run, queue: Sequence[jobs.Job]) -> str:
+    ahead = [one for one in queue if one.state in jobs.ACTIVE and one.name != run.name]
+    ahead = [one for one in ahead if one.state == "running" or (run.job and one.place < run.job.place)]
+    items = "".join(
+        f"<li>{escape(one.name)}: {'at work' if one.state == 'running' else f'number {one.place}'}</li>"
+        for one in ahead
+    )
+    return f'<ol class="queue" aria-label="Before it in the queue">{items}</ol>' if items else ""
+
+
+def progress(run: Run, tasks: Mapping[str, Task], queue: Sequence[jobs.Job]) -> str:
+    """The learning itself: where it is, its curves, and what can be done about it."""
+    if run.kind != teaching.LEARN:
+        return ""
+    events = teaching.read_events(run.folder)
+    mine = events[run.record.heard :]  # what an earlier learning said is not where this one is
+    line, actions = _ending(run, events), ""
+    if run.state == "running":
+        asked = (run.folder / teaching.STOP).is_file()
+        line = _stopping(mine) if asked else _pace(mine) or job_line(run, queue)
+        if not asked:
+            begun = any(isinstance(one, Started) for one in mine)
+            actions = button("stop", "Stop, keep the best so far" if begun else "Stop")
+    elif run.state == "waiting":
+        line, actions = job_line(run, queue), button("stop", "Leave the queue")
+    elif run.can_go_on and run.state != "done":  # there it stands beside what it brought
+        actions = button("resume", "Go on learning", primary=True)
+    plots = curves.curves(events, tasks)
+    return f'{line}<p class="actions">{actions}</p><div class="plots">{plots}</div>{_notes(run, mine)}'
+
+
+def _notes(run: Run, events: Sequence[Event]) -> str:
+    """What a person should know, less the sentence with which it ends: that is shown as what it brought."""
+    told = [
+        one.text.removeprefix(f"{run.record.found.get('kind')}: ")
+        for one, after in itertools.pairwise([*events, None])
+        if isinstance(one, Noted) and not isinstance(after, (Stopped, Finished))
+    ]
+    items = "".join(f"<li>{escape(text)}</li>" for text in dict.fromkeys(told))
+    return f'<details class="fold" id="teach-notes"><summary>Notes</summary><ul>{items}</ul></details>' if items else ""
+
+
+def _ending(run: Run, events: Sequence[Event]) -> str:
+    """How it ended, and what can be done then."""
+    again = (
+        "Go on from where it was, or start again." if run.can_go_on else "Your pictures are still here; start again."
+    )
+    if run.state == "failed":
+        words = teaching.last_words(run)
+        if run.begun or run.can_go_on:
+            return problem(f"The learning ended before it was done. {words}", again)
+        return problem(f"Nothing was learned. {words}", "Your pictures are still here.")
+    if run.state == "killed":
+        why = teaching.no_room(run.folder)
+        return problem(f"The learning was interrupted: its process ended before it was done. {why}".strip(), again)
+    if run.state == "stopped":
+        kept = "before there was anything to keep" if run.can_go_on else "before anything was learned"
+        return f"<p>Stopped {kept}. {again}</p>"
+    if broken := broken_off(run):
+        return broken
+    passes = [one for one in events if isinstance(one, Evaluated)]
+    if run.state not in ("done", "accepted") or not passes:
+        return ""
+    best = [one.epoch + 1 for one in passes if one.best]
+    kept = f"; pass {best[-1]} was the best and is kept" if best else ""
+    how = "Stopped" if run.can_go_on else "Done"
+    return f"<p>{how} after {plural(passes[-1].epoch + 1, 'pass', 'passes')} over the pictures{kept}.</p>"
+
+
+def broken_off(run: Run) -> str:
+    """What is said where going on failed, after something was learned."""
+    if run.state != "done" or not run.job or not (run.job.exit_code or run.job.state == "killed"):
+        return ""
+    words = teaching.last_words(run) if run.job.exit_code else "Its process was ended."
+    return problem(f"Going on ended before it was done. {words}", "What was learned before is kept.")
+
+
+def _stopping(events: Sequence[Event]) -> str:
+    if any(isinstance(one, Started) for one in events):
+        return "<p>Stopping. The best so far is being kept and measured.</p>"
+    return "<p>Stopping.</p>"
+
+
+def _pace(events: Sequence[Event]) -> str:
+    started = next((one for one in reversed(events) if isinstance(one, Started)), None)
+    step = next((one for one in reversed(events) if isinstance(one, Step)), None)
+    if started is None or step is None:
+        return ""
+    looked = [one for one in events if isinstance(one, Evaluated)]
+    best = [one.epoch + 1 for one in looked if one.best]
+    told = f", best so far after pass {best[-1]}" if best else ""
+    done = max(step.step, looked[-1].step if looked else 0)
+    number = min(started.epochs, 1 + max(step.epoch, looked[-1].epoch + 1 if looked else 0))
+    return (
+        f"<p>Pass {number} of at most {started.epochs}{told}: {step.pictures_per_second:,.0f} pictures a second, at most "
+        f"{duration(step.seconds_left)} left.</p>{bar(done, started.steps, 'Learning')}"
+    )

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+
+from mtl_model import kinds
+from mtl_model.card import Card
+from mtl_model.records import Photo, Reading
+from mtl_model.tasks import TASKS, class_task
+from mtl_model.ui.faces import face_cards
+from tests.ui.conftest import estimate_class, reading
+
+CARD = Card("bknet", {}, tuple(TASKS.values()), calibration={"age": kinds.named("years").Calibration(threshold=12.0)})
+CROPS = np.zeros((2, 8, 8, 3), np.uint8)
+
+
+def test_a_card_is_a_group_with_its_button(two_faces: Photo) -> None:
+    text = face_cards.cards(two_faces, CROPS, CARD)
+    assert re.findall(r'role="group" aria-label="([^"]+)"', text) == ["Face 1", "Face 2"]
+    assert re.findall(r'aria-label="(Show[^"]+)"', text) == ["Show face 1", "Show face 2"]
+    for said in ("34 years", "28 to 42", "24-39", "female", "93 %", "not smiling", "61 %", "unsure"):
+        assert said in text
+
+
+def test_what_is_unsure_says_why(two_faces: Photo) -> None:
+    text = face_cards.cards(two_faces, CROPS, CARD)
+    assert "The interval spans 13 years; more than 12 count as unsure." in text
+    assert "The probability is 61 %; under 75 % counts as unsure." in text
+    assert len(re.findall('role="tooltip"', text)) == 3
+    identities = re.findall(r'id="([^"]+)"', text)
+    assert len(set(identities)) == len(identities)
+
+
+def test_boxes_lie_on_the_picture(two_faces: Photo) -> None:
+    text = face_cards.stage(np.zeros((200, 300, 3), np.uint8), two_faces)
+    assert 'aria-label="Show face 2"' in text
+    assert "left:0.000%;top:10.000%;width:40.000%;height:60.000%" in text  # clipped at the left edge
+    assert 'alt="two.png: 2 faces found"' in text
+
+
+def test_a_face_is_one_stop_of_the_tab_key(two_faces: Photo) -> None:
+    text = face_cards.stage(np.zeros((200, 300, 3), np.uint8), two_faces) + face_cards.cards(
+        two_faces, CROPS, CARD, True
+    )
+    stops = [button for button in re.findall(r"<button [^>]+>", text) if 'tabindex="-1"' not in button]
+    assert [re.findall('aria-label="([^"]+)"', button) for button in stops] == [["Show face 1"], ["Show face 2"]]
+    assert text.count("<button") == 2 * 2 + 3 + 2  # boxes and crops, what is unsure, "This is wrong"
+
+
+def test_names_never_become_markup() -> None:
+    task = class_task("mood", ("<i>glad</i>", "sad"))
+    face = Reading(reading((0, 0, 9, 9)).face, {"mood": estimate_class(task.classes, "<i>glad</i>", 0.9)})
+    card = dataclasses.replace(CARD, tasks=(task,))
+    photo = Photo('"><script>.png', None, (face,), 20, 20)
+    for text in (
+        face_cards.cards(photo, CROPS[:1], card),
+        face_cards.stage(np.zeros((20, 20, 3), np.uint8), photo),
+        face_cards.table(photo, card),
+    ):
+        assert "<i>" not in text and "<script>" not in text
+
+
+def test_any_task_is_shown_by_its_kind() -> None:
+    task = class_task("eye_colour", ("brown", "blue", "green", "grey"))
+    card = dataclasses.replace(CARD, tasks=(task,))
+    face = Reading(reading((0, 0, 9, 9)).face, {"eye_colour": estimate_class(task.classes, "blue", 0.7)})
+    photo = Photo("eyes.png", None, (face,), 20, 20)
+    text = face_cards.cards(photo, CROPS[:1], card)
+    assert "Eye colour" in text and text.count('class="line other"') == 2 and "70 %" in text
+    assert face_cards.table(photo, card).count("<th ") == 4
+
+
+def test_the_table_has_a_row_a_face(two_faces: Photo) -> None:
+    text = face_cards.table(two_faces, CARD)
+    assert text.count("<tr data-face=") == 2
+    assert text.count("<th ") * 2 == text.count("<td ") == 20
+
+
+def test_no_face_is_said_and_draws_nothing() -> None:
+    photo = Photo("none.png", None, (), 20, 20)
+    assert "No face found." in face_cards.cards(photo, CROPS[:0], CARD)
+    assert face_cards.table(photo, CARD) == ""
+    assert "<button" not in face_cards.stage(np.zeros((20, 20, 3), np.uint8), photo)
+
+
+ROWS = (
+    {"group": {"age": "24-39"}, "range": [0.0, 12.0], "error": 2.2, "n": 900},
+    {"group": {"age": "24-39"}, "range": [12.0, 16.0], "error": 4.06, "n": 1321},
+)
+SHARES = (
+    {"group": {"smile": "not smiling"}, "range": [0.55, 0.65], "error": 0.38, "n": 321},
+    {"group": {"smile": "not smiling"}, "range": [0.95, 1.01], "error": 0.002, "n": 3210},
+)
+
+
+def test_the_error_is_that_of_faces_answered_as_surely(two_faces: Photo) -> None:
+    card = dataclasses.replace(CARD, errors={"age": ROWS, "smile": SHARES})
+    text = face_cards.cards(two_faces, CROPS, card)
+    assert "faces like this: " in text and "±4.1 years" in text and "±2.2 years" not in text
+    assert "Mean error on 1,321 validation faces estimated as 24-39 with an interval of 12 to 16 years." in text
+    assert "38 % wrong" in text and "under 1 % wrong" not in text  # 61 %, unsure
+    assert "Share of wrong answers on 321 validation faces estimated as not smiling with 55 to 65 %." in text
+    identities = re.findall(r' id="([^"]+)"', text)
+    assert len(set(identities)) == len(identities) == 3 + 4
+
+
+def test_a_small_share_is_never_none(two_faces: Photo) -> None:
+    row = {"group": {"gender": "female"}, "range": [0.9, 1.01], "error": 0.001, "n": 3210}
+    text = face_cards.cards(two_faces, CROPS, dataclasses.replace(CARD, errors={"gender": (row,)}))
+    assert "under 1 % wrong" in text and "female with 90 to 100 %." in text
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"group": {"smile": "smiling"}, "range": [0.55, 0.65], "error": 0.4, "n": 60},
+        {"group": {"smile": "not smiling"}, "range": [0.95, 1.01], "error": 0.02, "n": 600},
+        {"group": {"smile": "not smiling"}, "range": [0.5, 0.61], "error": 0.4, "n": 60},
+        {"group": {"smile": "not smiling"}, "error": 0.02, "n": 321},
+        {"group": {"age": "24-39", "gender": "female"}, "error": 0.02, "n": 321},
+        {"group": {}, "error": 0.02, "n": 321},
+    ],
+    ids=[
+        "another answer",
+        "surer ones",
+        "less sure ones",
+        "all of an older card",
+        "by groups of an older card",
+        "all faces",
+    ],
+)
+def test_nothing_is_said_of_faces_that_were_answered_otherwise(row: dict[str, object], two_faces: Photo) -> None:
+    for task in ("smile", "age"):
+        card = dataclasses.replace(CARD, errors={task: (row,)})
+        assert "faces like this" not in face_cards.cards(two_faces, CROPS, card)
+
+
+def test_a_card_can_be_called_wrong_only_where_that_can_be_kept(two_faces: Photo) -> None:
+    assert "This is wrong" not in face_cards.cards(two_faces, CROPS, CARD)
+    assert face_cards.cards(two_faces, CROPS, CARD, correctable=True).count(">This is wrong</button>") == 2

@@ -1,0 +1,367 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from mtl_model import card, cli, jobs
+from mtl_model import runs as folders
+from mtl_model.card import CARD, PENDING, WEIGHTS, shipped_weights
+from mtl_model.errors import MtlError, UsageError
+from mtl_model.events import Finished, Noted, to_line
+from mtl_model.runs import CHANGES, EVENTS, OUTCOME, REPORT, STATE
+from mtl_model.ui.teach import dataset, teaching
+from mtl_model.ui.teach.actions import Steps
+from mtl_model.ui.teach.teaching import LEARN, Run
+
+
+@pytest.fixture
+def submitted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, list[str]]]:
+    """Jobs are written down here instead of being run."""
+    found: list[tuple[str, str, list[str]]] = []
+    monkeypatch.setattr(jobs, "submit", lambda runs, name, kind, words: found.append((name, kind, list(words))))
+    return found
+
+
+@pytest.fixture
+def steps(tmp_path: Path) -> Steps:
+    return Steps(tmp_path / "runs", shipped_weights(), "cpu")
+
+
+@pytest.fixture
+def run(steps: Steps, tmp_path: Path) -> Run:
+    """A run with four pictures, understood."""
+    steps.create("mine", "ann", "bknet")
+    for name in ("smile/yes/1.png", "smile/yes/2.png", "smile/no/3.png", "hat/on/4.png", "hat/off/5.png"):
+        path = tmp_path / "runs/mine/data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (24, 24)).save(path)
+    steps.look(teaching.read_run(tmp_path / "runs", "mine"))
+    return teaching.read_run(tmp_path / "runs", "mine")
+
+
+JOB_THAT_ENDED = {
+    "kind": LEARN,
+    "words": [],
+    "submitted": 1.0,
+    "token": "x",
+    "pid": 1,
+    "born": "then",
+    "began": 1.0,
+    "exit_code": 0,
+}
+
+
+def write_state(run: Run) -> None:
+    """A state as torch writes it."""
+    with zipfile.ZipFile(run.folder / STATE, "w"):
+        pass
+
+
+def again(run: Run) -> Run:
+    return teaching.read_run(run.folder.parent, run.name)
+
+
+def test_a_name_is_suggested_checked_and_taken_once(steps: Steps, tmp_path: Path) -> None:
+    assert steps.suggest("Grün, Ann!") == "gr-n-ann" and steps.suggest("😀") == "my-faces"
+    assert steps.suggest("bknet") == "bknet-2"
+    record = steps.create("mine", "ann", "bknet")
+    assert record.user == "ann" and (tmp_path / "runs/mine" / PENDING).is_file()
+    for name in ("mine", "bknet", "../x", "", "a b"):
+        with pytest.raises(UsageError):
+            steps.create(name, "ann", "bknet")
+
+
+def test_the_check_and_the_learning_are_the_command_line(
+    steps: Steps, run: Run, submitted: list[tuple[str, str, list[str]]]
+) -> None:
+    steps.check(run)
+    steps.choose(run, {"tasks": ["hat"], "how": "last", "advanced": {"epochs": " 7 ", "learning_rate": "0.002"}})
+    steps.start(again(run))
+    (_, check, look), (name, kind, words) = submitted
+    assert (check, name, kind) == ("check", "mine", LEARN) and look[1].startswith("folders:")
+    assert dict(zip(words[2::2], words[3::2], strict=False))["--name"] == "mine" and "--pending" in words
+    for option in (
+        "--from bknet",
+        "--how last",
+        "--tasks hat",
+        "--epochs 7",
+        "--learning-rate 0.002",
+        "--layout folders",
+    ):
+        assert option in " ".join(words)
+
+
+def test_the_command_line_takes_these_words(
+    steps: Steps, run: Run, submitted: list[tuple[str, str, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    for name in ("check", "finetune"):
+        text, add, _ = cli.COMMANDS[name]
+        monkeypatch.setitem(cli.COMMANDS, name, (text, add, lambda arguments: seen.append(arguments) or 0))
+    steps.choose(run, {"advanced": {"epochs": "3", "seed": "1", "learning_rate": "0.01"}})
+    (run.folder / CHANGES).write_text("{}")
+    steps.check(again(run))
+    steps.start(again(run))
+    for _, _, words in submitted:
+        assert cli.main(words) == 0
+    assert seen[0].cache and seen[1].pending and seen[1].start == "bknet" and seen[1].epochs == 3
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"how": "far"},
+        {"from": "nobody"},
+        {"tasks": []},
+        {"tasks": ["hair"]},
+        {"kind": "nothing"},
+        {"advanced": {"epochs": "0"}},
+        {"advanced": {"epochs": "2.5"}},
+        {"advanced": {"learning_rate": "nan"}},
+        {"advanced": {"other": "1"}},
+    ],
+)
+def test_senseless_settings_are_refused_and_change_nothing(steps: Steps, run: Run, given: dict[str, Any]) -> None:
+    with pytest.raises(MtlError):
+        steps.choose(run, given)
+    assert again(run).record == run.record
+
+
+def test_another_layout_is_looked_at_anew(steps: Steps, run: Run) -> None:
+    assert list(steps.choose(run, {"kind": "utkface"}).found["tasks"]) == []
+    assert set(steps.choose(again(run), {"kind": ""}).found["tasks"]) == {"smile", "hat"}
+
+
+def test_while_a_job_works_nothing_else_begins(steps: Steps, run: Run) -> None:
+    jobs._write(run.folder, jobs._Record(LEARN, (), 1.0, "token"))  # what the page has seen is older
+    for action in (steps.check, steps.start, steps.look, steps.resume, steps.accept):
+        with pytest.raises(UsageError, match="Wait until that is done"):
+            action(run)
+
+
+def learned(run: Run) -> Run:
+    for name in (CARD, WEIGHTS):
+        (run.folder / name).write_bytes((shipped_weights() / "bknet" / name).read_bytes())
+    (run.folder / OUTCOME).write_text("{}")
+    return again(run)
+
+
+def test_of_two_that_decide_at_once_the_second_sees_what_the_first_did(
+    steps: Steps, run: Run, submitted: list[tuple[str, str, list[str]]]
+) -> None:
+    seen = learned(run)
+    steps.accept(seen, keep=True)
+    for action in (steps.start, steps.check, steps.look, steps.resume, steps.discard, steps.accept):
+        with pytest.raises(UsageError, match="accepted already"):
+            action(seen)
+    assert submitted == [] and (run.folder / CARD).is_file() and (run.folder / WEIGHTS).is_file()
+    assert len(list(run.data.rglob("*.png"))) == 5
+
+
+def test_an_action_waits_for_the_one_that_is_at_the_run(
+    steps: Steps, run: Run, submitted: list[tuple[str, str, list[str]]]
+) -> None:
+    """Accept, of a page that saw the result, while another person's Start is half-way."""
+    seen = learned(run)
+    with ThreadPoolExecutor(1) as pool:
+        with teaching.alone(run.folder.parent, run.name):
+            accepting = pool.submit(steps.accept, seen)
+            (run.folder / CARD).unlink()
+        with pytest.raises(UsageError, match="learned nothing yet"):
+            accepting.result()
+    assert run.data.is_dir() and (run.folder / PENDING).is_file()
+
+
+def test_the_pictures_stay_where_the_checkpoint_is_not_whole(steps: Steps, run: Run) -> None:
+    seen = learned(run)
+    (run.folder / CARD).write_text("{")
+    with pytest.raises(MtlError, match="cut off"):
+        steps.accept(seen)
+    assert len(list(run.data.rglob("*.png"))) == 5
+
+
+def test_what_is_discarded_can_be_undone(steps: Steps, run: Run) -> None:
+    steps.discard(run)
+    assert not run.folder.exists()
+    (aside,) = folders.asides(run.folder.parent)
+    steps.create("mine", "bob", "bknet")  # the name is free
+    with pytest.raises(UsageError, match="is taken by now"):
+        folders.bring_back(run.folder.parent, aside.token, shipped_weights())
+    steps.discard(again(run))
+    folders.bring_back(run.folder.parent, aside.token, shipped_weights())
+    assert again(run).record == run.record and len(dataset.read_labelled(again(run)).pictures) == 5
+
+
+def test_with_the_pictures_goes_what_was_known_of_them(steps: Steps, run: Run) -> None:
+    dataset.read_labelled(run)
+    steps.accept(learned(run))
+    assert not [key for key in dataset._sources if key[0] == str(run.folder)]
+    for ask in (
+        dataset.read_labelled,
+        dataset.undo,
+        lambda run: dataset.change(run, "smile/yes/1.png", "", None, True),
+    ):
+        with pytest.raises(UsageError, match="The pictures of 'mine' are deleted"):
+            ask(run)  # by a page that has not heard of it
+    assert not (run.folder / CHANGES).exists()
+
+
+def test_accept_leaves_the_checkpoint_and_takes_the_pictures(steps: Steps, run: Run) -> None:
+    for name in (CARD, WEIGHTS):
+        (run.folder / name).write_bytes((shipped_weights() / "bknet" / name).read_bytes())
+    (run.folder / STATE).touch()
+    (run.folder / OUTCOME).write_text('{"pictures": {"better": [{"file": "anna.jpg"}]}, "left_out": ["anna.jpg"]}')
+    (run.folder / REPORT).write_text('{"warnings": [{"files": ["anna.jpg"]}]}')
+    (run.folder / CHANGES).write_text('{"left_out": ["anna.jpg"]}')
+    (run.folder / "log.txt").write_text("anna.jpg")
+    events = [Noted("Left out 1, for example anna.jpg."), Finished(3, 1.0, 0)]
+    (run.folder / EVENTS).write_text("".join(f"{to_line(one)}\n" for one in events))
+    steps.accept(again(run))
+    assert not [path for path in run.folder.rglob("*") if path.is_file() and b"anna" in path.read_bytes()], (
+        "no name stays"
+    )
+    assert teaching.read_events(run.folder) == events[1:]
+    assert not run.data.exists() and not (run.folder / STATE).exists() and not (run.folder / PENDING).exists()
+    assert again(run).state == "accepted"
+    for action in (
+        steps.look,
+        steps.check,
+        steps.start,
+        steps.corrections,
+        lambda run: steps.choose(run, {"task": "x"}),
+    ):
+        with pytest.raises(UsageError, match="accepted already"):
+            action(again(run))
+    assert (run.folder / CARD).is_file() and (run.folder / WEIGHTS).is_file()  # nothing takes it away any more
+    with pytest.raises(UsageError, match="accepted already"):
+        steps.discard(again(run))
+
+
+def test_what_is_not_learned_is_not_accepted_and_what_is_discarded_is_gone(steps: Steps, run: Run) -> None:
+    with pytest.raises(UsageError, match="learned nothing yet"):
+        steps.accept(run)
+    steps.discard(run)
+    assert not run.folder.exists()
+
+
+def test_starting_anew_forgets_what_was_learned(
+    steps: Steps, run: Run, submitted: list[tuple[str, str, list[str]]]
+) -> None:
+    for name in (OUTCOME, CARD, STATE, EVENTS):
+        (run.folder / name).write_text("{}")
+    steps.start(again(run))
+    assert not any((run.folder / name).exists() for name in (OUTCOME, CARD, STATE, EVENTS))
+    with pytest.raises(MtlError, match="nothing to go on from"):
+        steps.resume(again(run))
+
+
+def test_going_on_takes_the_settings_of_that_learning(
+    steps: Steps, run: Run, submitted: list[tuple[str, str, list[str]]]
+) -> None:
+    steps.choose(run, {"how": "all", "tasks": ["hat"], "advanced": {"epochs": "7"}})
+    steps.start(again(run))
+    write_state(run)
+    (run.folder / "job.json").write_text(json.dumps(JOB_THAT_ENDED))
+    steps.choose(again(run), {"how": "branch", "tasks": ["smile"], "from": "default", "advanced": {"epochs": "9"}})
+    steps.resume(again(run))
+    begun, resumed = (words for _, _, words in submitted)
+    assert resumed == [*begun, "--resume"]
+    steps.start(again(run))
+    assert "default" in submitted[-1][2] and "9" in submitted[-1][2]
+
+
+def test_what_is_read_anew_is_to_be_checked_anew(steps: Steps, run: Run) -> None:
+    for name in (OUTCOME, CARD, STATE, REPORT):
+        (run.folder / name).write_text("{}")
+    (run.folder / "job.json").write_text(json.dumps(JOB_THAT_ENDED))
+    assert again(run).state == "done"
+    steps.choose(again(run), {"kind": "folders"})
+    assert (again(run).state, again(run).step) == ("uploaded", 1)
+
+
+def test_corrections_become_the_pictures_of_a_run(steps: Steps, tmp_path: Path) -> None:
+    steps.create("mine", "ann", "bknet")
+    run = teaching.read_run(tmp_path / "runs", "mine")
+    with pytest.raises(UsageError, match="No correction is kept"):
+        steps.corrections(run)
+    folder = tmp_path / "runs/corrections"
+    (folder / "files").mkdir(parents=True)
+    names = [f"files/{letter * 32}.jpg" for letter in "ab"]  # as they are given out
+    for name, colour in zip(names, ("red", "blue"), strict=True):
+        Image.new("RGB", (24, 24), colour).save(folder / name)
+    (folder / "labels.csv").write_text(f"file,smile\n{names[0]},smiling\n{names[1]},not smiling\n")
+    steps.corrections(again(run))
+    assert again(run).record.found["pictures"] == 2
+    with pytest.raises(UsageError, match="has pictures with labels of their own"):
+        steps.corrections(again(run))  # nor over what somebody uploaded
+
+
+def no_space(*arguments: Any, **more: Any) -> Any:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+ACTIONS: list[Callable[[Steps, Run], Any]] = [
+    lambda steps, run: steps.look(run),
+    lambda steps, run: steps.choose(run, {"how": "all"}),
+    lambda steps, run: steps.choose(run, {"kind": "utkface"}),
+    lambda steps, run: steps.change(run, {"file": "hat/on/4.png", "out": True}),
+    lambda steps, run: steps.check(run),
+    lambda steps, run: steps.start(run),
+    lambda steps, run: steps.resume(run),
+    lambda steps, run: steps.accept(run),
+]
+
+
+@pytest.mark.parametrize("number", range(len(ACTIONS)))
+def test_a_full_disk_loses_nothing(steps: Steps, run: Run, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Each step fails with what the page makes a sentence of, and the run is as it was before."""
+    write_state(run)
+    (run.folder / REPORT).write_text("{}")
+    (run.folder / CHANGES).write_text('{"left_out": ["hat/on/4.png"], "labels": {}}')
+    (run.folder / "job.json").write_text(json.dumps(JOB_THAT_ENDED))
+    seen = learned(run) if number in (5, 7) else again(run)
+    before = {path.name: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+    with monkeypatch.context() as patched:
+        patched.setattr(card.Path, "write_text", no_space)
+        with pytest.raises((OSError, MtlError), match="No space left|waits for"):
+            ACTIONS[number](steps, seen)
+    after = {path.name: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+    assert after == before and again(run).record == run.record
+
+
+def test_a_create_that_failed_leaves_its_name_free(
+    steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(card.Path, "write_text", no_space)
+        with pytest.raises(OSError, match="No space"):
+            steps.create("hats", "ann", "bknet")
+    assert list((tmp_path / "runs").iterdir()) == []
+    assert steps.create("hats", "ann", "bknet").name == "hats"
+
+
+def test_a_check_leaves_the_old_report_until_the_new_one_is_whole(
+    steps: Steps, run: Run, submitted: list[tuple[str, str, list[str]]]
+) -> None:
+    (run.folder / REPORT).write_text('{"pictures": 5}')
+    steps.check(run)
+    assert submitted and (run.folder / REPORT).read_text() == '{"pictures": 5}'
+
+
+@pytest.mark.parametrize("file", [folders.TEACH, OUTCOME, CHANGES, REPORT, "job.json"])
+def test_a_damaged_run_can_be_discarded_and_nothing_else(steps: Steps, run: Run, file: str) -> None:
+    (run.folder / file).write_text('{"created": null, "tasks": 5, "left_out": 5, "pictures": "5"}')
+    for action in (*ACTIONS, lambda steps, run: steps.corrections(run)):
+        with pytest.raises(MtlError, match=f"The file {file} of 'mine' is damaged"):
+            action(steps, run)
+    steps.discard(again(run))
+    assert not run.folder.exists()
