@@ -91,7 +91,7 @@ def test_crops_without_their_last_file_are_cut_again(pictures: list[str], tmp_pa
 def test_two_programs_share_one_cache(pictures: list[str], tmp_path: Path, root: Path) -> None:
     code = f"""
 from pathlib import Path
-from mtl_model import cache
+from mtl_model.data import cache
 from mtl_model.card import CropSettings, DetectionSettings
 root = Path({str(tmp_path / "cache")!r})
 print(cache.crops_of({pictures!r}, DetectionSettings(), CropSettings(size_px=16), root).faces.tolist())
@@ -161,7 +161,7 @@ def test_a_search_that_is_ended_ends_its_workers_without_a_word(
 import signal
 import sys
 from pathlib import Path
-from mtl_model import cache
+from mtl_model.data import cache
 from mtl_model.card import DetectionSettings
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell takes from what it starts beside itself
 cache.cores = lambda: 2

@@ -63,7 +63,7 @@ def test_the_last_one_taken_back_leaves_nothing(tmp_path: Path) -> None:
 
 ADD = """
 import sys, pathlib, numpy
-from mtl_model import corrections
+from mtl_model.data import corrections
 for age in range(10):
     corrections.add(pathlib.Path(sys.argv[1]), numpy.zeros((8, 8, 3), numpy.uint8), {"age": str(age)})
 """
