@@ -2,9 +2,10 @@
 
 python -m benchmarks.fewshot default [NAME ...] --data DATA [--draws 7] [--shots 100] [--runs runs] [--threads 1]
 
-The fit: means of four blocks over coarse grids side by side, standardised; the mirror images are further rows; logistic
-regression with an L2 penalty, C = 0.01; an answer is the mean of a face's and its mirror image's. Two tasks stand in for new
-ones: bearded or not among CelebA's test men (`No_Beard`), and glasses among its pictures for learning from few (`fewshot`).
+The fit: the network's taps side by side (means of some blocks over coarse grids), standardised; the mirror images are further
+rows; logistic regression with an L2 penalty, C = 0.01; an answer is the mean of a face's and its mirror image's. Two tasks
+stand in for new ones: bearded or not among CelebA's test men (`No_Beard`), and glasses among its pictures for learning from
+few (`fewshot`).
 People are parted at random: a draw learns from pictures of some and is tested on all pictures of the others. Printed: the mean
 over the draws of the share of right answers, its 95 % interval (normal, from the draws' deviation), the least and largest draw.
 """
@@ -20,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from mtl_model import card, checkpoint, layouts
 from mtl_model.data.batches import Labelled
@@ -29,7 +29,6 @@ from mtl_model.evaluate.metrics import read_labelled
 from mtl_model.records import Sample
 from mtl_model.tasks import column_name
 
-GRIDS = {5: 6, 8: 3, 12: 3, 13: 2}  # block of the trunk: places a side
 PENALTY = 0.01  # scikit-learn's C
 BATCH = 32
 TASKS = (
@@ -46,13 +45,8 @@ def features_of(network: Any, data: Labelled, loaded: card.Card) -> np.ndarray:
     for start in range(0, len(data), BATCH):
         rows = np.arange(start, min(start + BATCH, len(data)))
         images = to_tensor(data.images(rows), loaded.crop).contiguous(memory_format=torch.channels_last)
-        for view, maps in zip(views, (images, images.flip(-1)), strict=True):
-            seen = []
-            for index, block in enumerate(network.trunk.blocks):
-                maps = block(maps)
-                if index in GRIDS:
-                    seen.append(functional.adaptive_avg_pool2d(maps, GRIDS[index]).flatten(1))
-            view.append(torch.cat(seen, 1).half().numpy())
+        for view, seen in zip(views, (images, images.flip(-1)), strict=True):
+            view.append(torch.cat([*network.tap(seen).values()], 1).half().numpy())
     return np.stack([np.concatenate(view) for view in views])
 
 

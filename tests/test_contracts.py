@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from mtl_model import checkpoint, crops, kinds, layouts, registry, tasks
 from mtl_model.card import Card, CropSettings
 from mtl_model.detectors import mtcnn
-from mtl_model.errors import CheckpointError, MtlError
+from mtl_model.errors import CheckpointError, MtlError, UsageError
 from mtl_model.evaluate import metrics
 from mtl_model.inference import logits, predictions, widths
 from mtl_model.kinds._parts import SHAPES
-from mtl_model.networks import _parts
+from mtl_model.networks import _parts, folded
 from mtl_model.records import Face
 from mtl_model.tasks import TASKS, Label, Task, class_task
 
@@ -351,6 +351,48 @@ def test_a_network_learns_a_tiny_set(network_name: str):
         optimiser.step()
         seen.append(loss.item())
     assert np.mean(seen[-3:]) < np.mean(seen[:3]) * 0.9
+
+
+def test_a_network_names_the_stages_worth_taking_features_from(network_name: str):
+    for separate in (False, True):
+        network = registry.load("networks", network_name).build(widths(EVERY_TASK[:2]), separate=separate).eval()
+        images = images_of(network_name)
+        with torch.no_grad():
+            taps = network.tap(images)
+            together = network.trunk(images, (_parts.TAPPED,))[_parts.TAPPED]
+        assert {name: features.shape for name, features in taps.items()} == {
+            name: (BATCH, width) for name, width in network.taps.items()
+        }
+        assert torch.equal(torch.cat([*taps.values()], 1), together)
+        columns = len({name.split("/")[0] for name in taps}) if separate else 1
+        assert len(taps) / columns > 1 and columns == 1 + separate
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_a_branch_leaves_from_any_stage(network_name: str, separate: bool):
+    """From a map or a vector, early or late: it answers, learns, and works from cached features as from images."""
+    module, some, images = registry.load("networks", network_name), {"age": 101, "hat": 3}, images_of(network_name)
+    maps = [name for name in build(network_name).trunk.shapes(images.shape[1], images.shape[2]) if "block" in name]
+    for stage in (_parts.FINAL, _parts.PLACED, _parts.TAPPED, maps[0], maps[len(maps) // 2], maps[-1]):
+        torch.manual_seed(0)
+        network = module.build(some, leaves={"hat": stage}, separate=separate)
+        answers = network(images)
+        assert {task: answer.shape[1] for task, answer in answers.items()} == some, stage
+        answers["hat"].square().mean().backward()
+        assert all(parameter.grad is not None for parameter in network.branches["hat"].parameters()), stage
+        if separate and stage not in (_parts.PLACED, _parts.TAPPED):  # these see the trunks of all tasks
+            assert all(parameter.grad is None for parameter in network.trunk.columns["age"].parameters())
+        network.eval()
+        with torch.no_grad():
+            cached, direct, quick = network(network.features(images)), network(images), folded(network)(images)
+        assert all(torch.allclose(cached[task], direct[task], atol=1e-5) for task in some), stage
+        assert all(torch.allclose(quick[task], direct[task], atol=1e-3) for task in some), stage
+
+
+@pytest.mark.parametrize("leaves", [{"hat": "block999"}, {"cap": "final"}])
+def test_a_stage_or_task_that_is_not_there_is_a_sentence(network_name: str, leaves: dict[str, str]):
+    with pytest.raises(UsageError, match="block999|cap"):
+        registry.load("networks", network_name).build({"hat": 2}, leaves=leaves)
 
 
 def saved(folder: Path, name: str) -> tuple[Any, Card]:
@@ -712,21 +754,9 @@ def test_the_network_of_the_readme_is_one(root: Path):
     text = (root / "README.md").read_text(encoding="utf-8")
     code = text.split("`_parts.py` has the frame:\n\n```python\n")[1].split("```")[0]
 
-    class Trunk(nn.Module):
-        def __init__(self, channels: int) -> None:
-            super().__init__()
-            self.blocks = nn.Sequential(
-                *(nn.Conv2d(channels if not one else 8, 8, 3, 2) for one in range(3)), nn.LazyConv2d(512, 1)
-            )
-
-        def forward(self, images: Tensor) -> dict[str, Tensor]:
-            return {"final": self.blocks(images).mean((2, 3))}
-
     made: dict[str, Any] = {
         "nn": nn,
-        "Trunk": Trunk,
-        "MultiTaskNet": _parts.MultiTaskNet,
-        "late_branch": _parts.late_branch,
+        **{name: getattr(_parts, name) for name in ("Trunk", "assemble", "linear_branch")},
     }
     exec(code, made)
     size, channels = made["INPUT"]["size_px"], 1 if made["INPUT"]["grey"] else 3
@@ -734,7 +764,8 @@ def test_the_network_of_the_readme_is_one(root: Path):
     crops_of_it = CropSettings(**made["INPUT"])
     assert (crops_of_it.size_px, crops_of_it.grey) == (64, False)
     for leaves in (None, {"glasses": made["LATE"]}):
-        network = made["build"](widths, size_px=size, channels=channels, **({"leaves": leaves} if leaves else {}))
+        network = made["build"](widths, size_px=size, channels=channels, leaves=leaves)
         answers = network(images)
         assert {name: tuple(one.shape) for name, one in answers.items()} == {"age": (2, 101), "glasses": (2, 2)}
         assert made["LAST_BLOCK"] < len(network.trunk.blocks)
+        assert network.taps == {"block1": 64 * 36, "block3": 256 * 4}

@@ -11,7 +11,7 @@ from pathlib import Path
 import accelerate
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mtl_model import checkpoint
 from mtl_model.card import Card, CropSettings
@@ -20,29 +20,20 @@ from mtl_model.data.batches import Labelled
 from mtl_model.data.cache import Crops
 from mtl_model.events import Step
 from mtl_model.inference import widths
-from mtl_model.networks._parts import MultiTaskNet
+from mtl_model.networks._parts import MultiTaskNet, Trunk, assemble
 from mtl_model.records import Sample
 from mtl_model.tasks import TASKS
 from mtl_model.train.loop import Run
 from mtl_model.train.prepare import Data
 
 
-class Trunk(nn.Module):
+def trunk() -> Trunk:
     """Group norm looks at one picture at a time; batch norm would see another batch on each process."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.blocks = nn.Sequential(
-            nn.Conv2d(1, 8, 3, stride=2), nn.GroupNorm(2, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(2)
-        )
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        return {"final": self.blocks(images).flatten(1)}
+    return Trunk([nn.Conv2d(1, 8, 3, stride=2), nn.GroupNorm(2, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(2)], pooled=False)
 
 
 def build(card: Card) -> MultiTaskNet:
-    branches = {name: nn.Linear(32, width) for name, width in widths(card.tasks).items()}
-    return MultiTaskNet(Trunk(), branches, dict.fromkeys(branches, "final"), {"final": 32})
+    return assemble(trunk, widths(card.tasks), 1, 16, nn.Linear, 0.0)
 
 
 def made_up(count: int) -> Labelled:

@@ -21,6 +21,9 @@ class NetworkModule(Protocol):
     """Index in trunk.blocks from which its last block begins; what is before can be left as it is in fine-tuning."""
 
     def build(self, widths: Mapping[str, int], **options: Any) -> nn.Module:
-        """A network from images float32 (B, C, S, S) to {task: logits (B, widths[task])}, as a MultiTaskNet. It is also
-        built under torch.device("meta"), where tensors have a shape and no values."""
+        """A network from images float32 (B, C, S, S) to {task: logits (B, widths[task])}, as a MultiTaskNet.
+
+        Its `taps` are {stage: width} of the stages worth taking features from, its `tap(images)` {stage: features (B, width)}. It
+        is also built under torch.device("meta"), where tensors have a shape and no values. options: channels and size_px of the
+        images; leaves, {task: stage}, for tasks that do not leave from the end; separate, a trunk per task."""
         ...

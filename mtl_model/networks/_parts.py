@@ -1,62 +1,167 @@
-"""What networks share: a trunk that names its stages, and branches that leave from one of them."""
+"""What networks share: a trunk whose blocks are stages, and branches that leave from one of them."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Container, Iterable, Mapping
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-PLACED = "places"  # the stage that knows of everything in a face
+from mtl_model.errors import UsageError, unknown
+
+FINAL, PLACED, TAPPED = "final", "places", "taps"
+"""Stages that are vectors: the end of a trunk; what a branch that is added later leaves from; all taps side by side."""
+LARGEST_PX = 1024  # side of a crop, as in card_values.py
 SIDE = 3  # of the grid to which a middle stage is pooled, so that a feature still knows where in the face it was
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class Trunk(nn.Module):
+    """Blocks in a row. Images (B, C, S, S) -> {stage: map (B, C, H, W), or features (B, F)}.
+
+    Stages: "block0", "block1", ... are maps, after each block that no norm or activation follows; "final" is the end of the
+    trunk, pooled, or flattened with its places; "places" and "taps" are the means of some blocks over a grid, side by side.
+    places: blocks of that stage. taps: {block: side of its grid}, where features are worth taking."""
+
+    def __init__(
+        self,
+        blocks: Iterable[nn.Module],
+        places: Collection[int] = (),
+        taps: Mapping[int, int] | None = None,
+        pooled: bool = True,
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*blocks)
+        self.pooled = pooled
+        self.grids: dict[str, dict[int, int]] = {PLACED: dict.fromkeys(places, SIDE), TAPPED: dict(taps or {})}
+        inside = (nn.BatchNorm2d, nn.ReLU, nn.ReLU6)  # they may change the map before them in place
+        following = [*self.blocks][1:]
+        self.ends = [k for k in range(len(self.blocks)) if k == len(following) or not isinstance(following[k], inside)]
+
+    def forward(self, images: Tensor, stages: Collection[str] = (FINAL,)) -> dict[str, Tensor]:
+        """stages: those to return; the others are not kept."""
+        result: dict[str, Tensor] = {}
+        pooled: dict[str, list[Tensor]] = {name: [] for name, grid in self.grids.items() if name in stages and grid}
+        for index, block in enumerate(self.blocks):
+            images = block(images)
+            for name, features in pooled.items():
+                if side := self.grids[name].get(index):
+                    features.append(places(images, side))
+            if (name := f"block{index}") in stages:
+                result[name] = images
+        if FINAL in stages:
+            result[FINAL] = images.mean((2, 3)) if self.pooled else images.flatten(1)
+        return result | {name: torch.cat(features, 1) for name, features in pooled.items()}
+
+    def shapes(self, channels: int, size_px: int) -> dict[str, tuple[int, ...]]:
+        """{stage: its shape without the batch} for images of this size, by one black image."""
+        names = [FINAL, *(name for name, grid in self.grids.items() if grid), *(f"block{index}" for index in self.ends)]
+        device, training = next(self.parameters()).device, self.training
+        with torch.no_grad():
+            stages = self.eval()(torch.zeros(1, channels, size_px, size_px, device=device), names)
+        self.train(training)
+        return {name: tuple(stages[name].shape[1:]) for name in names}
+
+    def taps(self, shapes: Shapes) -> dict[str, int]:
+        """{stage: width} of the blocks worth taking features from, in the order of the stage "taps"; the end if none is named."""
+        widths = {f"block{k}": shapes[f"block{k}"][0] * side**2 for k, side in sorted(self.grids[TAPPED].items())}
+        return widths or {FINAL: shapes[FINAL][0]}
+
+
+class Columns(nn.Module):
+    """A trunk of its own for each task, nothing shared. Images -> {"task/stage": that of the task's trunk, "places" and "taps":
+    those of all side by side}.
+
+    What a shared trunk is measured against: the independent branches of networks over UTKFace's labels."""
+
+    def __init__(self, columns: Mapping[str, Trunk]) -> None:
+        super().__init__()
+        self.columns = nn.ModuleDict(columns)
+
+    def forward(self, images: Tensor, stages: Collection[str]) -> dict[str, Tensor]:
+        result: dict[str, Tensor] = {}
+        together = [name for name in (PLACED, TAPPED) if name in stages]
+        for task, column in self.columns.items():
+            own = [stage.removeprefix(f"{task}/") for stage in stages if stage.startswith(f"{task}/")]
+            if own or together:
+                seen = column(images, {*own, *together})
+                result |= {f"{task}/{name}": features for name, features in seen.items()}
+        return result | {name: torch.cat([result[f"{task}/{name}"] for task in self.columns], 1) for name in together}
+
+    def shapes(self, channels: int, size_px: int) -> dict[str, tuple[int, ...]]:
+        result: dict[str, tuple[int, ...]] = {}
+        for task, column in self.columns.items():
+            of_column = column.shapes(channels, size_px)  # type: ignore[operator]
+            result |= {f"{task}/{name}": shape for name, shape in of_column.items()}
+            for name in {PLACED, TAPPED} & set(of_column):
+                result[name] = (result.get(name, (0,))[0] + of_column[name][0],)
+        return result
+
+    def taps(self, shapes: Shapes) -> dict[str, int]:
+        result: dict[str, int] = {}
+        for task, column in self.columns.items():
+            own = {
+                name.removeprefix(f"{task}/"): shape for name, shape in shapes.items() if name.startswith(f"{task}/")
+            }
+            result |= {f"{task}/{name}": width for name, width in column.taps(own).items()}  # type: ignore[operator]
+        return result
 
 
 class MultiTaskNet(nn.Module):
     """images (B, C, S, S), or what `features` made of them (B, F) -> {task: logits (B, width)}.
 
-    trunk: images -> {stage: features (B, widths[stage])}. widths: those widths. branches: {task: module on the features of one
-    stage}. leaves: {task: stage}. Raises ValueError for a stage that the trunk does not have.
-    """
+    branches: {task: module on one stage, which may be a map: it pools for itself}. leaves: {task: stage}. channels, size_px: of
+    the images. Raises UsageError for a stage that the trunk does not have."""
 
     def __init__(
         self,
-        trunk: nn.Module,
+        trunk: Trunk | Columns,
         branches: Mapping[str, nn.Module],
         leaves: Mapping[str, str],
-        widths: Mapping[str, int],
+        shapes: Shapes,
     ) -> None:
         super().__init__()
         self.trunk = trunk
         self.branches = nn.ModuleDict(branches)
-        self.leaves, self.widths = dict(leaves), dict(widths)
-        for task in branches:
-            if self.leaves.get(task) not in self.widths:
-                raise ValueError(f"branch {task} leaves from {self.leaves.get(task)}, which is no stage of the trunk")
+        self.leaves = {task: leaves[task] for task in branches}
+        self.shapes = {stage: shapes[stage] for stage in dict.fromkeys(self.leaves.values())}
+        self.taps = trunk.taps(shapes)
+        """{stage: width} of what `tap` gives."""
 
     def own(self, task: str) -> list[nn.Module]:
         """What no other task uses: its branch, and its column where the trunk has one for it."""
         columns = getattr(self.trunk, "columns", {})
         return [self.branches[task], *([columns[task]] if task in columns else [])]
 
+    def tap(self, images: Tensor) -> dict[str, Tensor]:
+        """{stage: features (B, width)} at the stages worth taking features from, whose widths are in `taps`."""
+        stage = FINAL if [*self.taps] == [FINAL] else TAPPED
+        features = self.trunk(images, (stage,))[stage]
+        return dict(zip(self.taps, features.split([*self.taps.values()], 1), strict=True))
+
     def features(self, images: Tensor) -> Tensor:
-        """(B, F), all stages side by side: worked out once, they can stand in for the images where the trunk is frozen."""
-        stages = self.trunk(images)
-        return torch.cat([stages[name] for name in self.widths], 1)
+        """(B, F), the stages that branches leave from, flat and side by side: worked out once, they can stand in for the images
+        where the trunk is frozen."""
+        stages = self.trunk(images, self.shapes)
+        return torch.cat([stages[name].flatten(1) for name in self.shapes], 1)
+
+    def stages(self, features: Tensor) -> dict[str, Tensor]:
+        """{stage: (B, *shape)} from what `features` made."""
+        parts = features.split([math.prod(shape) for shape in self.shapes.values()], 1)
+        return {name: part.unflatten(1, shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        if images.ndim == 2:
-            stages = dict(zip(self.widths, images.split(list(self.widths.values()), 1), strict=True))
-        else:
-            stages = self.trunk(images)
+        stages = self.stages(images) if images.ndim == 2 else self.trunk(images, self.shapes)
         return {task: branch(stages[self.leaves[task]]) for task, branch in self.branches.items()}
 
 
-def places(maps: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, C * SIDE * SIDE), means over a coarse grid."""
-    return functional.adaptive_avg_pool2d(maps, SIDE).flatten(1)
+def places(maps: Tensor, side: int) -> Tensor:
+    """(B, C, H, W) -> (B, C * side * side), means over a coarse grid."""
+    return functional.adaptive_avg_pool2d(maps, side).flatten(1)
 
 
 def late_branch(features: int, width: int) -> nn.Sequential:
@@ -92,36 +197,55 @@ def layer(
     return [convolution, norm, nn.ReLU6(inplace=True)] if active else [convolution, norm]
 
 
-def through(blocks: Iterable[nn.Module], images: Tensor, known: Container[int]) -> dict[str, Tensor]:
-    """Images (B, channels, S, S) through all blocks -> {"final": pooled features (B, F), "places": what the blocks whose index is
-    in `known` saw and where, side by side}."""
-    seen = []
-    for index, block in enumerate(blocks):
-        images = block(images)
-        if index in known:
-            seen.append(places(images))
-    return {"final": images.mean((2, 3)), PLACED: torch.cat(seen, 1)}
+def map_branch(channels: int, width: int, dropout: float) -> nn.Sequential:
+    """A branch that leaves from a map (B, C, H, W): a convolution of its own, the mean over all places, a linear layer."""
+    convolution = nn.Conv2d(channels, channels, 3, padding=1)
+    pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout)]
+    return nn.Sequential(convolution, nn.ReLU(inplace=True), *pool, nn.Linear(channels, width))
 
 
-def with_linear_branches(
-    trunk: nn.Module,
-    features: int,
-    channels: int,
+def linear_branch(features: int, width: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(nn.Dropout(dropout), nn.Linear(features, width))
+
+
+def assemble(
+    trunk: Callable[[], Trunk],
     widths: Mapping[str, int],
+    channels: int,
+    size_px: int,
+    branch: Callable[[int, int], nn.Module],
     dropout: float,
-    leaves: Mapping[str, str] | None,
+    leaves: Mapping[str, str] | None = None,
+    separate: bool = False,
 ) -> MultiTaskNet:
-    """A linear branch a task on the pooled features, or a late one where `leaves` says so. channels: of the blocks that are
-    seen with their places."""
-    stages = {"final": features, PLACED: channels * SIDE**2}
-    leaves = {**dict.fromkeys(widths, "final"), **(leaves or {})}
-    branches = {
-        task: late_branch(stages[PLACED], width)
-        if leaves[task] == PLACED
-        else nn.Sequential(nn.Dropout(dropout), nn.Linear(features, width))
-        for task, width in widths.items()
-    }
-    return MultiTaskNet(trunk, branches, leaves, stages)
+    """A trunk, or one per task, and a branch per task.
+
+    branch: (features, width) -> the network's own branch at the end of the trunk. leaves: {task: stage} for tasks that do not
+    leave there. separate: a trunk for each task but those that leave from "places" or "taps", which see all trunks side by side.
+    Raises UsageError for a stage or a task that is not there."""
+    if not 8 <= size_px <= LARGEST_PX:
+        raise UsageError(f"size_px is {size_px}. Expected crops of 8 to {LARGEST_PX} px a side; give another size.")
+    for task in leaves or {}:
+        if task not in widths:
+            raise UsageError(unknown("task in leaves", task, widths))
+    leaves = {**dict.fromkeys(widths, FINAL), **(leaves or {})}
+    own = [task for task, stage in leaves.items() if stage not in (PLACED, TAPPED)] if separate else []
+    made = Columns({task: trunk() for task in own}) if own else trunk()
+    shapes = made.shapes(channels, size_px)
+    branches: dict[str, nn.Module] = {}
+    for task, width in widths.items():
+        stage = leaves[task]
+        if task in own:
+            leaves[task] = f"{task}/{stage}"
+        if leaves[task] not in shapes:
+            names = dict.fromkeys(name.rpartition("/")[2] for name in shapes)
+            raise UsageError(unknown(f"stage for {task} to leave from,", stage, names))
+        features, *map_sides = shapes[leaves[task]]
+        if map_sides:
+            branches[task] = map_branch(features, width, dropout)
+        else:
+            branches[task] = branch(features, width) if stage == FINAL else late_branch(features, width)
+    return MultiTaskNet(made, branches, leaves, shapes)
 
 
 class Pointwise(nn.Module):

@@ -12,12 +12,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mtl_model.networks._parts import PLACED, MultiTaskNet, layer, through, with_linear_branches
+from mtl_model.networks._parts import PLACED, MultiTaskNet, Trunk, assemble, layer, linear_branch
 
 INPUT: dict[str, Any] = {"size_px": 112, "grey": False, "margin": 0.0, "mean": (0.498,) * 3, "std": (0.502,) * 3}
 FEATURES = 1280
 LATE = PLACED
-PLACES = {10: 80, 13: 112}  # channels of the blocks that know where a feature is
+PLACES = (10, 13)  # blocks that know where a feature is
+TAPS = {7: 6, 10: 3, 13: 3, 18: 2}  # block: places a side
 LAST_BLOCK = 18  # the last inverted bottleneck, then the layer that widens to the features
 # repeats, kernel, stride of the first, expansion, channels
 STAGES = (
@@ -46,21 +47,14 @@ class Block(nn.Module):
         return images + self.layers(images) if self.added else self.layers(images)
 
 
-class Trunk(nn.Module):
-    """Images (B, channels, S, S) -> {"final": features (B, 1280), "places": those of two middle blocks (B, 1728)}."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        width = 32
-        blocks: list[nn.Module] = layer(channels, width, 3, 2)
-        for repeats, kernel, stride, expansion, outside in STAGES:
-            for number in range(repeats):
-                blocks.append(Block(width, outside, kernel, stride if number == 0 else 1, expansion))
-                width = outside
-        self.blocks = nn.Sequential(*blocks, *layer(width, FEATURES, 1))
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        return through(self.blocks, images, PLACES)
+def blocks_of(channels: int) -> list[nn.Module]:
+    width = 32
+    blocks: list[nn.Module] = layer(channels, width, 3, 2)
+    for repeats, kernel, stride, expansion, outside in STAGES:
+        for number in range(repeats):
+            blocks.append(Block(width, outside, kernel, stride if number == 0 else 1, expansion))
+            width = outside
+    return [*blocks, *layer(width, FEATURES, 1)]
 
 
 def build(
@@ -69,7 +63,17 @@ def build(
     size_px: int = 112,
     dropout: float = 0.2,
     leaves: Mapping[str, str] | None = None,
+    separate: bool = False,
 ) -> MultiTaskNet:
     """channels: 3 for colour, 1 for grey crops. size_px: side of the crops; any, the features are pooled. leaves: {task: stage}
-    for tasks that do not leave from the final one."""
-    return with_linear_branches(Trunk(channels), FEATURES, sum(PLACES.values()), widths, dropout, leaves)
+    for tasks that do not leave from the final one. separate: a trunk for each task."""
+    return assemble(
+        lambda: Trunk(blocks_of(channels), PLACES, TAPS),
+        widths,
+        channels,
+        size_px,
+        lambda features, width: linear_branch(features, width, dropout),
+        dropout,
+        leaves,
+        separate,
+    )

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from mtl_model.networks._parts import PLACED, MultiTaskNet, layer, through, with_linear_branches
+from mtl_model.networks._parts import PLACED, MultiTaskNet, Trunk, assemble, layer, linear_branch
 
 INPUT: dict[str, Any] = {
     "size_px": 128,
@@ -23,26 +23,20 @@ INPUT: dict[str, Any] = {
 }
 FEATURES = 1024
 LATE = PLACED
-PLACES = {5: 256, 8: 512}  # channels of the blocks that know where a feature is
+PLACES = (5, 8)  # blocks that know where a feature is
+TAPS = {5: 6, 8: 3, 12: 3, 13: 2}  # block: places a side; see benchmarks/fewshot.py
 LAST_BLOCK = 13  # holds a third of the weights
 # stride of the depthwise convolution, channels that the 1 x 1 convolution after it gives
 BLOCKS = ((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), *((1, 512),) * 5, (2, 1024), (1, 1024))
 
 
-class Trunk(nn.Module):
-    """Images (B, channels, S, S) -> {"final": features (B, 1024), "places": those of two middle blocks (B, 6912)}."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        width = 32
-        blocks: list[nn.Module] = [nn.Sequential(*layer(channels, width, 3, 2))]
-        for stride, outside in BLOCKS:
-            blocks.append(nn.Sequential(*layer(width, width, 3, stride, groups=width), *layer(width, outside, 1)))
-            width = outside
-        self.blocks = nn.Sequential(*blocks)
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        return through(self.blocks, images, PLACES)
+def blocks_of(channels: int) -> list[nn.Module]:
+    width = 32
+    blocks: list[nn.Module] = [nn.Sequential(*layer(channels, width, 3, 2))]
+    for stride, outside in BLOCKS:
+        blocks.append(nn.Sequential(*layer(width, width, 3, stride, groups=width), *layer(width, outside, 1)))
+        width = outside
+    return blocks
 
 
 def build(
@@ -51,7 +45,17 @@ def build(
     size_px: int = 128,
     dropout: float = 0.2,
     leaves: Mapping[str, str] | None = None,
+    separate: bool = False,
 ) -> MultiTaskNet:
     """channels: 3 for colour, 1 for grey crops. size_px: side of the crops; any, the features are pooled. leaves: {task: stage}
-    for tasks that do not leave from the final one."""
-    return with_linear_branches(Trunk(channels), FEATURES, sum(PLACES.values()), widths, dropout, leaves)
+    for tasks that do not leave from the final one. separate: a trunk for each task."""
+    return assemble(
+        lambda: Trunk(blocks_of(channels), PLACES, TAPS),
+        widths,
+        channels,
+        size_px,
+        lambda features, width: linear_branch(features, width, dropout),
+        dropout,
+        leaves,
+        separate,
+    )

@@ -215,7 +215,7 @@ def _with_branches(card: Card, tasks: Sequence[Task]) -> Card:
 def _standardise(network: nn.Module, tasks: Sequence[Task], features: Tensor) -> None:
     """Give new branches the mean and deviation of their features, (N, F)."""
     owner: Any = network
-    stages = dict(zip(owner.widths, features.split(list(owner.widths.values()), 1), strict=True))
+    stages = owner.stages(features)
     for task in tasks:
         norm, seen = owner.branches[task.name][0], stages[owner.leaves[task.name]]
         norm.running_mean.copy_(seen.mean(0))
