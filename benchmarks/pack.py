@@ -32,10 +32,10 @@ import numpy as np
 from PIL import Image
 
 from mtl_model import card as cards
-from mtl_model import config as settings
 from mtl_model.data.batches import Labelled
 from mtl_model.data.cache import Crops
 from mtl_model.config import TrainConfig
+from mtl_model.options import add_options, from_options
 from mtl_model.errors import DataError
 from mtl_model.events import Event, Evaluated, Failed, Finished, Noted, Started, Step, Stopped
 from mtl_model.predictor import choose_device
@@ -185,7 +185,7 @@ def main() -> None:
     writing, training = (commands.add_parser(name) for name in ("write", "train"))
     for one in (writing, training):
         one.add_argument("file", type=Path)
-        settings.add_options(one, TrainConfig)
+        add_options(one, TrainConfig)
     writing.add_argument("--side", type=int, default=128)
     writing.add_argument("--quality", type=int, default=25)
     writing.add_argument("--most-mb", type=float, default=38.0)
@@ -196,7 +196,7 @@ def main() -> None:
     training.add_argument("--resume", action="store_true")
     training.add_argument("--minutes", type=float, default=math.inf, help="stop after so long, its state saved")
     arguments = parser.parse_args()
-    config = settings.from_options(TrainConfig, vars(arguments))
+    config = from_options(TrainConfig, arguments)
     if arguments.command == "write":
         data = prepare(config)
         size = write(

@@ -3,7 +3,7 @@
 The floors, lowest first; a file imports only from a lower floor, or from its own floor further up in this list:
 
     0 errors, registry, names
-    1 tasks, typed, records, kinds/, answers, config, events, terminal, tables
+    1 tasks, typed, records, kinds/, answers, events, terminal, options, config, tables
     2 pictures, destinations, layouts/, data/duplicates, data/dataset_edits, archives, card, data/corrections, processes
     2 decoding, run_records, runs, jobs, drawing
     - the torch line: nothing above it loads torch -
@@ -11,11 +11,11 @@ The floors, lowest first; a file imports only from a lower floor, or from its ow
     4 crops, inference, checkpoint
     5 data/cache, predictor, checkpoint_zip
     6 data/augmentation, data/batches
-    7 evaluate/calibration, evaluate/metrics, evaluate/recalibration, data/check
+    7 evaluate/calibration, evaluate/metrics, evaluate/recalibration, evaluate/results, data/check
     7 train/optimisation, train/prepare, train/selection
     8 train/loop, train/splits, train/compare, train/finetune, evaluate/charts
     9 ui/
-   10 cli, __main__
+   10 commands/, cli, __main__
 
 The public names below are loaded when first used, so that `import mtl_model` alone imports no torch.
 """

@@ -1,10 +1,10 @@
-"""The CSV in which predictions leave the program: one row per face, the columns as each task's kind names them."""
+"""The forms in which predictions leave the program besides JSON: a CSV with one row per face, and lines for people."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from mtl_model import kinds
 from mtl_model.records import Photo, clip_box
@@ -52,6 +52,19 @@ def to_csv(photos: Iterable[Photo], tasks: Sequence[Task]) -> str:
                     row |= dict(zip(kinds.of(task).columns(task), cells, strict=True))
             writer.writerow(row)
     return text.getvalue()
+
+
+def to_lines(photo: Photo, tasks: Sequence[Task]) -> Iterator[str]:
+    """Give one line per face, as people read it."""
+    if not photo.readings:
+        yield f"{photo.photo}: no face found"
+    for number, reading in enumerate(photo.readings, start=1):
+        parts = []
+        for task in tasks:
+            if estimate := reading.estimates.get(task.name):
+                detail = kinds.of(task).detail(estimate)
+                parts.append(f"{estimate.caption} ({detail}{'' if estimate.sure else ', unsure'})")
+        yield f"{photo.photo}: face {number}: {', '.join(parts)}"
 
 
 def _plain(text: str) -> str:

@@ -2,79 +2,73 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import math
-import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, get_args, get_type_hints
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from mtl_model.errors import UsageError, unknown
-
-
-def _option(default: Any, text: str, choices: tuple[str, ...] = (), flag: str = "") -> Any:
-    return field(default=default, metadata={"help": text, "choices": choices, "flag": flag})
+from mtl_model.options import option
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """Everything that decides a training's result, but the data themselves."""
 
-    name: str = _option("", "name of the new checkpoint, a folder in --runs")
-    source: tuple[str, ...] = _option((), "KIND:DIR, a data set to learn from; may be given several times")
-    columns: str = _option(
+    name: str = option("", "name of the new checkpoint, a folder in --runs")
+    source: tuple[str, ...] = option((), "KIND:DIR, a data set to learn from; may be given several times")
+    columns: str = option(
         "", "columns of lists and CSVs with their classes, such as kind=rose|daisy,colour=red|pink|white"
     )
-    attributes: str = _option("", "CelebA attributes to learn as further tasks, such as High_Cheekbones,Young")
-    network: str = _option("bknet", "network to train, a file in mtl_model/networks")
-    detector: str = _option("mtcnn", "face detector that the crops are cut by, a file in mtl_model/detectors")
-    start: str = _option("", "checkpoint whose weights to start from, by name; fresh weights if not given")
-    tasks: str = _option("", "tasks to learn, such as age,smile; all that the sources label if not given")
-    losses: str = _option("", "loss of a task, where not its usual one, such as age=mean_variance")
-    mix: str = _option("", "share of each batch by source, such as utkface=0.7,genki4k=0.3; by size if not given")
-    balance: float = _option(
+    attributes: str = option("", "CelebA attributes to learn as further tasks, such as High_Cheekbones,Young")
+    network: str = option("bknet", "network to train, a file in mtl_model/networks")
+    detector: str = option("mtcnn", "face detector that the crops are cut by, a file in mtl_model/detectors")
+    start: str = option("", "checkpoint whose weights to start from, by name; fresh weights if not given")
+    tasks: str = option("", "tasks to learn, such as age,smile; all that the sources label if not given")
+    losses: str = option("", "loss of a task, where not its usual one, such as age=mean_variance")
+    mix: str = option("", "share of each batch by source, such as utkface=0.7,genki4k=0.3; by size if not given")
+    balance: float = option(
         0.0, "how far each source's rarer labels are drawn more often: 0 as they come, 1 until all are as often"
     )
-    even: float = _option(
+    even: float = option(
         0.0,
         "how far the rarer ages of all sources together are drawn more often: 0 as they come, 1 until all are as often",
     )
-    mode: str = _option(
+    mode: str = option(
         "joint", "one step on all tasks' summed losses, or one task's batch at a time", ("joint", "alternate")
     )
-    epochs: int = _option(30, "passes over as many pictures as there are")
-    batch_size: int = _option(128, "pictures a step, over all processes together")
-    optimiser: str = _option("adamw", "optimiser", ("adamw", "adam", "sgd"))
-    learning_rate: float = _option(1e-3, "peak learning rate")
-    weight_decay: float = _option(0.02, "weight decay of matrices and filters")
-    schedule: str = _option("cosine", "learning rate after the warm-up", ("cosine", "constant"))
-    warmup_steps: int = _option(300, "steps over which the learning rate rises from 0")
-    clip: float = _option(5.0, "largest norm of the gradient; 0 switches clipping off")
-    ema: float = _option(0.999, "decay of the moving average of the weights that is evaluated and kept; 0 is off")
-    margin: float = _option(0.0, "black or picture around the square of the face, a share of its side on each side")
-    upright: bool = _option(False, "turn the square that is cut with the face, by its landmarks")
-    augmentation: float = _option(1.0, "strength of the augmentation, 0 (off) to 1")
-    scatter: float = _option(1.0, "reach of the augmentation's turns, sizes and shifts, 0 (none) to 2")
-    sizes: str = _option(
+    epochs: int = option(30, "passes over as many pictures as there are")
+    batch_size: int = option(128, "pictures a step, over all processes together")
+    optimiser: str = option("adamw", "optimiser", ("adamw", "adam", "sgd"))
+    learning_rate: float = option(1e-3, "peak learning rate")
+    weight_decay: float = option(0.02, "weight decay of matrices and filters")
+    schedule: str = option("cosine", "learning rate after the warm-up", ("cosine", "constant"))
+    warmup_steps: int = option(300, "steps over which the learning rate rises from 0")
+    clip: float = option(5.0, "largest norm of the gradient; 0 switches clipping off")
+    ema: float = option(0.999, "decay of the moving average of the weights that is evaluated and kept; 0 is off")
+    margin: float = option(0.0, "black or picture around the square of the face, a share of its side on each side")
+    upright: bool = option(False, "turn the square that is cut with the face, by its landmarks")
+    augmentation: float = option(1.0, "strength of the augmentation, 0 (off) to 1")
+    scatter: float = option(1.0, "reach of the augmentation's turns, sizes and shifts, 0 (none) to 2")
+    sizes: str = option(
         "",
         "sides in px of the crops in equal parts of the run, such as 80,96,112; as the network takes them if not given",
     )
-    task_weights: str = _option("", "weight of each task's loss, such as age=1,smile=2; 1 if not named")
-    weighting: str = _option(
+    task_weights: str = option("", "weight of each task's loss, such as age=1,smile=2; 1 if not named")
+    weighting: str = option(
         "fixed", "task weights as given, or learned from each task's uncertainty", ("fixed", "learned")
     )
-    freeze: str = _option("", "parts of the network that stay as they are, by name, such as trunk or branches.age")
-    select: str = _option("", "task by which the best epoch is chosen; all, each relative to its start, if not given")
-    patience: int = _option(0, "stop after so many epochs without a better one; 0 never stops early")
-    keep_copies: bool = _option(False, "keep training pictures that have a near copy in val or test")
-    fraction: float = _option(1.0, "share of the training pictures to use, for trials")
-    precision: str = _option(
+    freeze: str = option("", "parts of the network that stay as they are, by name, such as trunk or branches.age")
+    select: str = option("", "task by which the best epoch is chosen; all, each relative to its start, if not given")
+    patience: int = option(0, "stop after so many epochs without a better one; 0 never stops early")
+    keep_copies: bool = option(False, "keep training pictures that have a near copy in val or test")
+    fraction: float = option(1.0, "share of the training pictures to use, for trials")
+    precision: str = option(
         "float32",
         "arithmetic of the forward and backward pass; a processor without bf16 takes float32",
         ("float32", "bf16"),
     )
-    seed: int = _option(0, "seed of the weights, the order, the augmentation and the dropout")
+    seed: int = option(0, "seed of the weights, the order, the augmentation and the dropout")
 
     def size_px(self, epoch: int) -> int:
         """Side of the crops in an epoch; 0 leaves them as the network takes them.
@@ -132,22 +126,22 @@ HOWS = ("branch", "last", "all")
 class FinetuneConfig:
     """Everything that decides a fine-tuning's result, but the parent and the pictures themselves."""
 
-    name: str = _option("", "name of the new checkpoint, a folder in --runs")
-    start: str = _option("", "checkpoint to start from; the default one if not given", flag="from")
-    how: str = _option(
+    name: str = option("", "name of the new checkpoint, a folder in --runs")
+    start: str = option("", "checkpoint to start from; the default one if not given", flag="from")
+    how: str = option(
         "branch",
         "what learns: the branch alone (the other tasks stay exactly as they are), also the last block, or all",
         HOWS,
     )
-    task: str = _option("", "name of the task whose classes bare folders are")
-    layout: str = _option("", "how the pictures are laid out, by name; recognised if not given")
-    tasks: str = _option(
+    task: str = option("", "name of the task whose classes bare folders are")
+    layout: str = option("", "how the pictures are laid out, by name; recognised if not given")
+    tasks: str = option(
         "", "tasks to learn, such as smile,glasses; all that the pictures are labelled for if not given"
     )
-    epochs: int = _option(0, "passes over the pictures; 0 stands for what suits --how")
-    learning_rate: float = _option(0.0, "peak learning rate; 0 stands for what suits --how")
-    changes: str = _option("", "JSON with pictures left out and labels put right, as the page writes it")
-    seed: int = _option(0, "seed of the parts, the order, the augmentation and the dropout")
+    epochs: int = option(0, "passes over the pictures; 0 stands for what suits --how")
+    learning_rate: float = option(0.0, "peak learning rate; 0 stands for what suits --how")
+    changes: str = option("", "JSON with pictures left out and labels put right, as the page writes it")
+    seed: int = option(0, "seed of the parts, the order, the augmentation and the dropout")
     data: str = ""
     """Folder of the pictures; no option of its own, and neither is the next: the name of the CSV file in it that counts."""
     labels: str = ""
@@ -188,50 +182,3 @@ def pairs(text: str, what: str, known: Sequence[str]) -> dict[str, str]:
             raise UsageError(unknown(what, name.strip(), known))
         result[name.strip()] = value.strip()
     return result
-
-
-def add_options(parser: argparse.ArgumentParser, record: type) -> None:
-    """One --option a field of a config dataclass: default, help text and choices come from the field."""
-    hints = get_type_hints(record)
-    for one in dataclasses.fields(record):
-        if "help" not in one.metadata:
-            continue
-        flag, kind = "--" + (one.metadata.get("flag") or one.name.replace("_", "-")), hints[one.name]
-        text = one.metadata["help"] + ("" if one.default in ("", (), False) else " (default: %(default)s)")
-        if kind is bool:
-            parser.add_argument(flag, dest=one.name, action="store_true", help=text)
-        elif get_args(kind):
-            parser.add_argument(flag, dest=one.name, action="append", default=None, help=text, metavar=one.name.upper())
-        else:
-            choices = one.metadata.get("choices") or None
-            parser.add_argument(
-                flag,
-                dest=one.name,
-                type=kind,
-                default=one.default,
-                choices=choices,
-                help=text,
-                metavar=None if choices else one.name.upper(),
-            )
-
-
-def options_of(config: Any) -> str:
-    """The command-line options that make a config dataclass, as a shell takes them; what is as usual is left out."""
-    words = []
-    for one in dataclasses.fields(config):
-        value = getattr(config, one.name)
-        if "help" not in one.metadata or value == one.default:
-            continue
-        flag = "--" + (one.metadata.get("flag") or one.name.replace("_", "-"))
-        parts = value if isinstance(value, tuple) else (value,)
-        words += [flag if value is True else f"{flag} {shlex.quote(str(part))}" for part in parts]
-    return " ".join(words)
-
-
-def from_options(record: type, options: Mapping[str, Any]) -> Any:
-    """The record from parsed options; raises UsageError for a value out of range."""
-    given = {}
-    for one in dataclasses.fields(record):
-        value = options.get(one.name, one.default)
-        given[one.name] = tuple(value or ()) if isinstance(one.default, tuple) else value
-    return record(**given)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, features
 
+from mtl_model.destinations import temporary_name
 from mtl_model.names import ISOLATE, POP, caption, shortened
+from mtl_model.pictures import read_picture
 from mtl_model.records import Photo, Reading, clip_box
 
 FACE_COLOURS = ("#1d63d6", "#b4480c", "#0f766e", "#a21caf", "#b91c1c", "#4d7c0f", "#6d3fd4", "#be185d")
@@ -42,6 +46,17 @@ def label_of(number: int, reading: Reading, between: str = ", ") -> str:
         for estimate in reading.estimates.values()
     ]
     return "  ".join([str(number), between.join(answers)]).rstrip()
+
+
+def save_annotated(picture: Path, photo: Photo, file: Path) -> None:
+    """Write a picture with its boxes and labels as PNG; folders above the file may be missing."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_name(file)
+    try:
+        annotate(read_picture(picture), photo).save(temporary, "PNG")
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def annotate(rgb: np.ndarray, photo: Photo) -> Image.Image:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from mtl_model import typed
 
@@ -89,6 +90,19 @@ def to_line(event: Event) -> str:
     return json.dumps(
         {"event": type(event).__name__.lower(), **dataclasses.asdict(event)}, ensure_ascii=False, allow_nan=False
     )
+
+
+def written(stream: Iterator[Event], file: Path) -> Iterator[Event]:
+    """Append each event to a file as it passes. The file is opened with the first: of several processes only rank 0 has any."""
+    log = None
+    try:
+        for event in stream:
+            log = log or file.open("a", encoding="utf-8", errors="backslashreplace")
+            print(to_line(event), file=log, flush=True)
+            yield event
+    finally:
+        if log:
+            log.close()
 
 
 def from_line(line: str) -> Event:

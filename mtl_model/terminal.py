@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import sys
 import time
 from pathlib import Path
 from typing import NoReturn, TextIO
 
+from mtl_model import events
 from mtl_model.names import printable
 
 
@@ -43,6 +45,34 @@ def answer(text: str) -> None:
 def say(text: object) -> None:
     """Print a line about the work: a note, a warning, an error."""
     print(printable(str(text)), file=sys.stderr, flush=True)
+
+
+def sentence(event: events.Event) -> str:
+    """Return an event of a training as a line for people."""
+    match event:
+        case events.Started():
+            steps = event.steps - event.first_step
+            return f"{event.name}: {steps:,} steps, {event.epochs} epochs; {json.dumps(event.counts, allow_nan=False)}"
+        case events.Step():
+            losses = " ".join(f"{task} {loss:.3f}" for task, loss in event.losses.items())
+            pace = f"{event.pictures_per_second:.0f} pictures/s, {event.seconds_left / 60:.0f} min left"
+            return f"epoch {event.epoch + 1} step {event.step:,}: {losses}; {pace}"
+        case events.Evaluated():
+            figures = "; ".join(
+                f"{task} " + " ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+                for task, metrics in event.metrics.items()
+            )
+            best = ", the best so far" if event.best else ""
+            return f"epoch {event.epoch + 1} on val: {figures}; score {event.score:.4f}{best}"
+        case events.Saved():
+            return f"saved the {event.kind} at step {event.step:,}"
+        case events.Stopped():
+            return f"stopped at step {event.step:,}: {event.reason}"
+        case events.Finished():
+            spent = f"{event.step:,} steps and {event.seconds / 60:.1f} min"
+            return f"finished after {spent}; the best epoch is {event.best_epoch + 1}"
+        case events.Noted() | events.Failed():
+            return event.text
 
 
 def let_go() -> None:

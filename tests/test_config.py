@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
-import shlex
 from typing import Any
 
 import pytest
 
-from mtl_model.config import FinetuneConfig, TrainConfig, add_options, from_options, options_of
+from mtl_model.config import FinetuneConfig, TrainConfig
 from mtl_model.errors import UsageError
 
 
@@ -54,13 +52,3 @@ def test_the_run_is_parted_evenly_between_the_sizes(sizes: str, epochs: int, exp
 def test_what_cannot_be_gets_a_sentence(record: Any, given: dict) -> None:
     with pytest.raises(UsageError, match=str(next(iter(given.values())))):
         record(**given)
-
-
-def test_options_are_what_a_shell_and_the_parser_take_again() -> None:
-    made = TrainConfig(
-        name="new", source=("csv:a b", "list:c"), columns="kind=rose|daisy", balance=0.2, keep_copies=True
-    )
-    parser = argparse.ArgumentParser()
-    add_options(parser, TrainConfig)
-    assert from_options(TrainConfig, vars(parser.parse_args(shlex.split(options_of(made))))) == made
-    assert options_of(FinetuneConfig(name="x", start="bknet", data="/home")) == "--name x --from bknet"

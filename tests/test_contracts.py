@@ -6,6 +6,7 @@ folder. The tests say so when they lack one.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import json
@@ -20,7 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from mtl_model import checkpoint, crops, kinds, layouts, registry, tasks
+from mtl_model import checkpoint, cli, commands, crops, kinds, layouts, registry, tasks
 from mtl_model.card import Card, CropSettings
 from mtl_model.detectors import mtcnn
 from mtl_model.errors import CheckpointError, MtlError, UsageError
@@ -721,6 +722,44 @@ def test_layouts_are_asked_in_one_order():
     assert layouts.kinds() == ["utkface", "genki4k", "fairface", "celeba", "imdbwiki", "csv", "list", "folders"]
     orders = [layouts.layout(kind).ORDER for kind in layouts.kinds()]
     assert len(set(orders)) == len(orders)
+
+
+# Commands --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=commands.names())
+def command(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def parser_of(command: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser()
+    commands.named(command).add(parser)
+    return parser
+
+
+def test_a_command_says_what_it_does(command: str, capsys: pytest.CaptureFixture):
+    text = commands.named(command).HELP
+    assert text and not text.endswith(".") and text[0].islower()
+    assert callable(commands.named(command).run)
+    assert all(action.help for action in parser_of(command)._actions)
+    with pytest.raises(SystemExit) as left:
+        cli.main([command, "--help"])
+    assert left.value.code == 0 and f"{text[1:]}." in " ".join(capsys.readouterr().out.split())
+
+
+def test_commands_have_an_order_of_their_own():
+    assert len({commands.named(name).ORDER for name in commands.names()}) == len(commands.names())
+
+
+def test_a_command_refuses_an_empty_path(command: str, capsys: pytest.CaptureFixture):
+    """It would be the current folder."""
+    for action in parser_of(command)._actions:
+        if action.metavar not in ("DIR", "FILE", "PATH", "DATA") or action.dest == "root_path":
+            continue
+        with pytest.raises(SystemExit) as left:
+            cli.main([command, *action.option_strings[:1], ""])
+        assert left.value.code == 2 and "the path is empty" in capsys.readouterr().err, action.dest
 
 
 # Tabs ------------------------------------------------------------------------------------------------------------

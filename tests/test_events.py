@@ -40,3 +40,16 @@ def test_an_event_survives_its_line(event: Event):
 def test_a_line_that_is_no_event_is_a_value_error(line: str):
     with pytest.raises(ValueError):  # noqa: PT011 - JSON's own and ours, the caller takes both
         from_line(line)
+
+
+def test_events_are_written_as_they_pass(tmp_path):
+    file = tmp_path / "events.jsonl"
+    seen = []
+    for event in events.written(iter(EXAMPLES), file):
+        seen.append(event)
+        assert len(file.read_text(encoding="utf-8").splitlines()) == len(seen)
+    assert seen == EXAMPLES == [from_line(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def test_no_event_makes_no_file(tmp_path):
+    assert list(events.written(iter([]), tmp_path / "events.jsonl")) == [] and not list(tmp_path.iterdir())

@@ -8,7 +8,7 @@ import pytest
 from mtl_model import registry
 from mtl_model.errors import UsageError
 
-FOLDERS = ("networks", "detectors", "layouts", "ui/tabs")
+FOLDERS = ("kinds", "networks", "detectors", "layouts", "commands", "ui/tabs")
 
 
 @pytest.fixture

@@ -59,6 +59,15 @@ def evaluation_charts(record: Mapping[str, Any], folder: Path) -> list[Path]:
     return files
 
 
+def label_charts(labels: Mapping[str, Mapping[str, Mapping[str, int]]], kind: str, folder: Path) -> list[Path]:
+    """Draw the pictures by class, one chart per task. labels: {task: {class: {split: pictures}}}. Returns the files written."""
+    files = []
+    for task, classes in labels.items():
+        counts = {name: sum(splits.values()) for name, splits in classes.items()}
+        files.append(count_chart(counts, f"{task} in {kind}", chart_file(folder, kind, task)))
+    return files
+
+
 def confusion_chart(curves: Mapping[str, Any], title: str, file: Path) -> Path:
     """Rows are the truth, columns the answers; shares of each row, with the counts."""
     pyplot = _pyplot()

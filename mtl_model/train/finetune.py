@@ -20,13 +20,14 @@ from torch import Tensor, nn
 
 from mtl_model import checkpoint, kinds, registry
 from mtl_model.card import CARD, Card, CropSettings, write_card, write_plain
-from mtl_model.config import FinetuneConfig, TrainConfig, options_of
+from mtl_model.config import FinetuneConfig, TrainConfig
 from mtl_model.crops import to_tensor
 from mtl_model.data import cache, dataset_edits
 from mtl_model.data.augmentation import augment, uniform
 from mtl_model.data.batches import Labelled
 from mtl_model.evaluate.metrics import network_outputs
 from mtl_model.events import Event, Failed, Finished, Noted, Stopped
+from mtl_model.options import options_of
 from mtl_model.runs import CACHE, OUTCOME
 from mtl_model.tasks import Task
 from mtl_model.train.compare import outcome_of

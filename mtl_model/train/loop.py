@@ -23,7 +23,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from mtl_model import __version__, checkpoint, kinds, layouts
-from mtl_model.config import TrainConfig, options_of, shares
+from mtl_model.config import TrainConfig, shares
 from mtl_model.data import cache
 from mtl_model.data.batches import Batch, Batches
 from mtl_model.errors import CheckpointError, DataError, RunError, UsageError
@@ -31,6 +31,7 @@ from mtl_model.evaluate.calibration import fit
 from mtl_model.evaluate.metrics import network_outputs
 from mtl_model.events import Evaluated, Event, Failed, Finished, Noted, Saved, Started, Step, Stopped
 from mtl_model.inference import predictions
+from mtl_model.options import options_of
 from mtl_model.runs import STATE, STOP
 from mtl_model.train.optimisation import arithmetic, freeze, learning_rate, make_optimiser, seed_of, take_weights
 from mtl_model.train.prepare import Data, prepare

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mtl_model.errors import MtlError
+from mtl_model.options import add_options
 from mtl_model.terminal import Parser, answer, prepare, say
-from mtl_model.ui.server.options import UiOptions, add_arguments, from_args
+from mtl_model.ui.server.options import UiOptions, read_options
 
 
 def launch(options: UiOptions) -> int:
@@ -37,9 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """What `python app.py` does."""
     prepare()
     parser = Parser(prog="app.py", description="Serve the page on this machine.")
-    add_arguments(parser)
+    add_options(parser, UiOptions)
     try:
-        return launch(from_args(parser.parse_args(arguments)))
+        return launch(read_options(parser.parse_args(arguments)))
     except MtlError as error:
         say(error)
         return 2

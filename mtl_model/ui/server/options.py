@@ -7,13 +7,12 @@ import dataclasses
 import ipaddress
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mtl_model.errors import UsageError
+from mtl_model.options import from_options, option
 from mtl_model.registry import shipped_weights
-from mtl_model.terminal import given_path
 
 HOST, PORT = "127.0.0.1", 7860
 HOST_VARIABLE, PORT_VARIABLE = "GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT"  # set by hosts of Gradio apps
@@ -22,104 +21,46 @@ HUB_NETWORK = "10.0.0.0/8"  # where that proxy's address lies; nobody else reach
 ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
-def _option(help_text: str, **more: Any) -> dict[str, Any]:
-    return {"help": help_text, **more}
-
-
 @dataclass(frozen=True)
 class UiOptions:
-    """Each field is an option of the command line; its metadata holds the help text."""
+    """Each field is an option of the command line."""
 
-    host: str = field(default=HOST, metadata=_option(f"address to listen on (else ${HOST_VARIABLE}, else {HOST})"))
-    port: int = field(
-        default=PORT, metadata=_option(f"port to listen on, 0 for any free one (else ${PORT_VARIABLE}, else {PORT})")
+    host: str = option(HOST, "address to listen on", variable=HOST_VARIABLE)
+    port: int = option(PORT, "port to listen on, 0 for any free one", variable=PORT_VARIABLE)
+    weights: Path = option(shipped_weights, "folder of the shipped checkpoints", metavar="DIR")
+    runs: Path = option(Path("runs"), "folder of the checkpoints made here", metavar="DIR")
+    checkpoint: str | None = option(None, "checkpoint to begin with (else default, else bknet)", metavar="NAME")
+    device: str = option("auto", "auto, cpu, cuda or cuda:1")
+    root_path: str = option("", "path under which a proxy serves the page, such as /faces", metavar="PATH")
+    ssl_certfile: Path | None = option(None, "certificate for https, which a phone's camera needs", metavar="FILE")
+    ssl_keyfile: Path | None = option(None, "private key of the certificate", metavar="FILE")
+    allow_host: tuple[str, ...] = option(
+        (), "another host name to answer to; may be given several times", metavar="NAME"
     )
-    weights: Path = field(
-        default_factory=shipped_weights, metadata=_option("folder of the shipped checkpoints", metavar="DIR")
+    proxy: tuple[str, ...] = option(
+        (),
+        "address or network of a proxy, such as 127.0.0.1 or 10.0.0.0/8, whose X-Forwarded-For and other forwarded headers are "
+        f"trusted; may be given several times (default: none; where ${SPACE_VARIABLE} is set, {HUB_NETWORK})",
+        metavar="ADDRESS",
     )
-    runs: Path = field(default=Path("runs"), metadata=_option("folder of the checkpoints made here", metavar="DIR"))
-    checkpoint: str | None = field(
-        default=None, metadata=_option("checkpoint to begin with (else default, else bknet)", metavar="NAME")
+    auth: Path | None = option(None, "ask for a name and a password; FILE is made by --add-user", metavar="FILE")
+    read_only: bool = option(
+        False, f"show the photo, the webcam and About alone (always so where ${SPACE_VARIABLE} is set without --auth)"
     )
-    device: str = field(default="auto", metadata=_option("auto, cpu, cuda or cuda:1 (default: auto)"))
-    root_path: str = field(
-        default="", metadata=_option("path under which a proxy serves the page, such as /faces", metavar="PATH")
-    )
-    ssl_certfile: Path | None = field(
-        default=None, metadata=_option("certificate for https, which a phone's camera needs", metavar="FILE")
-    )
-    ssl_keyfile: Path | None = field(default=None, metadata=_option("private key of the certificate", metavar="FILE"))
-    allow_host: tuple[str, ...] = field(
-        default=(), metadata=_option("another host name to answer to; may be given several times", metavar="NAME")
-    )
-    proxy: tuple[str, ...] = field(
-        default=(),
-        metadata=_option(
-            "address or network of a proxy, such as 127.0.0.1 or 10.0.0.0/8, whose X-Forwarded-For and other forwarded "
-            f"headers are trusted; may be given several times (default: none; where ${SPACE_VARIABLE} is set, {HUB_NETWORK})",
-            metavar="ADDRESS",
-        ),
-    )
-    auth: Path | None = field(
-        default=None, metadata=_option("ask for a name and a password; FILE is made by --add-user", metavar="FILE")
-    )
-    read_only: bool = field(
-        default=False,
-        metadata=_option(
-            f"show the photo, the webcam and About alone (always so where ${SPACE_VARIABLE} is set without --auth)",
-            action="store_true",
-        ),
-    )
-    add_user: tuple[str, Path] | None = field(
-        default=None,
-        metadata=_option("write a name with its password into the file of --auth, then end", metavar=("NAME", "FILE")),
+    add_user: tuple[str, Path] | None = option(
+        None, "write a name with its password into the file of --auth, then end", metavar=("NAME", "FILE")
     )
 
 
-SEVERAL = ("allow_host", "proxy")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    for option in dataclasses.fields(UiOptions):
-        more: dict[str, Any] = {key: value for key, value in option.metadata.items() if key != "help"}
-        if option.name in SEVERAL:
-            more |= {"action": "append"}
-        elif option.name == "port":
-            more |= {"type": int, "metavar": "PORT"}
-        elif option.name == "add_user":
-            more |= {"nargs": 2}
-        elif more.get("metavar") in ("DIR", "FILE"):
-            more |= {"type": given_path}
-        parser.add_argument(f"--{option.name.replace('_', '-')}", default=None, help=option.metadata["help"], **more)
-
-
-def from_args(arguments: argparse.Namespace) -> UiOptions:
-    """What the command line says, else the environment, else the defaults. Raises UsageError."""
-    given = {option.name: getattr(arguments, option.name, None) for option in dataclasses.fields(UiOptions)}
-    given = {name: value for name, value in given.items() if value is not None}
-    if os.environ.get(HOST_VARIABLE):
-        given.setdefault("host", os.environ[HOST_VARIABLE])
-    if os.environ.get(PORT_VARIABLE):
-        given.setdefault("port", _parse_port(os.environ[PORT_VARIABLE]))
-    given |= {name: tuple(given[name]) for name in SEVERAL if name in given}
-    if "root_path" in given:
-        given["root_path"] = given["root_path"].rstrip("/")
-    if "add_user" in given:
-        given["add_user"] = (given["add_user"][0], Path(given["add_user"][1]))
-    if os.environ.get(SPACE_VARIABLE) and "auth" not in given:
-        given["read_only"] = True  # strangers come there, and its owner can give no options
-    if os.environ.get(SPACE_VARIABLE):
-        given.setdefault("proxy", (HUB_NETWORK,))
-    options = UiOptions(**given)
+def read_options(arguments: argparse.Namespace) -> UiOptions:
+    """Return what the command line says, else the environment, else the defaults. Raises UsageError."""
+    options = from_options(UiOptions, arguments)
+    options = dataclasses.replace(options, root_path=options.root_path.rstrip("/"))
+    if os.environ.get(SPACE_VARIABLE):  # strangers come there, and its owner can give no options
+        read_only, proxy = options.read_only or options.auth is None, options.proxy or (HUB_NETWORK,)
+        options = dataclasses.replace(options, read_only=read_only, proxy=proxy)
     _check(options)
     return options
-
-
-def _parse_port(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise UsageError(f"${PORT_VARIABLE} is '{text}'. Expected a port number such as {PORT}; change it.") from None
 
 
 def _check(options: UiOptions) -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from mtl_model.errors import UsageError
-from mtl_model.ui.server.options import HUB_NETWORK, UiOptions, add_arguments, from_args
+from mtl_model.options import add_options
+from mtl_model.ui.server.options import HUB_NETWORK, UiOptions, read_options
 
 
 def parse(*arguments: str) -> UiOptions:
     parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return from_args(parser.parse_args(arguments))
+    add_options(parser, UiOptions)
+    return read_options(parser.parse_args(arguments))
 
 
 @pytest.fixture(autouse=True)

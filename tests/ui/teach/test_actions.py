@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mtl_model import card, cli, jobs
+from mtl_model import card, cli, commands, jobs
 from mtl_model import runs as folders
 from mtl_model.card import CARD, PENDING, WEIGHTS, shipped_weights
 from mtl_model.errors import MtlError, UsageError
@@ -105,8 +105,7 @@ def test_the_command_line_takes_these_words(
 ) -> None:
     seen: list[Any] = []
     for name in ("check", "finetune"):
-        text, add, _ = cli.COMMANDS[name]
-        monkeypatch.setitem(cli.COMMANDS, name, (text, add, lambda arguments: seen.append(arguments) or 0))
+        monkeypatch.setattr(commands.named(name), "run", lambda arguments: seen.append(arguments) or 0)
     steps.choose(run, {"advanced": {"epochs": "3", "seed": "1", "learning_rate": "0.01"}})
     (run.folder / CHANGES).write_text("{}")
     steps.check(again(run))

@@ -1,0 +1,60 @@
+"""Check a data set before it is learned from."""
+
+from __future__ import annotations
+
+import argparse
+
+from mtl_model.commands._parts import (
+    add_layout_options,
+    check_charts,
+    check_files,
+    check_stdout,
+    layout_options,
+)
+from mtl_model.terminal import Progress, answer, given_path
+
+HELP = "say what is wrong with a data set before it is learned from"
+ORDER = 60
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    add_layout_options(parser)
+    parser.add_argument("source", metavar="KIND:DIR", help="a data set; of a bare DIR the layout is recognised")
+    parser.add_argument("--json", type=given_path, metavar="FILE", help="write the report as JSON")
+    parser.add_argument(
+        "--charts", type=given_path, metavar="DIR", help="write the pictures by class as PNG, a chart a task"
+    )
+    parser.add_argument("--task", default="", help="name of the task whose classes bare folders are")
+    parser.add_argument(
+        "--changes", type=given_path, metavar="FILE", help="JSON with pictures left out and labels put right"
+    )
+    parser.add_argument(
+        "--cache", type=given_path, metavar="DIR", help="where found faces are kept, if not in the usual place"
+    )
+    parser.add_argument("--no-faces", action="store_true", help="do not look for faces, which takes most of the time")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from mtl_model.destinations import check_folder
+
+    check_stdout(arguments, "json", "charts")
+    check_files(arguments, "json")
+    check_charts(arguments.charts)
+    check_folder(arguments.cache, "--cache")
+    from mtl_model import card, layouts
+    from mtl_model.data import cache, check, dataset_edits
+    from mtl_model.evaluate import charts
+
+    options = layouts.options_for(arguments.source, {**layout_options(arguments), "task": arguments.task})
+    source = layouts.read(arguments.source, options)
+    if arguments.changes:
+        source = dataset_edits.apply(source, dataset_edits.read_changes(arguments.changes))
+    look = None if arguments.no_faces else cache.faces_of
+    report = check.check(source, Progress(), look=look, root=arguments.cache)
+    if arguments.json:
+        card.write_plain(arguments.json, report.to_json())
+    if arguments.charts:
+        charts.label_charts(report.labels, report.kind, arguments.charts)
+    for line in report.lines():
+        answer(line)
+    return report.exit_code

@@ -1,0 +1,40 @@
+"""List the checkpoints."""
+
+from __future__ import annotations
+
+import argparse
+
+from mtl_model.commands._parts import add_places, check_files, check_stdout, weights_of
+from mtl_model.errors import CheckpointError
+from mtl_model.terminal import answer, given_path, say
+
+HELP = "list the checkpoints"
+ORDER = 70
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", type=given_path, metavar="FILE", help="write the list as JSON")
+    add_places(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from mtl_model import card as cards
+
+    check_stdout(arguments, "json")
+    check_files(arguments, "json")
+    rows = []
+    for name, folder in cards.list_checkpoints(weights_of(arguments), arguments.runs).items():
+        try:
+            card = cards.read_card(folder)
+        except CheckpointError as error:
+            say(f"{name}: {error}")
+            continue
+        tasks = [task.name for task in card.tasks]
+        fields = ("network", "parameters", "parent", "created")
+        rows.append({"name": name, "tasks": tasks, **{field: getattr(card, field) for field in fields}})
+        parent = f", from {card.parent}" if card.parent else ""
+        size = f"{card.parameters / 1e6:.1f} M parameters"
+        answer(f"{name}: {', '.join(tasks)}; {card.network}, {size}, {card.created}{parent}")
+    if arguments.json:
+        cards.write_plain(arguments.json, rows)
+    return 0
