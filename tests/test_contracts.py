@@ -25,7 +25,7 @@ from mtl_model.card import Card, CropSettings
 from mtl_model.detectors import mtcnn
 from mtl_model.errors import CheckpointError, MtlError
 from mtl_model.evaluate import metrics
-from mtl_model.inference import logits, predictions, widths
+from mtl_model.inference import heads, logits, predictions, widths
 from mtl_model.kinds._parts import SHAPES
 from mtl_model.networks import _parts
 from mtl_model.records import Face
@@ -264,7 +264,7 @@ def crop_of(name: str) -> CropSettings:
 
 def build(name: str, some: tuple[Task, ...] = EVERY_TASK) -> Any:
     torch.manual_seed(0)
-    return registry.load("networks", name).build(widths(some))
+    return registry.load("networks", name).build(heads(some))
 
 
 def images_of(name: str, seed: int = 0) -> Tensor:
@@ -730,11 +730,12 @@ def test_the_network_of_the_readme_is_one(root: Path):
     }
     exec(code, made)
     size, channels = made["INPUT"]["size_px"], 1 if made["INPUT"]["grey"] else 3
-    images, widths = torch.zeros(2, channels, size, size), {"age": 101, "glasses": 2}
+    images = torch.zeros(2, channels, size, size)
+    of_both = heads((TASKS["age"], GLASSES))
     crops_of_it = CropSettings(**made["INPUT"])
     assert (crops_of_it.size_px, crops_of_it.grey) == (64, False)
     for leaves in (None, {"glasses": made["LATE"]}):
-        network = made["build"](widths, size_px=size, channels=channels, **({"leaves": leaves} if leaves else {}))
+        network = made["build"](of_both, size_px=size, channels=channels, **({"leaves": leaves} if leaves else {}))
         answers = network(images)
-        assert {name: tuple(one.shape) for name, one in answers.items()} == {"age": (2, 101), "glasses": (2, 2)}
+        assert {name: tuple(one.shape) for name, one in answers.items()} == {"age": (2, 101), "glasses": (2, 1)}
         assert made["LAST_BLOCK"] < len(network.trunk.blocks)

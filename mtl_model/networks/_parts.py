@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+Head = Callable[[int], nn.Module]
+"""Number of features -> the last layer of a task's branch, as the task's kind makes it."""
 PLACED = "places"  # the stage that knows of everything in a face
 SIDE = 3  # of the grid to which a middle stage is pooled, so that a feature still knows where in the face it was
 
@@ -59,9 +61,9 @@ def places(maps: Tensor) -> Tensor:
     return functional.adaptive_avg_pool2d(maps, SIDE).flatten(1)
 
 
-def late_branch(features: int, width: int) -> nn.Sequential:
-    """A branch that is added to a trained trunk: linear on features of mean 0 and deviation 1, which fine-tuning sets once."""
-    return nn.Sequential(nn.BatchNorm1d(features, affine=False), nn.Dropout(0.2), nn.Linear(features, width))
+def late_branch(features: int, head: Head) -> nn.Sequential:
+    """A branch that is added to a trained trunk: the head on features of mean 0 and deviation 1, which fine-tuning sets once."""
+    return nn.Sequential(nn.BatchNorm1d(features, affine=False), nn.Dropout(0.2), head(features))
 
 
 class SameConvolution(nn.Conv2d):
@@ -107,19 +109,19 @@ def with_linear_branches(
     trunk: nn.Module,
     features: int,
     channels: int,
-    widths: Mapping[str, int],
+    heads: Mapping[str, Head],
     dropout: float,
     leaves: Mapping[str, str] | None,
 ) -> MultiTaskNet:
-    """A linear branch a task on the pooled features, or a late one where `leaves` says so. channels: of the blocks that are
-    seen with their places."""
+    """Return a network with one branch per task, its head on the pooled features, or a late one where `leaves` says so.
+    channels: of the blocks that are seen with their places."""
     stages = {"final": features, PLACED: channels * SIDE**2}
-    leaves = {**dict.fromkeys(widths, "final"), **(leaves or {})}
+    leaves = {**dict.fromkeys(heads, "final"), **(leaves or {})}
     branches = {
-        task: late_branch(stages[PLACED], width)
+        task: late_branch(stages[PLACED], head)
         if leaves[task] == PLACED
-        else nn.Sequential(nn.Dropout(dropout), nn.Linear(features, width))
-        for task, width in widths.items()
+        else nn.Sequential(nn.Dropout(dropout), head(features))
+        for task, head in heads.items()
     }
     return MultiTaskNet(trunk, branches, leaves, stages)
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_model.errors import UsageError
-from mtl_model.networks._parts import PLACED, SIDE, MultiTaskNet, late_branch, places
+from mtl_model.networks._parts import PLACED, SIDE, Head, MultiTaskNet, late_branch, places
 
 INPUT: dict[str, Any] = {"size_px": 48, "grey": True, "margin": 0.0, "mean": (0.5,), "std": (0.25,)}
 LATE = PLACED
@@ -56,7 +56,7 @@ class Columns(nn.Module):
         return {task: one["final"] for task, one in seen.items()} | {LATE: places}
 
 
-def branch(features: int, width: int, hidden: int, dropout: float) -> nn.Sequential:
+def branch(features: int, head: Head, hidden: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(features, hidden),
         nn.ReLU(inplace=True),
@@ -64,12 +64,12 @@ def branch(features: int, width: int, hidden: int, dropout: float) -> nn.Sequent
         nn.Linear(hidden, hidden),
         nn.ReLU(inplace=True),
         nn.Dropout(dropout),
-        nn.Linear(hidden, width),
+        head(hidden),
     )
 
 
 def build(
-    widths: Mapping[str, int],
+    heads: Mapping[str, Head],
     channels: int = 1,
     size_px: int = 48,
     hidden: int = 256,
@@ -83,7 +83,7 @@ def build(
         raise UsageError(f"BKNet halves its input four times and cannot take {size_px} px. Give a multiple of 16.")
     features = BLOCKS[-1][0] * (size_px // 16) ** 2
     middle = BLOCKS[2][0] * SIDE**2
-    leaves = {**dict.fromkeys(widths, "final"), **(leaves or {})}
+    leaves = {**dict.fromkeys(heads, "final"), **(leaves or {})}
     stages = {"final": features, LATE: middle}
     trunk: nn.Module = Trunk(channels)
     if separate:
@@ -92,8 +92,8 @@ def build(
         stages = {**dict.fromkeys(own, features), LATE: middle * len(own)}
         trunk = Columns(own, channels)
     branches = {
-        task: late_branch(stages[LATE], width) if leaves[task] == LATE else branch(features, width, hidden, dropout)
-        for task, width in widths.items()
+        task: late_branch(stages[LATE], head) if leaves[task] == LATE else branch(features, head, hidden, dropout)
+        for task, head in heads.items()
     }
     for module in trunk.modules():
         if isinstance(module, nn.Conv2d):

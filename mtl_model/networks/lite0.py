@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mtl_model.networks._parts import PLACED, MultiTaskNet, layer, through, with_linear_branches
+from mtl_model.networks._parts import PLACED, Head, MultiTaskNet, layer, through, with_linear_branches
 
 INPUT: dict[str, Any] = {"size_px": 112, "grey": False, "margin": 0.0, "mean": (0.498,) * 3, "std": (0.502,) * 3}
 FEATURES = 1280
@@ -64,7 +64,7 @@ class Trunk(nn.Module):
 
 
 def build(
-    widths: Mapping[str, int],
+    heads: Mapping[str, Head],
     channels: int = 3,
     size_px: int = 112,
     dropout: float = 0.2,
@@ -72,4 +72,4 @@ def build(
 ) -> MultiTaskNet:
     """channels: 3 for colour, 1 for grey crops. size_px: side of the crops; any, the features are pooled. leaves: {task: stage}
     for tasks that do not leave from the final one."""
-    return with_linear_branches(Trunk(channels), FEATURES, sum(PLACES.values()), widths, dropout, leaves)
+    return with_linear_branches(Trunk(channels), FEATURES, sum(PLACES.values()), heads, dropout, leaves)
