@@ -17,7 +17,7 @@ from torch import nn
 from mtl_model import kinds, registry
 from mtl_model.card import CARD, WEIGHTS, Card, read_card, to_text
 from mtl_model.errors import CheckpointError, MtlError, disk_text
-from mtl_model.inference import widths
+from mtl_model.inference import heads, widths
 
 LARGEST_HEADER = 4 * 2**20  # bytes of the list of tensors: tens of thousands of them
 ADVICE = "Copy the whole folder again, or choose another checkpoint."
@@ -32,7 +32,7 @@ def build_network(card: Card, device: str = "cpu") -> nn.Module:
             kinds.check_task(task)
         build = registry.load("networks", card.network).build
         with torch.device(device):
-            return build(widths(card.tasks), **card.network_options)
+            return build(heads(card.tasks), **card.network_options)
     except MtlError as error:
         raise CheckpointError(str(error)) from None
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, AttributeError) as error:

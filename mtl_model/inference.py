@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,6 +18,11 @@ from mtl_model.tasks import Task
 def widths(tasks: Sequence[Task]) -> dict[str, int]:
     """{task: outputs of its branch per sample}"""
     return {task.name: kinds.of(task).width(task) for task in tasks}
+
+
+def heads(tasks: Sequence[Task]) -> dict[str, Callable[[int], nn.Module]]:
+    """Return what makes the last layer of each task's branch: {task: number of features -> module}."""
+    return {task.name: partial(kinds.of(task).layer, task) for task in tasks}
 
 
 @torch.inference_mode()

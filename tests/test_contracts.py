@@ -12,6 +12,7 @@ import dataclasses
 import json
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from mtl_model.card import Card, CropSettings
 from mtl_model.detectors import mtcnn
 from mtl_model.errors import CheckpointError, MtlError, UsageError
 from mtl_model.evaluate import metrics
-from mtl_model.inference import logits, predictions, widths
+from mtl_model.inference import heads, logits, predictions, widths
 from mtl_model.kinds._parts import SHAPES
 from mtl_model.networks import _parts, folded
 from mtl_model.records import Face
@@ -265,7 +266,7 @@ def crop_of(name: str) -> CropSettings:
 
 def build(name: str, some: tuple[Task, ...] = EVERY_TASK) -> Any:
     torch.manual_seed(0)
-    return registry.load("networks", name).build(widths(some))
+    return registry.load("networks", name).build(heads(some))
 
 
 def images_of(name: str, seed: int = 0) -> Tensor:
@@ -356,7 +357,7 @@ def test_a_network_learns_a_tiny_set(network_name: str):
 
 def test_a_network_names_the_stages_worth_taking_features_from(network_name: str):
     for separate in (False, True):
-        network = registry.load("networks", network_name).build(widths(EVERY_TASK[:2]), separate=separate).eval()
+        network = registry.load("networks", network_name).build(heads(EVERY_TASK[:2]), separate=separate).eval()
         images = images_of(network_name)
         with torch.no_grad():
             taps = network.tap(images)
@@ -369,16 +370,22 @@ def test_a_network_names_the_stages_worth_taking_features_from(network_name: str
         assert len(taps) / columns > 1 and columns == 1 + separate
 
 
+def linear(sides: dict[str, int]) -> dict[str, Any]:
+    """{task: number of features -> a linear layer}."""
+    return {task: partial(nn.Linear, out_features=side) for task, side in sides.items()}
+
+
 @pytest.mark.parametrize("separate", [False, True])
 def test_a_branch_leaves_from_any_stage(network_name: str, separate: bool):
     """From a map or a vector, early or late: it answers, learns, and works from cached features as from images."""
-    module, some, images = registry.load("networks", network_name), {"age": 101, "hat": 3}, images_of(network_name)
+    module, images = registry.load("networks", network_name), images_of(network_name)
+    sides = {"age": 101, "hat": 3}
     maps = [name for name in build(network_name).trunk.shapes(images.shape[1], images.shape[2]) if "block" in name]
     for stage in (_parts.FINAL, _parts.PLACED, _parts.TAPPED, maps[0], maps[len(maps) // 2], maps[-1]):
         torch.manual_seed(0)
-        network = module.build(some, leaves={"hat": stage}, separate=separate)
+        network = module.build(linear(sides), leaves={"hat": stage}, separate=separate)
         answers = network(images)
-        assert {task: answer.shape[1] for task, answer in answers.items()} == some, stage
+        assert {task: answer.shape[1] for task, answer in answers.items()} == sides, stage
         answers["hat"].square().mean().backward()
         assert all(parameter.grad is not None for parameter in network.branches["hat"].parameters()), stage
         if separate and stage not in (_parts.PLACED, _parts.TAPPED):  # these see the trunks of all tasks
@@ -386,14 +393,14 @@ def test_a_branch_leaves_from_any_stage(network_name: str, separate: bool):
         network.eval()
         with torch.no_grad():
             cached, direct, quick = network(network.features(images)), network(images), folded(network)(images)
-        assert all(torch.allclose(cached[task], direct[task], atol=1e-5) for task in some), stage
-        assert all(torch.allclose(quick[task], direct[task], atol=1e-3) for task in some), stage
+        assert all(torch.allclose(cached[task], direct[task], atol=1e-5) for task in sides), stage
+        assert all(torch.allclose(quick[task], direct[task], atol=1e-3) for task in sides), stage
 
 
 @pytest.mark.parametrize("leaves", [{"hat": "block999"}, {"cap": "final"}])
 def test_a_stage_or_task_that_is_not_there_is_a_sentence(network_name: str, leaves: dict[str, str]):
     with pytest.raises(UsageError, match="block999|cap"):
-        registry.load("networks", network_name).build({"hat": 2}, leaves=leaves)
+        registry.load("networks", network_name).build(linear({"hat": 2}), leaves=leaves)
 
 
 def saved(folder: Path, name: str) -> tuple[Any, Card]:
@@ -799,12 +806,13 @@ def test_the_network_of_the_readme_is_one(root: Path):
     }
     exec(code, made)
     size, channels = made["INPUT"]["size_px"], 1 if made["INPUT"]["grey"] else 3
-    images, widths = torch.zeros(2, channels, size, size), {"age": 101, "glasses": 2}
+    images = torch.zeros(2, channels, size, size)
+    of_both = heads((TASKS["age"], GLASSES))
     crops_of_it = CropSettings(**made["INPUT"])
     assert (crops_of_it.size_px, crops_of_it.grey) == (64, False)
     for leaves in (None, {"glasses": made["LATE"]}):
-        network = made["build"](widths, size_px=size, channels=channels, leaves=leaves)
+        network = made["build"](of_both, size_px=size, channels=channels, leaves=leaves)
         answers = network(images)
-        assert {name: tuple(one.shape) for name, one in answers.items()} == {"age": (2, 101), "glasses": (2, 2)}
+        assert {name: tuple(one.shape) for name, one in answers.items()} == {"age": (2, 101), "glasses": (2, 1)}
         assert made["LAST_BLOCK"] < len(network.trunk.blocks)
         assert network.taps == {"block1": 64 * 36, "block3": 256 * 4}

@@ -79,6 +79,16 @@ def imports(source: str) -> Iterator[tuple[str, str | None]]:
             yield from ((module, alias.name) for alias in node.names)
 
 
+def without_layers(source: str) -> str:
+    """The source of a kind without its `layer` functions, in which it may import torch: they run below the torch line."""
+
+    class Strip(ast.NodeTransformer):
+        def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+            return ast.Pass() if node.name == "layer" else self.generic_visit(node)
+
+    return ast.unparse(Strip().visit(ast.parse(source)))
+
+
 def imported_files(source: str, files: set[str]) -> Iterator[tuple[str, str | None]]:
     """(file, name) of each import from the package; name is what is taken out of the file."""
     for module, name in imports(source):
@@ -106,12 +116,13 @@ def faults(tree: dict[str, str], lines: list[Line]) -> list[str]:
         if here is None:
             found.append(f"{file} is not in the list")
             continue
+        held = without_layers(source) if file.startswith("kinds/") else source
+        tops = {module.split(".")[0] for module, _ in imports(held)} if lines[here].above_torch else set()
+        found += [f"{file} stands above the torch line and imports {top}" for top in sorted(tops & TORCH)]
         for module, name in imports(source):
             top = module.split(".")[0]
             if module.startswith("."):
                 found.append(f"{file} imports {module} by a relative path")
-            if top in TORCH and lines[here].above_torch:
-                found.append(f"{file} stands above the torch line and imports {top}")
             if top == "gradio" and not (file.startswith("ui/") or file == "app.py"):
                 found.append(f"{file} imports gradio")
             if name == "import_module" and file not in ("registry.py", "__init__.py"):
@@ -184,6 +195,9 @@ BAD_TREES = [
     ("a relative import", {"card.py": "from . import tasks"}, "by a relative path"),
     ("torch above its line", {"card.py": "def f():\n    from torch import nn"}, "stands above the torch line"),
     ("torch by another name", {"layouts/x.py": "import torchvision.io"}, "stands above the torch line"),
+    ("torch in a kind", {"kinds/x.py": "from torch import nn"}, "stands above the torch line"),
+    ("torch in another method", {"kinds/x.py": "def f():\n    from torch import nn"}, "stands above the torch line"),
+    ("torch in another's layer", {"layouts/x.py": "def layer():\n    import torch"}, "stands above the torch line"),
     ("gradio in the engine", {"cli.py": "import gradio as gr"}, "cli.py imports gradio"),
     ("a name made at run time", {"card.py": "import importlib\nimportlib.import_module('mtl_model.cli')"}, "run time"),
 ]
@@ -207,6 +221,7 @@ GOOD_TREES = [
     ("its folder's Protocol", {"networks/bknet.py": "from mtl_model.networks import NetworkModule"}),
     ("a lower registry's Protocol", {"crops.py": "from mtl_model.detectors import Detector"}),
     ("torch below its line", {"crops.py": "import torch"}),
+    ("torch for a kind's layer", {"kinds/x.py": "class X:\n    def layer(self):\n        from torch import nn"}),
     ("gradio in the page", {"ui/tabs/photo.py": "import gradio as gr", "app.py": "import mtl_model.ui"}),
 ]
 

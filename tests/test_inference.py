@@ -8,7 +8,7 @@ import torch
 from mtl_model import registry
 from mtl_model.card import Card
 from mtl_model.errors import CheckpointError
-from mtl_model.inference import logits, predictions, widths
+from mtl_model.inference import heads, logits, predictions, widths
 from mtl_model.kinds import Calibration
 from mtl_model.networks import folded
 from mtl_model.tasks import TASKS
@@ -48,7 +48,8 @@ def test_folding_changes_no_answer(name: str) -> None:
     module = registry.load("networks", name)
     torch.manual_seed(0)
     side, channels = module.INPUT["size_px"], 1 if module.INPUT["grey"] else 3
-    network = module.build({"age": 101, "hat": 2}, channels=channels, size_px=side, leaves={"hat": module.LATE})
+    tasks = (TASKS["age"], SMILE)
+    network = module.build(heads(tasks), channels=channels, size_px=side, leaves={"smile": module.LATE})
     images = torch.randn(4, channels, side, side)
     network.train()(images)  # running figures other than 0 and 1
     network.eval()

@@ -19,7 +19,7 @@ from mtl_model.config import TrainConfig
 from mtl_model.data.batches import Labelled
 from mtl_model.data.cache import Crops
 from mtl_model.events import Step
-from mtl_model.inference import widths
+from mtl_model.inference import heads
 from mtl_model.networks._parts import MultiTaskNet, Trunk, assemble
 from mtl_model.records import Sample
 from mtl_model.tasks import TASKS
@@ -33,7 +33,7 @@ def trunk() -> Trunk:
 
 
 def build(card: Card) -> MultiTaskNet:
-    return assemble(trunk, widths(card.tasks), 1, 16, nn.Linear, 0.0)
+    return assemble(trunk, heads(card.tasks), 1, 16, lambda features, head: head(features), 0.0)
 
 
 def made_up(count: int) -> Labelled:

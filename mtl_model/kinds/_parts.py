@@ -1,6 +1,6 @@
 """What all kinds of tasks share: the base class with its defaults, metrics, and all that named classes have in common.
 
-A kind uses the methods of tensors and never imports torch, so that labels are parsed without it.
+A kind uses the methods of tensors and imports torch in `layer` alone, so that labels are parsed without it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mtl_model.records import Estimate
 from mtl_model.tasks import Label, Task
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 SHARE, POINTS, PLAIN = "share", "points", "plain"
 """Units of metrics: a share from 0 to 1, shown in per cent; a difference of shares; a number without a unit. Any other
@@ -171,6 +171,14 @@ class Kind:
     def width(self, task: Task) -> int:
         """Return the number of outputs of the branch per sample."""
         raise NotImplementedError
+
+    def layer(self, task: Task, features: int) -> nn.Module:
+        """Return the branch's last layer: features (B, features) -> outputs (B, width).
+
+        Called by networks alone, so that torch is there; here alone a kind may import it."""
+        from torch import nn
+
+        return nn.Linear(features, self.width(task))
 
     def encode(self, task: Task, labels: Sequence[Label | None]) -> tuple[np.ndarray, np.ndarray]:
         """Return targets (N, ...) as the losses take them, and known, bool (N,)."""

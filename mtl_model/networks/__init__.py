@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mtl_model.networks._parts import folded as folded
@@ -20,8 +20,9 @@ class NetworkModule(Protocol):
     LAST_BLOCK: int
     """Index in trunk.blocks from which its last block begins; what is before can be left as it is in fine-tuning."""
 
-    def build(self, widths: Mapping[str, int], **options: Any) -> nn.Module:
-        """A network from images float32 (B, C, S, S) to {task: logits (B, widths[task])}, as a MultiTaskNet.
+    def build(self, heads: Mapping[str, Callable[[int], nn.Module]], **options: Any) -> nn.Module:
+        """Build a network from images float32 (B, C, S, S) to {task: logits (B, width)}, as a MultiTaskNet. heads: {task: number
+        of features -> the last layer of its branch}, as `inference.heads` makes them.
 
         Its `taps` are {stage: width} of the stages worth taking features from, its `tap(images)` {stage: features (B, width)}. It
         is also built under torch.device("meta"), where tensors have a shape and no values. options: channels and size_px of the

@@ -13,6 +13,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mtl_model.errors import UsageError, unknown
 
+Head = Callable[[int], nn.Module]
+"""Number of features -> the last layer of a task's branch, as the task's kind makes it."""
 FINAL, PLACED, TAPPED = "final", "places", "taps"
 """Stages that are vectors: the end of a trunk; what a branch that is added later leaves from; all taps side by side."""
 LARGEST_PX = 1024  # side of a crop, as in card_values.py
@@ -164,9 +166,9 @@ def places(maps: Tensor, side: int) -> Tensor:
     return functional.adaptive_avg_pool2d(maps, side).flatten(1)
 
 
-def late_branch(features: int, width: int) -> nn.Sequential:
-    """A branch that is added to a trained trunk: linear on features of mean 0 and deviation 1, which fine-tuning sets once."""
-    return nn.Sequential(nn.BatchNorm1d(features, affine=False), nn.Dropout(0.2), nn.Linear(features, width))
+def late_branch(features: int, head: Head) -> nn.Sequential:
+    """A branch that is added to a trained trunk: the head on features of mean 0 and deviation 1, which fine-tuning sets once."""
+    return nn.Sequential(nn.BatchNorm1d(features, affine=False), nn.Dropout(0.2), head(features))
 
 
 class SameConvolution(nn.Conv2d):
@@ -197,43 +199,43 @@ def layer(
     return [convolution, norm, nn.ReLU6(inplace=True)] if active else [convolution, norm]
 
 
-def map_branch(channels: int, width: int, dropout: float) -> nn.Sequential:
-    """A branch that leaves from a map (B, C, H, W): a convolution of its own, the mean over all places, a linear layer."""
+def map_branch(channels: int, head: Head, dropout: float) -> nn.Sequential:
+    """A branch that leaves from a map (B, C, H, W): a convolution of its own, the mean over all places, the head."""
     convolution = nn.Conv2d(channels, channels, 3, padding=1)
     pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout)]
-    return nn.Sequential(convolution, nn.ReLU(inplace=True), *pool, nn.Linear(channels, width))
+    return nn.Sequential(convolution, nn.ReLU(inplace=True), *pool, head(channels))
 
 
-def linear_branch(features: int, width: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(nn.Dropout(dropout), nn.Linear(features, width))
+def linear_branch(features: int, head: Head, dropout: float) -> nn.Sequential:
+    return nn.Sequential(nn.Dropout(dropout), head(features))
 
 
 def assemble(
     trunk: Callable[[], Trunk],
-    widths: Mapping[str, int],
+    heads: Mapping[str, Head],
     channels: int,
     size_px: int,
-    branch: Callable[[int, int], nn.Module],
+    branch: Callable[[int, Head], nn.Module],
     dropout: float,
     leaves: Mapping[str, str] | None = None,
     separate: bool = False,
 ) -> MultiTaskNet:
     """A trunk, or one per task, and a branch per task.
 
-    branch: (features, width) -> the network's own branch at the end of the trunk. leaves: {task: stage} for tasks that do not
+    branch: (features, head) -> the network's own branch at the end of the trunk. leaves: {task: stage} for tasks that do not
     leave there. separate: a trunk for each task but those that leave from "places" or "taps", which see all trunks side by side.
     Raises UsageError for a stage or a task that is not there."""
     if not 8 <= size_px <= LARGEST_PX:
         raise UsageError(f"size_px is {size_px}. Expected crops of 8 to {LARGEST_PX} px a side; give another size.")
     for task in leaves or {}:
-        if task not in widths:
-            raise UsageError(unknown("task in leaves", task, widths))
-    leaves = {**dict.fromkeys(widths, FINAL), **(leaves or {})}
+        if task not in heads:
+            raise UsageError(unknown("task in leaves", task, heads))
+    leaves = {**dict.fromkeys(heads, FINAL), **(leaves or {})}
     own = [task for task, stage in leaves.items() if stage not in (PLACED, TAPPED)] if separate else []
     made = Columns({task: trunk() for task in own}) if own else trunk()
     shapes = made.shapes(channels, size_px)
     branches: dict[str, nn.Module] = {}
-    for task, width in widths.items():
+    for task, head in heads.items():
         stage = leaves[task]
         if task in own:
             leaves[task] = f"{task}/{stage}"
@@ -242,9 +244,9 @@ def assemble(
             raise UsageError(unknown(f"stage for {task} to leave from,", stage, names))
         features, *map_sides = shapes[leaves[task]]
         if map_sides:
-            branches[task] = map_branch(features, width, dropout)
+            branches[task] = map_branch(features, head, dropout)
         else:
-            branches[task] = branch(features, width) if stage == FINAL else late_branch(features, width)
+            branches[task] = branch(features, head) if stage == FINAL else late_branch(features, head)
     return MultiTaskNet(made, branches, leaves, shapes)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from mtl_model.errors import UsageError
-from mtl_model.networks._parts import PLACED, MultiTaskNet, Trunk, assemble
+from mtl_model.networks._parts import PLACED, Head, MultiTaskNet, Trunk, assemble
 
 INPUT: dict[str, Any] = {"size_px": 48, "grey": True, "margin": 0.0, "mean": (0.5,), "std": (0.25,)}
 LATE = PLACED
@@ -33,7 +33,7 @@ def blocks_of(channels: int) -> list[nn.Module]:
     return layers
 
 
-def branch(features: int, width: int, hidden: int, dropout: float) -> nn.Sequential:
+def branch(features: int, head: Head, hidden: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(features, hidden),
         nn.ReLU(inplace=True),
@@ -41,12 +41,12 @@ def branch(features: int, width: int, hidden: int, dropout: float) -> nn.Sequent
         nn.Linear(hidden, hidden),
         nn.ReLU(inplace=True),
         nn.Dropout(dropout),
-        nn.Linear(hidden, width),
+        head(hidden),
     )
 
 
 def build(
-    widths: Mapping[str, int],
+    heads: Mapping[str, Head],
     channels: int = 1,
     size_px: int = 48,
     hidden: int = 256,
@@ -60,10 +60,10 @@ def build(
         raise UsageError(f"BKNet halves its input four times and cannot take {size_px} px. Give a multiple of 16.")
     network = assemble(
         lambda: Trunk(blocks_of(channels), PLACES, TAPS, pooled=False),
-        widths,
+        heads,
         channels,
         size_px,
-        lambda features, width: branch(features, width, hidden, dropout),
+        lambda features, head: branch(features, head, hidden, dropout),
         dropout,
         leaves,
         separate,

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from mtl_model.networks._parts import PLACED, MultiTaskNet, Trunk, assemble, layer, linear_branch
+from mtl_model.networks._parts import PLACED, Head, MultiTaskNet, Trunk, assemble, layer, linear_branch
 
 INPUT: dict[str, Any] = {
     "size_px": 128,
@@ -40,7 +40,7 @@ def blocks_of(channels: int) -> list[nn.Module]:
 
 
 def build(
-    widths: Mapping[str, int],
+    heads: Mapping[str, Head],
     channels: int = 3,
     size_px: int = 128,
     dropout: float = 0.2,
@@ -51,10 +51,10 @@ def build(
     for tasks that do not leave from the final one. separate: a trunk for each task."""
     return assemble(
         lambda: Trunk(blocks_of(channels), PLACES, TAPS),
-        widths,
+        heads,
         channels,
         size_px,
-        lambda features, width: linear_branch(features, width, dropout),
+        lambda features, head: linear_branch(features, head, dropout),
         dropout,
         leaves,
         separate,
