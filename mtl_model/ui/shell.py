@@ -27,9 +27,10 @@ from starlette.routing import BaseRoute, Route
 
 from mtl_model import registry
 from mtl_model.decoding import Decoders
-from mtl_model.errors import MtlError, UsageError, disk_text, is_disk
+from mtl_model.errors import MtlError, UsageError, is_disk
 from mtl_model.pictures import prepare as prepare_pictures
 from mtl_model.ui.checkpoints.loaded import Models
+from mtl_model.ui.listeners import Events, sentence_for
 from mtl_model.ui.server import bodies
 from mtl_model.ui.server.bodies import LARGEST_UPLOAD
 from mtl_model.ui.server.environment import (
@@ -50,7 +51,6 @@ NOTICE = (
     "Apparent age, gender and smile are estimates by AI and often wrong. "
     "Tell the people shown; decide nothing about anyone by it."
 )
-UNEXPECTED = "Something went wrong on the server. It has been written to its log; try again, or try another picture."
 FETCHED = "The file is an address on the web, and nothing is fetched from there. Expected an uploaded file; send one."
 NOT_UPLOADED = "No picture came with the request. Expected one uploaded file; send one."
 TABS = "ui/tabs"
@@ -85,7 +85,7 @@ class Shared:
     What the pickers above the tabs say is `mtl.checkpoint` and `mtl.compare` in the browser, and a change is the event
     "mtl:checkpoint" of the document. routes: a tab adds its own Routes and WebSocketRoutes here while it is built;
     they pass the check of Host and Origin as everything does, and ask `user_of` who is there (None: nobody may).
-    decoders: what reads the pictures of all tabs, in processes that can be ended.
+    decoders: what reads the pictures of all tabs, in processes that can be ended. events: makes every listener.
     """
 
     options: UiOptions
@@ -93,6 +93,10 @@ class Shared:
     access: Access
     routes: list[BaseRoute] = field(default_factory=list)
     decoders: Decoders = field(default_factory=Decoders)
+    events: Events = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.events = Events(self.access)
 
     def user_of(self, connection: HTTPConnection) -> str | None:
         return self.access.user_of(connection)
@@ -101,16 +105,6 @@ class Shared:
 def asset(name: str) -> str:
     """The text of a file in static/."""
     return (STATIC / name).read_text(encoding="utf-8")
-
-
-def sentence_for(error: Exception) -> str:
-    """What a person reads of an error: its own sentence if it has one, else a neutral one; the rest goes to the log."""
-    if isinstance(error, MtlError):
-        return str(error)
-    if isinstance(error, OSError) and is_disk(error):
-        return disk_text("This could not be done on the server", error)
-    log.error("unexpected error", exc_info=error)
-    return UNEXPECTED
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]

@@ -29,10 +29,11 @@ from mtl_model.predictor import Predictor
 from mtl_model.ui.checkpoints.trial import SAMPLE, sample_path
 from mtl_model.ui.faces import comparison, correcting, face_cards
 from mtl_model.ui.faces.requests import Asked, answered
+from mtl_model.ui.listeners import sentence_for
 from mtl_model.ui.server.bodies import GONE, LARGEST_UPLOAD
 from mtl_model.ui.server.environment import is_upload
 from mtl_model.ui.server.paths import hide_paths
-from mtl_model.ui.shell import NOT_UPLOADED, Shared, asset, guarded_route, sentence_for
+from mtl_model.ui.shell import NOT_UPLOADED, Shared, asset, guarded_route
 
 TITLE = "Photo"
 ORDER = 10
@@ -61,7 +62,7 @@ def build(shared: Shared) -> None:
         """Find the faces in one picture. Returns a list of one: {"photo", "error", "faces"}."""
         return _predict_upload(shared, picture)
 
-    gr.api(predict, api_name="predict", concurrency_limit=AT_ONCE, concurrency_id="predict")
+    shared.events.public(predict, concurrency_limit=AT_ONCE, concurrency_id="predict")
 
 
 class _Reader:

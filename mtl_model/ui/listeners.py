@@ -1,0 +1,155 @@
+"""Event listeners of the page: every one is made here, so all fail in one way and a test can walk them."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import gradio as gr
+from gradio.context import LocalContext
+from starlette.requests import HTTPConnection
+
+from mtl_model.errors import MtlError, disk_text, is_disk
+from mtl_model.ui.faces.face_cards import escape
+from mtl_model.ui.server.gate import Access
+from mtl_model.ui.server.paths import hide_paths
+
+UNEXPECTED = "Something went wrong on the server. It has been written to its log; try again, or try another picture."
+PRIVATE: Mapping[str, Any] = MappingProxyType(
+    {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
+)
+"""Of events of the page itself: none waits for another, none shows Gradio's spinner, none is part of the API."""
+
+log = logging.getLogger("mtl_model.ui")
+
+Handler = Callable[..., Any]
+
+
+def sentence_for(error: Exception) -> str:
+    """Return what a person reads of an error: its own sentence, or a neutral one for an unexpected error, which is logged."""
+    if isinstance(error, MtlError):
+        return str(error)
+    if isinstance(error, OSError) and is_disk(error):
+        return disk_text("This could not be done on the server", error)
+    log.error("unexpected error", exc_info=error)
+    return UNEXPECTED
+
+
+def alert(sentence: str = "") -> gr.HTML:
+    """Return the place beside a control where its mistakes are said; it stays until the next try, and is read aloud."""
+    return gr.HTML(_paragraph(sentence), elem_classes="mistake", apply_default_css=False, js_on_load=None)
+
+
+def _paragraph(sentence: str) -> str:
+    return f'<p class="alert" role="alert">{escape(sentence)}</p>' if sentence else ""
+
+
+class Events:
+    """Makes the listeners of the page, and of what `render` draws in it.
+
+    A handler gets the values of its inputs as the browser sent them. It checks them itself: a component refuses what it
+    does not know before any code of ours runs, with a sentence of its own.
+    """
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self.known: dict[str, tuple[Handler, int]] = {}
+        """Each handler as Gradio calls it, and how many values it takes, by name."""
+
+    # -- who asks ------------------------------------------------------------------------------------------------------
+
+    def user(self) -> str:
+        """Return the name of the person whose event is being handled, "" without log-in."""
+        connection = _connection()
+        name = self._access.user_of(connection) if connection and self._access.login else None
+        return name or ""
+
+    def sees_paths(self) -> bool:
+        """Return whether that person may read where things lie on this machine."""
+        connection = _connection()
+        return connection is not None and self._access.sees_paths(connection)
+
+    def shown(self, text: str) -> str:
+        """Return the text, without absolute paths where that person may not read them."""
+        return text if self.sees_paths() else hide_paths(text, self._access.folders)
+
+    # -- what is made --------------------------------------------------------------------------------------------------
+
+    def on(
+        self,
+        name: str,
+        triggers: Sequence[Any],
+        handler: Handler,
+        inputs: Sequence[Any] = (),
+        outputs: Sequence[Any] = (),
+        *,
+        alert: gr.HTML,
+        js: str | None = None,
+        then: str | None = None,
+    ) -> None:
+        """Listen: the handler's result goes to the outputs, the sentence of its error to the alert.
+
+        Args:
+            name: of the event; those of many cards share one.
+            handler: takes the inputs' values; returns the outputs' values, a tuple where there are several.
+            js: a function that runs in the browser before the handler; it returns the inputs' values as an array, or throws to
+                cancel the event.
+            then: a function that runs in the browser after success, with the outputs' values.
+        """
+        count = len(outputs)
+
+        def answer(*values: Any) -> Any:
+            try:
+                result, sentence = handler(*values), ""
+            except Exception as error:
+                result, sentence = [gr.skip()] * count, _paragraph(self.shown(sentence_for(error)))
+            else:
+                result = [*result] if count > 1 else [result] * count
+            return [*result, sentence] if count else sentence
+
+        self.known[name] = answer, len(inputs)
+        places = [*outputs, alert]
+        event = gr.on([*triggers], answer, [*inputs], places, js=js, preprocess=False, api_name=name, **PRIVATE)
+        if then:
+            script = f"(...values) => {{ if (!values.pop()) ({then})(...values); }}"
+            event.success(None, places, None, js=script, api_visibility="private")
+
+    def render(self, name: str, triggers: Sequence[Any], draw: Handler, inputs: Sequence[gr.State] = ()) -> None:
+        """Draw components anew at each trigger; a mistake is said in their place."""
+
+        def answer(*values: Any) -> None:
+            try:
+                draw(*values)
+            except Exception as error:
+                alert(self.shown(sentence_for(error)))
+
+        self.known[name] = answer, len(inputs)
+        gr.render([*inputs], [*triggers], concurrency_limit=None, show_progress="hidden")(answer)
+
+    def in_browser(self, triggers: Sequence[Any], js: str, inputs: Sequence[Any] = ()) -> None:
+        """Run a function in the browser alone."""
+        gr.on([*triggers], None, [*inputs], None, js=js, api_visibility="private")
+
+    def public(self, handler: Handler, **more: Any) -> None:
+        """Offer a function in the API, under its own name, types and docstring."""
+
+        @functools.wraps(handler)
+        def answer(*values: Any) -> Any:
+            try:
+                return handler(*values)
+            except gr.Error:
+                raise
+            except Exception as error:
+                raise gr.Error(escape(self.shown(sentence_for(error))), print_exception=False) from None
+
+        self.known[handler.__name__] = answer, len(inspect.signature(handler).parameters)
+        gr.api(answer, api_name=handler.__name__, **more)
+
+
+def _connection() -> HTTPConnection | None:
+    request = LocalContext.request.get(None)
+    return getattr(request, "request", None)

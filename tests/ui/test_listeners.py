@@ -1,0 +1,133 @@
+"""Every listener is made by `Events`, and whatever comes in, its answer is a sentence at worst."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+
+import mtl_model.ui
+from mtl_model.card import Card, write_card
+from mtl_model.errors import PictureError, UsageError
+from mtl_model.tasks import TASKS
+from mtl_model.ui import shell
+from mtl_model.ui.checkpoints.loaded import Models
+from mtl_model.ui.listeners import UNEXPECTED, Events, alert, sentence_for
+from mtl_model.ui.server.gate import Access
+from mtl_model.ui.server.options import UiOptions
+from mtl_model.ui.tabs import teach
+from tests.ui.conftest import FakePredictor
+
+MAKERS = {"click", "change", "input", "submit", "tick", "then", "success", "failure", "upload", "load"}
+HOSTILE: list[Any] = [
+    None,
+    "",
+    "nobody",
+    "../x",
+    "\0",
+    "\ud800",
+    "[" * 3000,
+    -1,
+    1e999,
+    [],
+    {},
+    {"path": "/etc/hostname"},
+]
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> shell.Shared:
+    monkeypatch.setattr(teach, "_tend", lambda runs: None)
+    for name in ("weights/bknet", "runs/mine"):
+        write_card(tmp_path / name, Card("bknet", {}, tuple(TASKS.values())))
+    options = UiOptions(weights=tmp_path / "weights", runs=tmp_path / "runs")
+    load: Any = FakePredictor
+    return shell.build(options, Models(options, load))[1]
+
+
+def fail(error: Exception, outputs: int = 0) -> Any:
+    """Return what a listener answers whose handler raises this."""
+
+    def handler() -> None:
+        raise error
+
+    with gr.Blocks():
+        events, places = Events(Access(UiOptions())), [gr.Textbox() for _ in range(outputs)]
+        events.on("fail", [gr.Button().click], handler, (), places, alert=alert())
+    return events.known["fail"][0]()
+
+
+def test_a_known_error_is_its_sentence() -> None:
+    assert fail(PictureError("The file '<b>' is cut off.")) == (
+        '<p class="alert" role="alert">The file &#x27;&lt;b&gt;&#x27; is cut off.</p>'
+    )
+    assert "No space left" in sentence_for(OSError(28, "No space left on device"))
+
+
+def test_an_unknown_error_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        assert UNEXPECTED in fail(ValueError("secret"))
+    assert "secret" in caplog.text
+
+
+def test_a_mistake_leaves_the_other_outputs_as_they_are() -> None:
+    one, two, said = fail(UsageError("No."), outputs=2)
+    assert one == two == gr.skip() and "No." in said
+
+
+def test_a_stranger_reads_no_path(tmp_path: Path) -> None:
+    assert str(tmp_path.parent) not in fail(UsageError(f"Nothing in {tmp_path / 'x'}."))
+
+
+@pytest.mark.parametrize(
+    ("count", "result", "answer"), [(0, None, ""), (1, "a", ["a", ""]), (2, ("a", "b"), ["a", "b", ""])]
+)
+def test_success_clears_the_mistake(count: int, result: Any, answer: Any) -> None:
+    with gr.Blocks():
+        events = Events(Access(UiOptions()))
+        places = [gr.Textbox() for _ in range(count)]
+        events.on("do", [gr.Button().click], lambda: result, (), places, alert=alert())
+    assert events.known["do"][0]() == answer
+
+
+def test_every_event_answers_whatever_comes_in(shared: shell.Shared) -> None:
+    asked: set[str] = set()
+    with gr.Blocks():
+        while left := [name for name in shared.events.known if name not in asked]:  # drawing cards makes more
+            for name in left:
+                asked.add(name)
+                for value in HOSTILE:
+                    handler, count = shared.events.known[name]
+                    with contextlib.suppress(gr.Error):
+                        said = handler(*[value] * count)
+                        assert UNEXPECTED not in repr(said), (name, value)
+    assert "predict" in asked
+
+
+def test_nobody_else_makes_a_listener(shared: shell.Shared) -> None:
+    for path in sorted(Path(mtl_model.ui.__file__).parent.rglob("*.py")):
+        if path.name != "listeners.py":
+            assert makes(path.read_text(encoding="utf-8")) == [], path
+
+
+def makes(text: str) -> list[str]:
+    """Return the calls in a file's text that would make a listener of Gradio's."""
+    calls = [node.func for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    named = [call for call in calls if isinstance(call, ast.Attribute)]
+    of_gradio = {f"gr.{call.attr}" for call in named if isinstance(call.value, ast.Name) and call.value.id == "gr"}
+    found = {"gr.on", "gr.api", "gr.render"} & of_gradio
+    listening = {call.attr for call in named if call.attr in MAKERS and "registry" not in ast.dump(call.value)}
+    known = {"load"} if "checkpoint.load(" in text or "Predictor.load(" in text else set()
+    return sorted(found | (listening - known))
+
+
+@pytest.mark.parametrize(
+    "text", ["button.click(f)", "gr.on([a.change], f)", "gr.api(f)", "x.success(f)", "page.load(f)"]
+)
+def test_the_check_sees_a_listener(text: str) -> None:
+    assert makes(text)
