@@ -116,6 +116,26 @@ def test_a_label_is_written_as_it_is_read(task: Task):
 
 
 @pytest.mark.parametrize("task", EVERY_TASK, ids=lambda task: task.name)
+def test_a_family_is_the_loss_of_which_it_names_the_derivative(task: Task):
+    kind = kinds.of(task)
+    targets, _ = kind.encode(task, [*labels_of(task)])
+    if (family := kind.family(task, targets)) is None:
+        return
+    logits, small = logits_of(task).astype(float), 1e-4
+    assert family.targets.shape == logits.shape
+    slope = family.expected(logits) - family.targets
+    for output in range(0, logits.shape[1], 7):
+        step = small * np.eye(logits.shape[1])[output]
+        numeric = (family.cost(logits + step) - family.cost(logits - step)) / (2 * small)
+        assert numeric == pytest.approx(slope[:, output], abs=1e-3)
+    other = logits_of(task, 1)
+    bent = np.linalg.norm(family.expected(logits) - family.expected(other), axis=1)
+    assert (bent <= family.curvature * np.linalg.norm(logits - other, axis=1) + 1e-6).all()
+    right = learned(task).numpy()
+    assert family.cost(right.astype(float)).mean() < family.cost(logits).mean()
+
+
+@pytest.mark.parametrize("task", EVERY_TASK, ids=lambda task: task.name)
 def test_a_kind_measures_what_it_answers(task: Task):
     """Right answers are measured as better than answers by chance, by every figure that has a direction."""
     kind = kinds.of(task)

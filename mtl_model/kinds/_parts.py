@@ -86,6 +86,29 @@ class Calibration:
     threshold: float = 0.75
 
 
+@dataclass(frozen=True)
+class Family:
+    """An exponential family with its canonical link: the negative log likelihood is convex in the logits.
+
+    Per output it is partition(logits) - targets * logits, whose derivative is expected(logits) - targets.
+
+    targets: float32 (N, width), what the expected outputs should be. partition: logits (..., width) -> the log partition
+    function, (...). expected: its gradient, (..., width). curvature: the largest eigenvalue of its second derivative.
+    Source: McCullagh and Nelder, "Generalized Linear Models", 1989, sections 2.2 and 4.
+    """
+
+    targets: np.ndarray
+    partition: Callable[[np.ndarray], np.ndarray]
+    expected: Callable[[np.ndarray], np.ndarray]
+    curvature: float
+
+    def cost(self, logits: np.ndarray) -> np.ndarray:
+        """Return the negative log likelihood, float (N, ...), of logits (N, ..., width)."""
+        middle = (1,) * (logits.ndim - 2)
+        targets = self.targets.reshape(len(self.targets), *middle, -1)
+        return self.partition(logits) - (targets * logits).sum(-1)
+
+
 class Kind:
     """All that a kind of task is. Methods that a kind does not need have a default here.
 
@@ -190,6 +213,12 @@ class Kind:
         Here the divergence from a distribution (B, width), so that what is not taught stays.
         Source: Li and Hoiem, "Learning without Forgetting", 2016, section 3, at temperature 1."""
         return masked_mean(divergence(output.float().log_softmax(1), target), known)
+
+    def family(self, task: Task, targets: np.ndarray) -> Family | None:
+        """Return the labels as a regression that is convex in the logits; None for a kind that only a loop can learn.
+
+        targets: as `encode` gives them, of labelled samples only."""
+        return None
 
     def mirror(self, task: Task, logits: Tensor) -> Tensor:
         """Return what the logits of a mirrored picture say of the picture itself."""
@@ -308,6 +337,30 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 def softmax(logits: np.ndarray) -> np.ndarray:
     """float64 (N, width), each row summing to 1."""
     return np.exp(log_softmax(logits))
+
+
+def categorical(chances: np.ndarray) -> Family:
+    """Return the regression on distributions, chances (N, width): a softmax over the outputs."""
+
+    def partition(logits: np.ndarray) -> np.ndarray:
+        top = logits.max(-1)
+        return top + np.log(np.exp(logits - top[..., None]).sum(-1))
+
+    def expected(logits: np.ndarray) -> np.ndarray:
+        powers = np.exp(logits - logits.max(-1, keepdims=True))
+        return powers / powers.sum(-1, keepdims=True)
+
+    return Family(chances.astype(np.float32), partition, expected, 0.5)
+
+
+def bernoulli(chances: np.ndarray) -> Family:
+    """Return the regression on probabilities of a yes, chances (N, width): each output by itself."""
+    return Family(
+        chances.astype(np.float32),
+        lambda logits: np.logaddexp(0, logits).sum(-1),
+        lambda logits: 1 / (1 + np.exp(-logits.clip(-60, 60))),
+        0.25,
+    )
 
 
 def fit_temperature(logits: np.ndarray, loss: Callable[[np.ndarray], float]) -> float:

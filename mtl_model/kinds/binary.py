@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from mtl_model.kinds._parts import Loss, Named, masked_mean
+from mtl_model.kinds._parts import Family, Loss, Named, bernoulli, masked_mean
 from mtl_model.tasks import Task
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ class Binary(Named):
 
     def width(self, task: Task) -> int:
         return 1
+
+    def family(self, task: Task, targets: np.ndarray) -> Family:
+        return bernoulli(targets[:, None])
 
     def log_probability(self, task: Task, logits: np.ndarray) -> np.ndarray:
         return -np.logaddexp(0, np.concatenate([logits, -logits], 1))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from mtl_model.kinds._parts import Loss, Named, log_softmax, masked_mean
+from mtl_model.kinds._parts import Family, Loss, Named, categorical, log_softmax, masked_mean
 from mtl_model.tasks import Task
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ class Classes(Named):
 
     def width(self, task: Task) -> int:
         return len(task.classes)
+
+    def family(self, task: Task, targets: np.ndarray) -> Family:
+        return categorical(np.eye(len(task.classes))[targets])
 
     def log_probability(self, task: Task, logits: np.ndarray) -> np.ndarray:
         return log_softmax(logits)

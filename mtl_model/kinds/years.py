@@ -15,10 +15,12 @@ from mtl_model.kinds._parts import (
     RARE,
     SHARE,
     Calibration,
+    Family,
     Kind,
     Loss,
     Metric,
     Steps,
+    categorical,
     divergence,
     fit_temperature,
     log_softmax,
@@ -292,6 +294,14 @@ class Years(Kind):
             if label is not None:
                 row[:] = label  # a number fills both, a range gives one each
         return targets, known
+
+    def family(self, task: Task, targets: np.ndarray) -> Family:
+        """A known age is a normal label around it, a range all its years alike."""
+        years = np.arange(len(task.classes))
+        low, high = targets.clip(0, years[-1])[:, :1], targets.clip(0, years[-1])[:, 1:]
+        normal = softmax(-((years - low) ** 2) / (2 * SIGMA_YEARS**2))
+        inside = (years >= np.floor(low)) & (years <= np.ceil(high))
+        return categorical(np.where(low == high, normal, inside / inside.sum(1, keepdims=True)))
 
     def rarity_bins(self, task: Task, targets: np.ndarray) -> np.ndarray:
         """The decade; all from 80 on are one bin."""
