@@ -116,15 +116,14 @@ def part(data: Labelled, tasks: Sequence[Task], seed: int, fraction: float = 1.0
 
 
 def distilled(train: Labelled, seed: int, arguments: argparse.Namespace) -> Labelled:
-    """The same pictures; their targets are what `default` answers."""
+    """The same pictures, taught by what `default` answers in place of their labels."""
     network, card = checkpoint.load(arguments.weights / "default")
     crops = cache.crops_of([one.path for one in train.samples], card.detection, card.crop)
     seen = Labelled([(train.samples, crops, np.arange(len(train)))], card.tasks)
     chances = predictions(network_outputs(network, seen, card), card)
     for task in train.tasks:
-        train.targets[task.name] = torch.from_numpy(chances[task.name]).float()
-        train.known[task.name] = torch.ones(len(train), dtype=torch.bool)
-    train.distilled = frozenset(task.name for task in train.tasks)
+        train.answers[task.name] = torch.from_numpy(chances[task.name]).float()
+        train.known[task.name][:] = False
     return train
 
 

@@ -24,6 +24,10 @@ class TrainConfig:
     network: str = option("bknet", "network to train, a file in mtl_model/networks")
     detector: str = option("mtcnn", "face detector that the crops are cut by, a file in mtl_model/detectors")
     start: str = option("", "checkpoint whose weights to start from, by name; fresh weights if not given")
+    teacher: str = option(
+        "", "checkpoints whose mean answers about the same crops are learned beside the labels, such as default,bknet"
+    )
+    teacher_weight: float = option(1.0, "weight of the teachers' answers; that of the labels is 1")
     tasks: str = option("", "tasks to learn, such as age,smile; all that the sources label if not given")
     losses: str = option("", "loss of a task, where not its usual one, such as age=mean_variance")
     mix: str = option("", "share of each batch by source, such as utkface=0.7,genki4k=0.3; by size if not given")
@@ -94,6 +98,7 @@ class TrainConfig:
             (self.warmup_steps >= 0, "warmup-steps", self.warmup_steps, "0 or more"),
             (self.weight_decay >= 0, "weight-decay", self.weight_decay, "0 or more"),
             (self.clip >= 0, "clip", self.clip, "0 or more"),
+            (self.teacher_weight >= 0, "teacher-weight", self.teacher_weight, "0 or more"),
             (self.learning_rate > 0, "learning-rate", self.learning_rate, "a number above 0"),
             (0 <= self.ema < 1, "ema", self.ema, "0 or a number below 1"),
             (0 <= self.augmentation <= 1, "augmentation", self.augmentation, "a number from 0 to 1"),
@@ -156,6 +161,11 @@ class FinetuneConfig:
                 f"--epochs is {self.epochs} and --learning-rate {self.learning_rate}. Expected 0 or more, and a number from 0 to "
                 "below 1; give others."
             )
+
+
+def listed(text: str) -> list[str]:
+    """Read "a,b"; blanks around names and empty ones are left out."""
+    return [name for name in map(str.strip, text.split(",")) if name]
 
 
 def shares(text: str, what: str, known: Sequence[str]) -> dict[str, float]:

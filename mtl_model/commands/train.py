@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtl_model.commands._parts import RESUME, add_device, add_places, exit_code, show, use_threads, weights_of
-from mtl_model.config import TrainConfig
+from mtl_model.config import TrainConfig, listed
 from mtl_model.errors import UsageError
 from mtl_model.options import add_options, from_options
 from mtl_model.terminal import Progress, given_path
@@ -47,12 +47,14 @@ def run(arguments: argparse.Namespace) -> int:
         use_threads(arguments)
         (folder / runs.STOP).unlink(missing_ok=True)
         start = card.find_checkpoint(settings.start, weights, arguments.runs) if settings.start else None
+        teachers = [card.find_checkpoint(name, weights, arguments.runs) for name in listed(settings.teacher)]
         stream = loop.train(
             settings,
             folder,
             device=predictor.choose_device(arguments.device),
             resume=arguments.resume,
             start=start,
+            teachers=teachers,
             progress=Progress(),
         )
         shown = show(stream, folder)

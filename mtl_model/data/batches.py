@@ -5,8 +5,8 @@ A batch is a function of (seed, epoch, position): every process works out the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ class Labelled:
     """Samples of one split with their crops and encoded labels.
 
     targets: {task: as its loss takes it, (N, ...)}. known: {task: bool (N,)}. sources: the source of each sample.
+    answers: {task: float (N, ...)}, a teacher's prediction for each picture as it is, beside its label; NaN where it gave none.
     faces: int16 (N,), how many faces were found in each sample's picture. quality: float32 (N, Q), as in `cache.Crops`.
     """
 
@@ -46,7 +47,7 @@ class Labelled:
         self._row = np.concatenate([np.zeros(0, int), *[rows for _, _, rows in parts]])
         self.targets: dict[str, Tensor] = {}
         self.known: dict[str, Tensor] = {}
-        self.distilled: frozenset[str] = frozenset()  # tasks whose targets are a parent's predictions, not labels
+        self.answers: dict[str, Tensor] = {}
         for task in self.tasks:
             labels = [sample.labels.get(task.name) for sample in self.samples]
             targets, known = kinds.of(task).encode(task, labels)
@@ -70,8 +71,6 @@ class Labelled:
         8; 1 where it carries none. Its kind says what counts as one (ages by the decade)."""
         result = np.ones(len(self))
         for task in self.tasks:
-            if task.name in self.distilled:
-                continue
             targets = self.targets[task.name].numpy()
             bins = kinds.of(task).rarity_bins(task, targets)
             for source in np.unique(self.sources):
@@ -103,20 +102,40 @@ class Labelled:
         result = {}
         for source in sorted(set(self.sources)):
             mine = torch.from_numpy(self.sources == source)
-            known = {task: int((self.known[task] & mine).sum()) for task in self.known if task not in self.distilled}
+            known = {task: int((self.known[task] & mine).sum()) for task in self.known}
             result[str(source)] = {"pictures": int(mine.sum()), **known}
         return result
+
+
+Teacher = Callable[[Tensor], Mapping[str, Tensor]]
+"""Images (B, C, S, S) -> {task: its prediction of each, as `Kind.distil` takes it}."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A teacher's answers to one task: values, float (B, ...), as `Kind.distil` takes them; given: bool (B,), the samples that
+    carry one; count: samples of the whole batch, over all processes, that do."""
+
+    values: Tensor
+    given: Tensor
+    count: int
 
 
 @dataclass(frozen=True)
 class Batch:
     """images: float32 (B, C, S, S). targets, known: {task: (B, ...)}, this process's part.
-    labelled: {task: samples of the whole batch, over all processes, that carry the label}."""
+    labelled: {task: samples of the whole batch, over all processes, that carry the label}. answers: {task: a teacher's}, for
+    the tasks that it answers."""
 
     images: Tensor
     targets: Mapping[str, Tensor]
     known: Mapping[str, Tensor]
     labelled: Mapping[str, int]
+    answers: Mapping[str, Answers] = field(default_factory=dict)
+
+    def teaches(self, task: str) -> bool:
+        """Return whether any sample of the whole batch carries a label or a teacher's answer."""
+        return bool(self.labelled[task] or (task in self.answers and self.answers[task].count))
 
 
 @dataclass(frozen=True)
@@ -146,13 +165,15 @@ class Batches:
         rank: int = 0,
         processes: int = 1,
         device: torch.device | str = "cpu",
+        teacher: Teacher | None = None,
     ) -> None:
         """size: pictures of a batch over all processes. mix: {source: share of each batch}; None: by size.
         balance: how far each source's rarer labels are drawn more often, 0 to 1; even: how far the rarer ages of all sources
-        together are. device: where the pictures are augmented."""
+        together are. device: where the pictures are augmented. teacher: asked about each augmented crop."""
         self.data, self.crop, self.size, self.seed = data, crop, size, seed
         self.augmentation, self.scatter, self.device = augmentation, scatter, device
         self.mix, self.alternate, self.rank, self.processes = dict(mix or {}), alternate, rank, processes
+        self.teacher = teacher
         if size % processes:
             raise DataError(
                 f"A batch of {size} cannot be shared by {processes} processes. Give a multiple of {processes}."
@@ -175,7 +196,7 @@ class Batches:
         for task in self.data.tasks:
             rows = np.flatnonzero(self.data.known[task.name].numpy() & (drawn > 0))
             kind, targets = kinds.of(task), self.data.targets[task.name].numpy()[rows]
-            if task.name in self.data.distilled or not len(rows) or kind.ages(targets) is None:
+            if not len(rows) or kind.ages(targets) is None:
                 continue
             _, which = np.unique(kind.rarity_bins(task, targets), return_inverse=True)
             shares = np.bincount(which, weights=drawn[rows]) / drawn[rows].sum()
@@ -234,10 +255,11 @@ class Batches:
         rows = plan.rows[self.rank :: self.processes]
         draws = uniform(self.seed, epoch, rows)
         images = self.data.augmented(rows, self.crop, draws, self.augmentation, self.scatter, self.device)
+        taught = [plan.task] if plan.task else list(self.data.known)
+        answers = self._answers(plan.rows, rows, images, taught)
         if size_px and size_px != images.shape[-1]:
             images = functional.interpolate(images, size=(size_px, size_px), mode="bilinear", antialias=True)
         everywhere, mine = torch.from_numpy(plan.rows), torch.from_numpy(rows)
-        taught = [plan.task] if plan.task else list(self.data.known)
         known = {
             task: self.data.known[task][mine] if task in taught else torch.zeros(len(mine), dtype=torch.bool)
             for task in self.data.known
@@ -245,4 +267,24 @@ class Batches:
         labelled = {
             task: int(self.data.known[task][everywhere].sum()) if task in taught else 0 for task in self.data.known
         }
-        return Batch(images, {task: values[mine] for task, values in self.data.targets.items()}, known, labelled)
+        targets = {task: values[mine] for task, values in self.data.targets.items()}
+        return Batch(images, targets, known, labelled, answers)
+
+    def _answers(
+        self, everywhere: np.ndarray, rows: np.ndarray, images: Tensor, taught: Sequence[str]
+    ) -> dict[str, Answers]:
+        """What was answered about the pictures as they are, and what the teacher says of the very crops that are learned from."""
+        result = {}
+        for task, kept in self.data.answers.items():
+            if task in taught:
+                values, others = kept[torch.from_numpy(rows)], kept[torch.from_numpy(everywhere)]
+                result[task] = Answers(values.nan_to_num(0.0), _is_given(values), int(_is_given(others).sum()))
+        for task, values in (self.teacher(images) if self.teacher else {}).items():
+            if task in taught:
+                result[task] = Answers(values, _is_given(values), len(everywhere))
+        return result
+
+
+def _is_given(answers: Tensor) -> Tensor:
+    """bool (B,), the rows of answers (B, ...) that are there."""
+    return ~answers.flatten(1).isnan().any(1)

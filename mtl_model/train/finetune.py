@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mtl_model import checkpoint, kinds, registry
+from mtl_model import checkpoint, registry
 from mtl_model.card import CARD, Card, CropSettings, write_card, write_plain
 from mtl_model.config import FinetuneConfig, TrainConfig
 from mtl_model.crops import to_tensor
@@ -27,6 +27,7 @@ from mtl_model.data.augmentation import augment, uniform
 from mtl_model.data.batches import Labelled
 from mtl_model.evaluate.metrics import network_outputs
 from mtl_model.events import Event, Failed, Finished, Noted, Stopped
+from mtl_model.inference import predictions
 from mtl_model.options import options_of
 from mtl_model.runs import CACHE, OUTCOME
 from mtl_model.tasks import Task
@@ -224,21 +225,11 @@ def _standardise(network: nn.Module, tasks: Sequence[Task], features: Tensor) ->
 
 
 def _distil(network: nn.Module, data: Labelled, card: Card, names: set[str], device: str) -> None:
-    """Where the trunk moves, the parent's answers to the tasks that are not taught become what they are taught."""
-    outputs = network_outputs(
-        network,
-        data,
-        dataclasses.replace(
-            card, flip_averaging=False, tasks=tuple(task for task in card.tasks if task.name not in names)
-        ),
-        device,
-    )
-    for name, answer in outputs.items():
-        task = card.task(name)
-        predicted = kinds.of(task).predict(task, answer.numpy(), kinds.of(task).Calibration())
-        data.targets[name] = torch.from_numpy(predicted).float()
-        data.known[name] = torch.ones(len(data), dtype=torch.bool)
-    data.distilled = frozenset(outputs)
+    """Where the trunk moves, the parent's answers to the tasks that are not taught stand in place of labels."""
+    tasks = tuple(task for task in card.tasks if task.name not in names)
+    asked = dataclasses.replace(card, flip_averaging=False, calibration={}, tasks=tasks)
+    for name, answers in predictions(network_outputs(network, data, asked, device), asked).items():
+        data.answers[name] = torch.from_numpy(answers).float()
 
 
 def _settings(config: FinetuneConfig, recipe: Recipe, card: Card, names: set[str], count: int) -> TrainConfig:

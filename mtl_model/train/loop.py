@@ -22,7 +22,7 @@ from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from mtl_model import __version__, checkpoint, kinds, layouts
+from mtl_model import __version__, checkpoint, layouts
 from mtl_model.config import TrainConfig, shares
 from mtl_model.data import cache
 from mtl_model.data.batches import Batch, Batches
@@ -33,6 +33,7 @@ from mtl_model.events import Evaluated, Event, Failed, Finished, Noted, Saved, S
 from mtl_model.inference import predictions
 from mtl_model.options import options_of
 from mtl_model.runs import STATE, STOP
+from mtl_model.train.objective import task_loss
 from mtl_model.train.optimisation import arithmetic, freeze, learning_rate, make_optimiser, seed_of, take_weights
 from mtl_model.train.prepare import Data, prepare
 from mtl_model.train.selection import errors_on, score_of
@@ -49,18 +50,20 @@ def train(
     device: str = "cpu",
     resume: bool = False,
     start: Path | str | None = None,
+    teachers: Sequence[Path | str] = (),
     progress: cache.Progress = cache.silent,
 ) -> Iterator[Event]:
     """Train in `folder`; yields events (on the main process alone, if there are several).
 
-    start: folder of a checkpoint to take the weights of. resume: go on from the folder's state.
+    start: folder of a checkpoint to take the weights of. teachers: folders of those whose answers stand beside the labels.
+    resume: go on from the folder's state.
     Raises UsageError or DataError for settings and data that cannot be used, RunError for a state that cannot be read.
     """
     folder, start = Path(folder), Path(start) if start else None
     accelerator = accelerator_on(device)
     state = read_state(config, folder) if resume else None
     with accelerator.main_process_first():
-        data = prepare(config, progress, start)
+        data = prepare(config, progress, start, [Path(teacher) for teacher in teachers])
     run = Run(config, folder, data, accelerator, start)
     if state:
         run.restore(state)
@@ -115,6 +118,7 @@ class Run:
             rank=accelerator.process_index,
             processes=accelerator.num_processes,
             device=accelerator.device,
+            teacher=data.teachers.to(accelerator.device) if data.teachers else None,
         )
         self.parent = start.name if start else ""
         if network is None:
@@ -204,19 +208,15 @@ class Run:
         with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             layout = torch.channels_last if batch.images.ndim == 4 else torch.preserve_format
             outputs = self.network(batch.images.to(device, memory_format=layout))
-        parts = []
-        for task in self.data.card.tasks:
-            known = batch.known[task.name].to(device)
-            kind = kinds.of(task)
-            loss_of = kind.distil if task.name in self.data.train.distilled else kind.losses[task.loss]
-            loss = loss_of(outputs[task.name], batch.targets[task.name].to(device), known)
-            # The mean over the labelled samples of all processes; the processes' gradients are then averaged.
-            parts.append(loss * (known.sum() * processes / max(1, batch.labelled[task.name])))
+        parts = [
+            task_loss(task, outputs[task.name], batch, config.teacher_weight, processes)
+            for task in self.data.card.tasks
+        ]
         weights = self._weights(device)
         self._ratios = self._gradients(parts, weights, batch) if self.step % self.batches.steps == 0 else {}
         self.accelerator.backward((torch.stack(parts) * weights).sum())
         for task in self.data.card.tasks:
-            if not batch.labelled[task.name]:  # a gradient of zero would still let decay and momentum move the branch
+            if not batch.teaches(task.name):  # a gradient of zero would still let decay and momentum move the branch
                 for module in self.bare.own(task.name):
                     for parameter in module.parameters():
                         parameter.grad = None
@@ -225,7 +225,7 @@ class Run:
         if self.config.weighting == "learned":
             for task, one, loss in zip(self.data.card.tasks, self.log_variances, everywhere, strict=True):
                 # The derivative of sum(exp(-s) x loss + s), by the loss over all processes; a task that is absent rests.
-                one.grad = 1 - loss * torch.exp(-one.detach()) if batch.labelled[task.name] else None
+                one.grad = 1 - loss * torch.exp(-one.detach()) if batch.teaches(task.name) else None
         norm = self.accelerator.clip_grad_norm_(self.network.parameters(), config.clip or math.inf)
         bad = [name for name, loss in losses.items() if not math.isfinite(loss)]
         if bad or not math.isfinite(float(norm if norm is not None else 0.0)):
@@ -239,8 +239,7 @@ class Run:
         self.optimiser.zero_grad(set_to_none=True)
         self.average.update_parameters(self.bare)
         self._seen += len(batch.images) * processes
-        labelled = {name: loss for name, loss in losses.items() if batch.labelled[name]}
-        return "", labelled
+        return "", {name: loss for name, loss in losses.items() if batch.teaches(name)}
 
     def _weights(self, device: torch.device) -> torch.Tensor:
         """float32 (T,): the given weights, times those learned from each task's uncertainty, if asked for.
@@ -257,7 +256,7 @@ class Run:
             return {}
         norms = {}
         for task, part, weight in zip(self.data.card.tasks, parts, weights, strict=True):
-            if batch.labelled[task.name]:
+            if batch.teaches(task.name):
                 (gradient,) = torch.autograd.grad(part * weight, shared, retain_graph=True, allow_unused=True)
                 norms[task.name] = 0.0 if gradient is None else float(gradient.norm())
         return norms
@@ -400,7 +399,11 @@ class Run:
         before, now = state.get("tasks", self.classes), self.classes  # a version before this kept neither
         other = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
         if other or list(before) != list(now) or state.get("data", self.digest) != self.digest:
-            what = f"other classes of {', '.join(other)}" if other else "other pictures, labels or splits"
+            what = (
+                f"other classes of {', '.join(other)}"
+                if other
+                else "other pictures, labels or splits, or other teachers"
+            )
             raise UsageError(
                 f"The data of '{self.folder.name}' have changed since it was started: {what}. Expected the very same to go "
                 "on; put them back, or start a new run."

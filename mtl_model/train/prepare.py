@@ -22,6 +22,7 @@ from mtl_model.errors import DataError, UsageError, unknown
 from mtl_model.records import Sample
 from mtl_model.tasks import Task
 from mtl_model.train.optimisation import freeze, take_weights
+from mtl_model.train.teachers import Teachers
 
 RESEARCH_TERMS = (
     "The weights were learned from data sets that are for non-commercial research only; they are for research use. "
@@ -41,20 +42,27 @@ class Data:
     """The command that repeats the run, where it is not `train`."""
     mix: Mapping[str, float] = field(default_factory=dict)
     """{source: share of each batch}; empty for by size."""
+    teachers: Teachers | None = None
 
     def digest(self) -> str:
-        """Tells apart what is learned from: files, labels and splits, in their order."""
+        """Tells apart what is learned from: files, labels and splits, in their order, and teachers."""
         names = [task.name for task in self.card.tasks]
         plain = [
             [part, one.source, one.file or one.path, [one.labels.get(name) for name in names]]
             for part, data in (("train", self.train), ("val", self.val))
             for one in data.samples
         ]
+        plain += [["teacher", digest] for digest in (self.teachers.digests if self.teachers else ())]
         return hashlib.blake2b(json.dumps(plain, allow_nan=False).encode(), digest_size=16).hexdigest()
 
 
-def prepare(config: TrainConfig, progress: cache.Progress = cache.silent, start: Path | None = None) -> Data:
-    """Read the sources, leave out copies of val and test pictures, cut the crops; start: see `training.train`.
+def prepare(
+    config: TrainConfig,
+    progress: cache.Progress = cache.silent,
+    start: Path | None = None,
+    teachers: Sequence[Path] = (),
+) -> Data:
+    """Read the sources, leave out copies of val and test pictures, cut the crops; start, teachers: see `loop.train`.
 
     Whatever the settings name is looked up first, since hours may be spent on looking for faces."""
     if not config.source:
@@ -76,10 +84,12 @@ def prepare(config: TrainConfig, progress: cache.Progress = cache.silent, start:
     registry.load("detectors", config.detector)  # a wrong name is said now, not when faces are looked for
     _check_names(config, [task.name for task in tasks])
     anew = _check_network(config, card, start)
+    answering = Teachers(teachers, card) if teachers else None
 
     notes = [source.summary() for source in sources]
     if start:
         notes += [f"The branch of {name} starts anew: '{start.name}' knows other classes of it." for name in anew]
+    notes += answering.notes if answering else []
     left_out: set[str] = set()
     if not config.keep_copies:
         held = [one for some in chosen for one in some if one.split in ("val", "test")]
@@ -108,7 +118,7 @@ def prepare(config: TrainConfig, progress: cache.Progress = cache.silent, start:
                 f"No picture of val is labelled for {task.name}: it has no part in choosing the best epoch, and its answers are "
                 "not calibrated."
             )
-    return Data(train, val, dataclasses.replace(card, tasks=tasks), notes, mix=mix)
+    return Data(train, val, dataclasses.replace(card, tasks=tasks), notes, mix=mix, teachers=answering)
 
 
 def mix_of(text: str, sources: Sequence[str]) -> dict[str, float]:

@@ -167,3 +167,33 @@ def test_rare_ages_of_all_sources_together_are_drawn_more_often() -> None:
     assert children(1, mix) == pytest.approx(75 / (75 + 90 * 0.536), abs=0.05)
     assert children(0, mix) < children(0.5, mix) < children(1, mix)
     assert children(1, None) > 0.4
+
+
+def test_a_teachers_answer_stands_beside_the_label() -> None:
+    """Answers kept for the pictures as they are, and a teacher's about the crops that are learned from."""
+    data = labelled()
+    kept = torch.full((80, 2), float("nan"))
+    kept[:70] = torch.tensor([0.25, 0.75])  # of the smiles ten have both, ten a label alone
+    data.answers["smile"] = kept
+    asked: list[tuple[int, ...]] = []
+
+    def teacher(images: torch.Tensor) -> dict[str, torch.Tensor]:
+        asked.append(tuple(images.shape))
+        return {"age": images.mean((1, 2, 3))[:, None].expand(-1, 101), "nothing asked": images}
+
+    halves = [Batches(data, CROP, size=16, seed=0, rank=rank, processes=2, teacher=teacher) for rank in (0, 1)]
+    plan = halves[0].plans(0)[0]
+    parts = [half.load(plan, 0, 8) for half in halves]
+    assert asked == [(8, 1, 16, 16)] * 2, "before the crops are shrunk for the student"
+    for part, rank in zip(parts, (0, 1), strict=True):
+        rows = plan.rows[rank::2]
+        assert set(part.answers) == {"age", "smile"}
+        assert part.answers["smile"].given.tolist() == (rows < 70).tolist()
+        assert part.answers["smile"].count == (plan.rows < 70).sum()
+        assert bool(part.answers["smile"].values.isfinite().all())
+        assert part.answers["age"].count == 16 and bool(part.answers["age"].given.all())
+        assert torch.allclose(part.answers["age"].values[:, 0], part.images.mean((1, 2, 3)), atol=1e-5)
+        assert part.teaches("smile") and part.teaches("age")
+    alternate = Batches(data, CROP, size=16, seed=0, alternate=True, teacher=teacher)
+    for plan in alternate.plans(0)[:2]:
+        assert list(alternate.load(plan, 0).answers) == [plan.task]

@@ -16,13 +16,15 @@ from PIL import Image
 from mtl_model import card, checkpoint, cli, kinds, layouts, runs
 from mtl_model.card import Card, CropSettings, list_checkpoints
 from mtl_model.config import FinetuneConfig
+from mtl_model.crops import to_tensor
 from mtl_model.data import cache
+from mtl_model.data.batches import Labelled
 from mtl_model.errors import DataError, UsageError
 from mtl_model.evaluate.metrics import evaluate
 from mtl_model.events import Event, Failed, Finished, Noted
 from mtl_model.inference import predictions
 from mtl_model.networks import bknet
-from mtl_model.records import Face
+from mtl_model.records import Face, Sample
 from mtl_model.tasks import TASKS
 from mtl_model.train import finetune, splits
 
@@ -104,6 +106,21 @@ def test_a_new_task_is_learned_and_the_others_are_kept(how: str, glasses: Path, 
         assert set(outcome["changed"].values()) == {0.0} and "unchanged" in outcome["sentence"]
     else:
         assert 0 < max(moved.values()) < 0.2
+
+
+def test_tasks_that_are_not_taught_are_guarded_by_the_parents_answers(weights: Path) -> None:
+    """They stand beside labels, as any teacher's do: uncalibrated, for every picture, in place of labels that nobody gave."""
+    network, parent = checkpoint.load(weights / "bknet")
+    images = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), np.uint8)
+    samples = [Sample(str(row), {"smile": "smiling"}) for row in range(12)]
+    crops = cache.Crops(images, np.ones(12, np.int16), np.zeros((12, 4)))
+    data = Labelled([(samples, crops, np.arange(12))], parent.tasks)
+    hot = {"gender": dataclasses.replace(parent.calibration_of("gender"), temperature=3.0)}
+    finetune._distil(network, data, dataclasses.replace(parent, calibration=hot), {"smile"}, "cpu")
+    assert set(data.answers) == {"age", "gender"} and not data.known["gender"].any()
+    with torch.inference_mode():
+        plain = predictions(network(to_tensor(images, parent.crop)), dataclasses.replace(parent, calibration={}))
+    assert np.allclose(data.answers["gender"].numpy(), plain["gender"], atol=1e-5)
 
 
 def test_a_known_task_is_compared_with_the_parent_on_pictures_used_for_nothing_else(

@@ -7,7 +7,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import accelerate
@@ -127,6 +127,53 @@ def test_a_killed_run_resumed_ends_with_the_weights_of_one_that_was_not(
     assert whole.keys() == parts.keys()
     for name in whole:
         assert torch.equal(whole[name], parts[name]), name
+
+
+def test_a_teacher_teaches_beside_the_labels_and_the_run_resumes_exactly(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The teacher is asked about each augmented crop, so that nothing of it has to be kept; another one is refused."""
+    config = dataclasses.replace(config, epochs=2, teacher="teacher", teacher_weight=2.0)
+    plain = dataclasses.replace(config, teacher="", teacher_weight=1.0)
+    for name, seed in (("teacher", 5), ("other", 6)):
+        run_all(dataclasses.replace(plain, epochs=1, seed=seed), tmp_path / name)
+
+    def taught(name: str, by: str = "teacher", resume: bool = False) -> Iterator[Event]:
+        return train(config, tmp_path / name, teachers=[tmp_path / by], resume=resume)
+
+    events = list(taught("whole"))
+    assert "The teacher 'teacher' answers age, gender, smile." in [one.text for one in events if isinstance(one, Noted)]
+    steps = [one.losses for one in events if isinstance(one, Step)]
+    assert steps and set(steps[-1]) == {"age", "gender", "smile"}
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0)
+    for event in (stream := taught("parts")):
+        if isinstance(event, Saved) and event.step == 3:
+            break
+    del stream
+    with pytest.raises(UsageError, match="or other teachers"):
+        list(taught("parts", by="other", resume=True))
+    list(taught("parts", resume=True))
+    whole, parts = weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    run_all(plain, tmp_path / "alone")
+    assert not torch.equal(weights_of(tmp_path / "alone")["trunk.blocks.0.weight"], whole["trunk.blocks.0.weight"])
+
+
+def test_what_nobody_labelled_is_learned_from_a_teacher_alone(config: TrainConfig, tmp_path: Path) -> None:
+    """Smiles are labelled in one source; in batches of the other a teacher's answers move their branch all the same."""
+    run_all(dataclasses.replace(config, epochs=1), tmp_path / "teacher")
+    config = dataclasses.replace(config, mix="utkface=1,folders=0", teacher="teacher")
+    tasks = prepare(dataclasses.replace(config, mix="")).card.tasks
+    data = prepare(dataclasses.replace(config, mix=""), teachers=[tmp_path / "teacher"])
+    run = Run(dataclasses.replace(config, mix=""), tmp_path / "run", data, accelerate.Accelerator(cpu=True), None)
+    run.batches.mix = {"utkface": 1.0}
+    before = {name: one.clone() for name, one in run.bare.named_parameters()}
+    batch = run.batches.load(run.batches.plans(0)[0], 0)
+    assert batch.labelled["smile"] == 0 and batch.teaches("smile") and len(tasks) == 3
+    fault, losses = run._take_step(batch)
+    assert fault == "" and losses["smile"] > 0
+    moved = {name for name, one in run.bare.named_parameters() if not torch.equal(one, before[name])}
+    assert any(name.startswith("branches.smile.") for name in moved)
 
 
 def test_sigkill_at_three_random_steps_changes_nothing(config: TrainConfig, tmp_path: Path, root: Path) -> None:
