@@ -29,8 +29,8 @@ from mtl_model.errors import CheckpointError, RunError, UsageError, disk_text
 from mtl_model.names import isolated
 from mtl_model.runs import OUTCOME
 from mtl_model.tasks import Task
-from mtl_model.ui.faces.face_cards import escape, named
 from mtl_model.ui.figures import METRICS, PLAIN, SHARES, SOURCES, Figure, number
+from mtl_model.ui.render import escape, named
 from mtl_model.ui.server.options import UiOptions
 
 UNSHOWN = "Its card holds something that cannot be shown."

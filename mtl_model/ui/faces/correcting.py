@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -22,8 +23,8 @@ from mtl_model.data import corrections
 from mtl_model.errors import CheckpointError, UsageError
 from mtl_model.records import Box
 from mtl_model.tasks import Task
-from mtl_model.ui.faces import face_cards
 from mtl_model.ui.faces.requests import Asked
+from mtl_model.ui.render import render
 from mtl_model.ui.server import fields
 from mtl_model.ui.shell import Shared, guarded_route
 
@@ -79,9 +80,9 @@ def _box(text: str) -> Box:
 def _given(text: str) -> dict[str, str]:
     """{task: right answer} from JSON."""
     with contextlib.suppress(UsageError):
-        plain = fields.read_object(text[:10_000], {})
-        if all(isinstance(answer, str) for answer in plain.values()):
-            return plain
+        given = fields.read_object(text[:10_000], {})
+        if all(isinstance(answer, str) for answer in given.values()):
+            return given
     raise UsageError('The right answers are not readable. Expected {"task": "answer"}; load the page anew.')
 
 
@@ -96,25 +97,6 @@ def generous(rgb: np.ndarray, box: Box) -> np.ndarray:
     return np.asarray(image)
 
 
-def form(tasks: Sequence[Task]) -> str:
-    """Asks for the right answer to each task. Nothing is filled in: only what a person says becomes a label."""
-    return (
-        '<form class="correct" aria-label="The right answers" novalidate>'
-        "<p>What is right? Leave out what you are not sure of.</p>"
-        f"{''.join(map(_field, tasks))}"
-        '<p class="alert" role="alert" hidden></p><div class="actions">'
-        '<button type="submit" class="button primary">Save</button>'
-        '<button type="button" class="button" data-do="leave">Cancel</button></div></form>'
-    )
-
-
-def _field(task: Task) -> str:
-    name = face_cards.escape(task.name)
-    kind = kinds.of(task)
-    if not kind.choices(task):
-        hint = face_cards.escape(kind.hint(task))
-        entry = f'<input name="{name}" autocomplete="off" maxlength="20" placeholder="{hint}">'
-    else:
-        options = "".join(f"<option>{face_cards.escape(choice)}</option>" for choice in kind.choices(task))
-        entry = f'<select name="{name}"><option value="">not sure</option>{options}</select>'
-    return f"<label><span>{face_cards.named(task.title)}</span>{entry}</label>"
+def form(tasks: Sequence[Task]) -> Markup:
+    """Return the form that asks for the right answer to each task. Nothing is filled in: a label is only what a person says."""
+    return render("faces/correct.html", tasks=[(task, kinds.of(task)) for task in tasks])

@@ -13,7 +13,7 @@ from mtl_model.data import cache, corrections
 from mtl_model.errors import UsageError
 from mtl_model.registry import PACKAGE
 from mtl_model.runs import DATA
-from mtl_model.ui.faces.face_cards import escape
+from mtl_model.ui.render import escape
 from mtl_model.ui.server.environment import TEMPORARY_VARIABLE
 from mtl_model.ui.server.options import UiOptions
 from mtl_model.ui.teach import adoption, dataset

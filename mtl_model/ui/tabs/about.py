@@ -20,8 +20,9 @@ from mtl_model.card import Card
 from mtl_model.errors import CheckpointError
 from mtl_model.names import isolated, printable
 from mtl_model.ui.checkpoints import gallery
-from mtl_model.ui.faces.face_cards import escape, group_text, named
+from mtl_model.ui.faces.face_cards import group_text
 from mtl_model.ui.figures import METRICS, PLAIN, SHARES, SOURCES, Figure, number
+from mtl_model.ui.render import escape, named
 from mtl_model.ui.server import retention
 from mtl_model.ui.server.options import UiOptions
 from mtl_model.ui.shell import Shared, guarded_route

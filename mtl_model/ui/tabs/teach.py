@@ -30,6 +30,7 @@ from mtl_model.errors import UsageError
 from mtl_model.predictor import Predictor, choose_device
 from mtl_model.ui.faces import comparison, face_cards
 from mtl_model.ui.faces.requests import Asked, read_whole
+from mtl_model.ui.render import escape
 from mtl_model.ui.server import bodies, fields
 from mtl_model.ui.shell import Shared, asset, guarded_route
 from mtl_model.ui.teach import adoption, dataset, picture_views, teaching, uploads
@@ -73,7 +74,7 @@ log = logging.getLogger("mtl_model.ui")
 def build(shared: Shared) -> None:
     teach = _Teach(shared)
     adoption.adopt(shared.options.runs)
-    runs = face_cards.escape(shared.options.runs.name)  # where it lies stands on the About tab, for those who may know
+    runs = escape(shared.options.runs.name)  # where it lies stands on the About tab, for those who may know
     gr.HTML(
         asset("teach/teach.html").replace("__RUNS__", runs),
         elem_id="teach",

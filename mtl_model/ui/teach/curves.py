@@ -14,7 +14,7 @@ from mtl_model.events import Evaluated, Event, Started, Step
 from mtl_model.kinds import SHARE
 from mtl_model.names import isolated
 from mtl_model.tasks import Task
-from mtl_model.ui.faces.face_cards import escape, named
+from mtl_model.ui.render import escape, named
 
 WIDTH, HEIGHT = 400, 230
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 44

@@ -9,8 +9,8 @@ from mtl_model import runs as folders
 from mtl_model.card import Card
 from mtl_model.names import caption, isolated
 from mtl_model.train.compare import verdict_of
-from mtl_model.ui.faces.face_cards import escape, named
 from mtl_model.ui.figures import METRICS, PLAIN
+from mtl_model.ui.render import escape, named
 from mtl_model.ui.server.retention import megabytes
 from mtl_model.ui.teach.progress_views import broken_off
 from mtl_model.ui.teach.teaching import Run

@@ -19,7 +19,7 @@ from mtl_model.runs import CHANGES, OUTCOME, REPORT
 from mtl_model.train import finetune
 from mtl_model.ui.checkpoints import gallery
 from mtl_model.ui.checkpoints.loaded import Models
-from mtl_model.ui.faces import face_cards
+from mtl_model.ui.render import escape
 from mtl_model.ui.teach import dataset, outcome_views, picture_views, progress_views, teaching, views
 from mtl_model.ui.teach.teaching import Run
 
@@ -104,18 +104,18 @@ class Page:
         gone = run.state == "accepted"
         line = f"{about.get('pictures', 0):,} pictures: {views.tasks_text(about.get('tasks', {}))}"
         parts = {
-            "line1": face_cards.escape(line) if about and not about.get("error") else "",
+            "line1": escape(line) if about and not about.get("error") else "",
             "found": kept if gone else views.found(run, shown.source.examples if shown else {}),
             "check": kept if gone else picture_views.check(run, queue),
             **(self._contents(run, shown) if run.checked and shown else {}),
             "goon": picture_views.go_on(run, shown),
             "form": self._form(run, runs, names),
             "progress": progress_views.progress(run, tasks, queue),
-            "line3": face_cards.escape(views.chosen(run)),
+            "line3": escape(views.chosen(run)),
             "outcome": outcome_views.summary(outcome, self._card(run.folder) if outcome else None),
             "details": outcome_views.details({**outcome, "pictures": {}} if gone else outcome),
             "decide": outcome_views.decide(run),
-            "line4": face_cards.escape(outcome.get("sentence", "")),
+            "line4": escape(outcome.get("sentence", "")),
         }
         reached = 4 if decided else 3 if run.checked else 2 if run.step == 2 else 1
         if run.state == "checked" and shown and not picture_views.can_learn(run, shown):
@@ -168,7 +168,7 @@ class Page:
         key = f"{report} {_edits_stamp(run)}"
         if run.name not in self._made or self._made[run.name][0] != key:
             parts = {"counts": picture_views.tallies(run, shown), "problems": picture_views.found(run, shown)}
-            self._made[run.name] = (key, {**parts, "line2": face_cards.escape(picture_views.line(shown))})
+            self._made[run.name] = (key, {**parts, "line2": escape(picture_views.line(shown))})
         return self._made[run.name][1]
 
 

@@ -12,7 +12,7 @@ from mtl_model.kinds import RARE
 from mtl_model.names import caption, isolated
 from mtl_model.run_records import Report
 from mtl_model.tasks import Task
-from mtl_model.ui.faces.face_cards import escape, named
+from mtl_model.ui.render import escape, named
 from mtl_model.ui.teach import dataset, teaching
 from mtl_model.ui.teach.dataset import CHANGED, LEFT_OUT, Labelled, Picture
 from mtl_model.ui.teach.progress_views import job_line

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from mtl_model import jobs
 from mtl_model.events import Evaluated, Event, Finished, Noted, Started, Step, Stopped
 from mtl_model.tasks import Task
-from mtl_model.ui.faces.face_cards import escape
+from mtl_model.ui.render import escape
 from mtl_model.ui.teach import curves, teaching
 from mtl_model.ui.teach.teaching import CHECK, Run
 from mtl_model.ui.teach.views import button, duration, plural, problem

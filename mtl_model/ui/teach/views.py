@@ -7,7 +7,7 @@ from typing import Any
 
 from mtl_model.card import Card
 from mtl_model.names import isolated
-from mtl_model.ui.faces.face_cards import escape, named
+from mtl_model.ui.render import escape, named
 from mtl_model.ui.teach import teaching
 from mtl_model.ui.teach.teaching import CHECK, Run
 

@@ -97,7 +97,7 @@ def test_what_was_left_out_is_named_with_the_spellings_that_are_known(upload: Up
     rows = "".join(f"{number}.png,{word}\n" for number, word in enumerate(("yes", "no", "may<be", "perhaps")))
     run = upload(*(f"{number}.png" for number in range(4)), labels__csv=f"file,smile\n{rows}")
     html = views.found(run, dataset.read_labelled(run).source.examples)
-    assert "2.png: &#x27;may&lt;be&#x27; is not a label of smile. Known: " in html and "3.png: " in html
+    assert "2.png: &#39;may&lt;be&#39; is not a label of smile. Known: " in html and "3.png: " in html
 
 
 def test_changes_are_counted_undone_and_survive(upload: Upload) -> None:
