@@ -41,7 +41,7 @@ def main() -> None:
         mine = [one for one in source.in_split("val") if {task.name for task in loaded.tasks} & set(one.labels)]
         parts += read_labelled(source, mine, loaded).parts
     val = Labelled(parts, loaded.tasks)
-    chances = predictions(network_outputs(network, val, loaded), loaded)
+    chances = predictions(network_outputs(network, val, loaded), loaded, val.quality)
     for task in loaded.tasks:
         known, targets = val.known[task.name].numpy(), val.targets[task.name].numpy()
         if task.kind == "years":

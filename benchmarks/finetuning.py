@@ -82,7 +82,7 @@ def labelled(samples: Sequence[Sample], one: card.Card) -> Labelled:
 def chances_of(folder: Path, samples: Sequence[Sample]) -> tuple[dict[str, np.ndarray], Labelled, card.Card]:
     network, loaded = checkpoint.load(folder)
     data = labelled(samples, loaded)
-    return predictions(network_outputs(network, data, loaded), loaded), data, loaded
+    return predictions(network_outputs(network, data, loaded), loaded, data.quality), data, loaded
 
 
 @functools.cache

@@ -115,7 +115,7 @@ def main() -> None:
         if loaded.crop not in cut:
             cut[loaded.crop] = read(arguments.data, arguments.split, loaded)
         answers = {
-            source: (data, predictions(network_outputs(network, data, loaded), loaded))
+            source: (data, predictions(network_outputs(network, data, loaded), loaded, data.quality))
             for source, data in cut[loaded.crop].items()
         }
         columns[name] = figures(loaded, answers)

@@ -114,7 +114,7 @@ def measured(folder: Path, data: Path) -> dict[str, list[float]]:
         spoiled = Spoiled(read_labelled(source, samples, loaded).parts, loaded.tasks)
         for way, spoil in WAYS.items():
             spoiled.spoil = spoil
-            chances = predictions(network_outputs(network, spoiled, loaded), loaded)
+            chances = predictions(network_outputs(network, spoiled, loaded), loaded, spoiled.quality)
             found = errors_on(loaded.tasks, chances, spoiled)
             result[way] += [found[name][metric] for name, metric in zip(names, metrics, strict=True)]
     return result

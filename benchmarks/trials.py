@@ -120,7 +120,7 @@ def distilled(train: Labelled, seed: int, arguments: argparse.Namespace) -> Labe
     network, card = checkpoint.load(arguments.weights / "default")
     crops = cache.crops_of([one.path for one in train.samples], card.detection, card.crop)
     seen = Labelled([(train.samples, crops, np.arange(len(train)))], card.tasks)
-    chances = predictions(network_outputs(network, seen, card), card)
+    chances = predictions(network_outputs(network, seen, card), card, seen.quality)
     for task in train.tasks:
         train.answers[task.name] = torch.from_numpy(chances[task.name]).float()
         train.known[task.name][:] = False
@@ -151,7 +151,7 @@ def run(trial: Trial, seed: int, arguments: argparse.Namespace) -> dict[str, Any
         for event in one.events():
             if isinstance(event, Failed):
                 raise SystemExit(event.text)
-    chances = predictions(network_outputs(one.evaluated, val, card), card)
+    chances = predictions(network_outputs(one.evaluated, val, card), card, val.quality)
     found = {
         f"{task} {name}": value
         for task, figures in errors_on(tasks, chances, val).items()

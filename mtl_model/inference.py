@@ -35,9 +35,10 @@ def logits(network: nn.Module, images: Tensor, card: Card) -> dict[str, Tensor]:
     return {task.name: ((outputs[task.name][:count] + mirrored[task.name]) / 2).float() for task in card.tasks}
 
 
-def predictions(outputs: Mapping[str, Tensor], card: Card) -> dict[str, np.ndarray]:
+def predictions(outputs: Mapping[str, Tensor], card: Card, quality: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """{task: prediction, one row per sample}, calibrated by the card, as each task's kind makes it of logits (N, width).
 
+    quality: float (N, Q), what is known of the faces, as in `cache.Crops`; None where nothing is.
     Raises: CheckpointError where a network's answers are not finite."""
     result = {}
     for task in card.tasks:
@@ -47,5 +48,5 @@ def predictions(outputs: Mapping[str, Tensor], card: Card) -> dict[str, np.ndarr
                 f"The network's answers for {task.name} are not numbers (NaN or infinite), as after a training that went wrong. "
                 "Expected numbers; choose another checkpoint."
             )
-        result[task.name] = kinds.of(task).predict(task, answers, card.calibration_of(task.name))
+        result[task.name] = kinds.of(task).predict(task, answers, card.calibration_of(task.name), quality)
     return result

@@ -17,7 +17,7 @@ from mtl_model.errors import MtlError, UsageError
 from mtl_model.inference import logits, predictions
 from mtl_model.networks import folded
 from mtl_model.pictures import PictureSource, upright
-from mtl_model.quality import quality_of
+from mtl_model.quality import quality_of, table_of
 from mtl_model.records import Face, Photo, Reading, reading_order
 
 BATCH = 64  # crops a network pass, so that a crowd does not fill the memory
@@ -87,7 +87,9 @@ class Predictor:
             some = faces[start : start + BATCH]
             cut = crops.cut(rgb, some, self.card.crop)
             images = crops.to_tensor(cut, self.card.crop)
-            predicted = predictions(logits(self.network, images.to(self.device), self.card), self.card)
+            quality = [quality_of(crop, face) for crop, face in zip(cut, some, strict=True)]
+            outputs = logits(self.network, images.to(self.device), self.card)
+            predicted = predictions(outputs, self.card, table_of(quality))
             for row, face in enumerate(some):
                 estimates = {
                     task.name: kinds.of(task).estimate(
@@ -96,7 +98,7 @@ class Predictor:
                     for task in self.card.tasks
                     if kinds.of(task).shown
                 }
-                readings.append(Reading(face, estimates, quality_of(cut[row], face)))
+                readings.append(Reading(face, estimates, quality[row]))
         return readings
 
     def photo(self, source: PictureSource, name: str, *, smallest_face_px: float | None = None) -> Photo:

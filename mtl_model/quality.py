@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cmath
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -58,6 +59,12 @@ def quality_of(crop: np.ndarray, face: Face) -> Quality:
         exposure=round(float(grey.mean()) / 255, 4),
         turn=None if (degrees := turn(face.landmarks)) is None else round(degrees, 1),
     )
+
+
+def table_of(qualities: Sequence[Quality]) -> np.ndarray:
+    """float32 (N, Q), a row a face, a column for each field of `Quality`, NaN for what is not known."""
+    rows = [dataclasses.astuple(quality) for quality in qualities]
+    return np.array(rows, np.float32).reshape(-1, len(dataclasses.fields(Quality)))
 
 
 def poor(quality: np.ndarray) -> dict[str, np.ndarray]:

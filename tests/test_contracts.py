@@ -28,9 +28,9 @@ from mtl_model.detectors import mtcnn
 from mtl_model.errors import CheckpointError, MtlError, UsageError
 from mtl_model.evaluate import metrics
 from mtl_model.inference import heads, logits, predictions, widths
-from mtl_model.kinds._parts import SHAPES
+from mtl_model.kinds._parts import SHAPES, LeftOut
 from mtl_model.networks import _parts, folded
-from mtl_model.records import Face
+from mtl_model.records import Face, Quality
 from mtl_model.tasks import TASKS, Label, Task, class_task
 
 BATCH = 6
@@ -101,6 +101,26 @@ def test_an_estimate_can_be_shown_by_its_shape(task: Task):
             assert estimate.group in kind.groups(task)
         if kind.choices(task):
             assert estimate.value in kind.choices(task)
+
+
+@pytest.mark.parametrize("task", EVERY_TASK, ids=lambda task: task.name)
+def test_what_is_not_known_of_a_face_changes_no_answer(task: Task):
+    kind = kinds.of(task)
+    unknown = np.full((BATCH, len(dataclasses.fields(Quality))), np.nan)
+    targets, _ = kind.encode(task, [*labels_of(task)])
+    calibration = kind.calibrate(task, logits_of(task), targets)
+    assert kind.calibrate(task, logits_of(task), targets, unknown) == calibration
+    without, answers = (kind.predict(task, logits_of(task), calibration, of) for of in (None, unknown))
+    assert np.array_equal(without, answers)
+
+
+@pytest.mark.parametrize("task", EVERY_TASK, ids=lambda task: task.name)
+def test_sets_that_are_answered_right_change_no_calibration(task: Task):
+    kind = kinds.of(task)
+    targets, _ = kind.encode(task, [*labels_of(task)])
+    calibration = kind.calibrate(task, learned(task).numpy(), targets)
+    prediction = kind.predict(task, learned(task).numpy(), calibration)
+    assert kind.for_strangers(task, calibration, [LeftOut(prediction, targets, calibration)]) == calibration
 
 
 @pytest.mark.parametrize("task", EVERY_TASK, ids=lambda task: task.name)

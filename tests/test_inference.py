@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from mtl_model import registry
+from mtl_model import kinds, registry
 from mtl_model.card import Card
 from mtl_model.errors import CheckpointError
 from mtl_model.inference import heads, logits, predictions, widths
@@ -59,6 +60,17 @@ def test_folding_changes_no_answer(name: str) -> None:
     with torch.inference_mode():
         before, after = network(images), quick(images)
     assert all(torch.allclose(before[task], after[task], atol=1e-4) for task in before)
+
+
+def test_what_is_known_of_the_faces_reaches_the_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind, seen = kinds.of(SMILE), []
+    answer = kind.predict
+    monkeypatch.setattr(kind, "predict", lambda *given: seen.append(given[3]) or answer(*given), raising=False)
+    card, outputs = Card("bknet", {}, (SMILE,)), {"smile": torch.zeros(2, 2)}
+    quality = np.array([[90, 0.1, 0.4, 3], [40, 0.2, 0.5, np.nan]])
+    for given in (quality, None):
+        predictions(outputs, card, given)
+    assert seen[0] is quality and seen[1] is None
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

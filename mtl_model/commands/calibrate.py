@@ -40,6 +40,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="whether each face is also asked for mirrored; as it was if not given",
     )
     parser.add_argument(
+        "--left-out",
+        action="append",
+        default=[],
+        metavar="CHECKPOINT=KIND:DIR",
+        help="a checkpoint and a data set that it never saw: intervals are widened until they keep their word on its val split "
+        "too; may be given several times",
+    )
+    parser.add_argument(
         "--only-errors",
         action="store_true",
         help="measure only the errors for faces like one; temperatures, margins and figures stay as they are",
@@ -58,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mtl_model import card
     from mtl_model.destinations import check_file
 
+    left_out = [_left_out(text) for text in arguments.left_out]
     folder = card.find_checkpoint(arguments.checkpoint, weights_of(arguments), arguments.runs)
     sentences = _read_about(arguments.about) if arguments.about else {}
     check_file(folder / card.CARD, "The checkpoint")
@@ -72,6 +81,10 @@ def run(arguments: argparse.Namespace) -> int:
         options=layout_options(arguments),
         flip_averaging={"on": True, "off": False}.get(arguments.flip_averaging),
         only_errors=arguments.only_errors,
+        left_out=[
+            (*checkpoint.load(card.find_checkpoint(name, weights_of(arguments), arguments.runs), device), spec)
+            for name, spec in left_out
+        ],
         device=device,
         progress=Progress(),
         note=say,
@@ -83,6 +96,16 @@ def run(arguments: argparse.Namespace) -> int:
         values = (f"{field} {value}" for field, value in dataclasses.asdict(calibration).items())
         answer(f"{name}: {', '.join(values)}")
     return 0
+
+
+def _left_out(text: str) -> tuple[str, str]:
+    """Return checkpoint and source of --left-out."""
+    name, _, spec = text.partition("=")
+    if not name or ":" not in spec:
+        raise UsageError(
+            f"--left-out '{text}' cannot be read. Expected CHECKPOINT=KIND:DIR, such as fold=utkface:faces; correct it."
+        )
+    return name, spec
 
 
 def _read_about(file: Path) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from mtl_model.detectors import Detector
 from mtl_model.errors import DataError, PictureError
 from mtl_model.pictures import read_picture
 from mtl_model.processes import cores
-from mtl_model.quality import quality_of
+from mtl_model.quality import quality_of, table_of
 from mtl_model.records import Face, Quality
 
 FACES_VERSION = 1  # raise it when `find` changes what it returns
@@ -156,7 +156,7 @@ def _cut_all(
                 height, width = picture.shape[:2]
                 face = main_face(found, width, height) or Face(centre_box(width, height), 0.0)
                 images[index] = cut(picture, [face], settings)[0]
-                quality[index] = dataclasses.astuple(quality_of(images[index], face))  # None becomes NaN
+                quality[index] = table_of([quality_of(images[index], face)])
                 counts[index] = len(found)
             if index % 500 == 0:
                 progress("cutting crops", index, len(paths))

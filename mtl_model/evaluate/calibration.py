@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 from torch import Tensor
 
 from mtl_model import kinds
@@ -16,12 +17,16 @@ def fit(
     outputs: Mapping[str, Tensor],
     targets: Mapping[str, Tensor],
     known: Mapping[str, Tensor],
+    quality: np.ndarray | None = None,
 ) -> dict[str, Calibration]:
-    """{task: calibration} from logits, targets and masks of val; a task without labels there is left out."""
+    """{task: calibration} from logits, targets and masks of val; a task without labels there is left out.
+
+    quality: float (N, Q), what is known of val's faces, as in `cache.Crops`."""
     result = {}
     for task in tasks:
         mask = known[task.name]
         if bool(mask.any()):
             logits, labels = outputs[task.name][mask].numpy(), targets[task.name][mask].numpy()
-            result[task.name] = kinds.of(task).calibrate(task, logits, labels)
+            seen = None if quality is None else quality[mask.numpy()]
+            result[task.name] = kinds.of(task).calibrate(task, logits, labels, seen)
     return result

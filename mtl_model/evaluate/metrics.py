@@ -278,7 +278,7 @@ def evaluate(
 
 def record(card: Card, outputs: Mapping[str, Tensor], data: Labelled) -> dict[str, Any]:
     """The "tasks", "groups" and "curves" of a record, from logits in the order of data."""
-    predicted = predictions(outputs, card)
+    predicted = predictions(outputs, card, data.quality)
     groups = {}
     for attribute, levels in groups_of(data).items():
         measured = {

@@ -19,9 +19,12 @@ from mtl_model.errors import DataError
 from mtl_model.evaluate.calibration import fit
 from mtl_model.evaluate.metrics import network_outputs, read_labelled, untaught
 from mtl_model.inference import predictions
-from mtl_model.kinds import LEAST_FITTED, Steps
+from mtl_model.kinds import LEAST_FITTED, Calibration, LeftOut, Steps
+from mtl_model.tasks import Task
 
 SPLIT = "val"
+Stranger = tuple[nn.Module, Card, str]
+"""A loaded checkpoint, and the data set that it never saw, KIND:DIR."""
 LEAST_LIKE = 50
 """Faces from which an error for faces like one is told."""
 
@@ -34,31 +37,23 @@ def recalibrate(
     options: Mapping[str, str] | None = None,
     flip_averaging: bool | None = None,
     only_errors: bool = False,
+    left_out: Sequence[Stranger] = (),
     device: str = "cpu",
     progress: cache.Progress = cache.silent,
     note: Callable[[str], None] = lambda text: None,
 ) -> Card:
     """The card with its calibration and errors measured on the val splits of all sources together. A task of which val has
     fewer than LEAST_FITTED labels keeps what it had; figures that were measured with another calibration go.
-    flip_averaging: None leaves it as it is. only_errors: the calibration stays as it is, and so do the figures. note:
-    is told what a person should know of it.
+    flip_averaging: None leaves it as it is. only_errors: the calibration stays as it is, and so do the figures.
+    left_out: by these each kind allows for sets that were never seen; none: answers are as on the sources. note: is told what a
+    person should know of it.
 
     Raises DataError for a source without labelled pictures in val, and where no task has enough of them."""
     before = card
     if flip_averaging is not None:
         card = dataclasses.replace(card, flip_averaging=flip_averaging)
-    parts = []
-    for spec in specs:
-        source = layouts.read(spec, layouts.options_for(spec, options or {}))
-        names = {task.name for task in card.tasks}
-        samples = [one for one in source.samples if one.split == SPLIT and names & set(one.labels)]
-        if not samples:
-            raise DataError(
-                f"Split '{SPLIT}' of {spec} holds no picture of {', '.join(sorted(names))}. Give another source."
-            )
-        samples = untaught(samples, card, f"split '{SPLIT}' of {spec}", note)
-        parts.append(read_labelled(source, samples, card, progress))
-    data = Labelled([part for one in parts for part in one.parts], card.tasks)
+    read = [_read(spec, card, options, progress, note) for spec in specs]
+    data = Labelled([part for labelled in read for part in labelled.parts], card.tasks)
     outputs = network_outputs(network, data, card, device)
     enough = tuple(task for task in card.tasks if int(data.known[task.name].sum()) >= LEAST_FITTED)
     if not enough:
@@ -66,11 +61,62 @@ def recalibrate(
             f"Split '{SPLIT}' has fewer than {LEAST_FITTED} labels of every task, too few to fit by. Add pictures."
         )
     kept = {task.name: card.calibration_of(task.name) for task in enough}
-    fitted = kept if only_errors else fit(enough, outputs, data.targets, data.known)
+    fitted = kept if only_errors else fit(enough, outputs, data.targets, data.known, data.quality)
+    if left_out and not only_errors:
+        fitted |= _for_strangers(enough, fitted, left_out, options, device, progress, note)
     card = dataclasses.replace(card, calibration={**card.calibration, **fitted})
-    errors = {task: rows for task, rows in errors_like(card, predictions(outputs, card), data) if task in fitted}
+    errors = {
+        task: rows for task, rows in errors_like(card, predictions(outputs, card, data.quality), data) if task in fitted
+    }
     same = (card.calibration, card.flip_averaging) == (before.calibration, before.flip_averaging)
     return dataclasses.replace(card, errors={**card.errors, **errors}, metrics=card.metrics if same else ())
+
+
+def _read(
+    spec: str,
+    card: Card,
+    options: Mapping[str, str] | None,
+    progress: cache.Progress,
+    note: Callable[[str], None],
+) -> Labelled:
+    """Val of a source, without what the card was fine-tuned with."""
+    source = layouts.read(spec, layouts.options_for(spec, options or {}))
+    names = {task.name for task in card.tasks}
+    samples = [sample for sample in source.samples if sample.split == SPLIT and names & set(sample.labels)]
+    if not samples:
+        raise DataError(
+            f"Split '{SPLIT}' of {spec} holds no picture of {', '.join(sorted(names))}. Give another source."
+        )
+    samples = untaught(samples, card, f"split '{SPLIT}' of {spec}", note)
+    return read_labelled(source, samples, card, progress)
+
+
+def _for_strangers(
+    tasks: Sequence[Task],
+    fitted: Mapping[str, Calibration],
+    left_out: Sequence[Stranger],
+    options: Mapping[str, str] | None,
+    device: str,
+    progress: cache.Progress,
+    note: Callable[[str], None],
+) -> dict[str, Calibration]:
+    """{task: its calibration by the sets that checkpoints never saw too}, of tasks with enough labels there."""
+    sets: dict[str, list[LeftOut]] = {}
+    for network, card, spec in left_out:
+        data = _read(spec, card, options, progress, note)
+        answers = predictions(network_outputs(network, data, card, device), card, data.quality)
+        for task in card.tasks:
+            known = data.known[task.name].numpy()
+            if known.sum() >= LEAST_FITTED:
+                targets, own = data.targets[task.name].numpy()[known], card.calibration_of(task.name)
+                sets.setdefault(task.name, []).append(LeftOut(answers[task.name][known], targets, own))
+    for task in tasks:
+        note(f"{task.title}: {len(sets.get(task.name, ())):,} sets that were never seen have enough labels.")
+    return {
+        task.name: kinds.of(task).for_strangers(task, fitted[task.name], sets[task.name])
+        for task in tasks
+        if task.name in sets
+    }
 
 
 def errors_like(

@@ -109,11 +109,21 @@ class Family:
         return self.partition(logits) - (targets * logits).sum(-1)
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """What a network answers of a data set that it never saw: prediction (N, ...) by its own calibration, and the targets."""
+
+    prediction: np.ndarray
+    targets: np.ndarray
+    calibration: Calibration
+
+
 class Kind:
     """All that a kind of task is. Methods that a kind does not need have a default here.
 
     logits: float (N, width), the branch's outputs. prediction: what `predict` makes of them, one row per sample.
-    targets: as `encode` gives them, for labelled samples only.
+    targets: as `encode` gives them, for labelled samples only. quality: float (N, Q), what is known of each face besides, a
+    column for each field of `records.Quality`, NaN where it is not known; None where nothing is.
     """
 
     shape: ClassVar[str]
@@ -230,13 +240,21 @@ class Kind:
 
     # -- knowing --
 
-    def predict(self, task: Task, logits: np.ndarray, calibration: Calibration) -> np.ndarray:
-        """Return the calibrated prediction, one row per sample."""
+    def predict(
+        self, task: Task, logits: np.ndarray, calibration: Calibration, quality: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the calibrated prediction, one row per sample. quality: see `Kind`."""
         raise NotImplementedError
 
-    def calibrate(self, task: Task, logits: np.ndarray, targets: np.ndarray) -> Calibration:
-        """Fit what the card keeps on the labelled samples of val."""
+    def calibrate(
+        self, task: Task, logits: np.ndarray, targets: np.ndarray, quality: np.ndarray | None = None
+    ) -> Calibration:
+        """Fit what the card keeps on the labelled samples of val. quality: see `Kind`."""
         raise NotImplementedError
+
+    def for_strangers(self, task: Task, calibration: Calibration, sets: Sequence[LeftOut]) -> Calibration:
+        """Return the calibration with what keeps its word on data sets that were never seen too. sets: such ones, never empty."""
+        return calibration
 
     def estimate(self, task: Task, prediction: np.ndarray, calibration: Calibration) -> Estimate:
         """Return one face's answer from its row of the prediction."""
@@ -481,10 +499,14 @@ class Named(Kind):
     def rarity_bins(self, task: Task, targets: np.ndarray) -> np.ndarray:
         return targets
 
-    def predict(self, task: Task, logits: np.ndarray, calibration: Calibration) -> np.ndarray:
+    def predict(
+        self, task: Task, logits: np.ndarray, calibration: Calibration, quality: np.ndarray | None = None
+    ) -> np.ndarray:
         return np.exp(self.log_probability(task, logits.astype(np.float64) / calibration.temperature))
 
-    def calibrate(self, task: Task, logits: np.ndarray, targets: np.ndarray) -> Calibration:
+    def calibrate(
+        self, task: Task, logits: np.ndarray, targets: np.ndarray, quality: np.ndarray | None = None
+    ) -> Calibration:
         def loss(scaled: np.ndarray) -> float:
             return float(-self.log_probability(task, scaled)[np.arange(len(targets)), targets].mean())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from mtl_model.kinds._parts import (
     Calibration,
     Family,
     Kind,
+    LeftOut,
     Loss,
     Metric,
     Steps,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 YEARS = "years"
 INTERVAL = (0.1, 0.9)  # the percentiles between which four faces of five should lie
 COVERED = 0.8  # of true ages, by the interval
+MOST_WIDENING = 10.0  # on each side, as a share of the interval's width
 UNSURE_SHARE = 1 / 6  # of the faces of val, by the width of their interval
 LARGEST = 130  # years that a label can have
 YEARS_APART = 5.0  # from which two answers about one face count as different
@@ -122,12 +124,13 @@ def median_years(probabilities: np.ndarray) -> np.ndarray:
     return percentiles(probabilities, (0.5,))[:, 0]
 
 
-def year_interval(probabilities: np.ndarray, margin: float = 0.0) -> np.ndarray:
-    """float (N, 2), the INTERVAL percentiles of distributions (N, width), widened by margin years on each side
-    (narrowed by a negative one, but never past the median) and clipped to the years there are."""
+def year_interval(probabilities: np.ndarray, margin: float = 0.0, widening: float = 0.0) -> np.ndarray:
+    """float (N, 2), the INTERVAL percentiles of distributions (N, width), widened by margin years on each side (narrowed by a
+    negative one, but never past the median), then by a share of its width on each side, and clipped to the years there are."""
     low, median, high = percentiles(probabilities, (INTERVAL[0], 0.5, INTERVAL[1])).T
-    result = np.stack([np.minimum(low - margin, median), np.maximum(high + margin, median)], 1)
-    return np.clip(result, 0, probabilities.shape[1] - 1)
+    low, high = np.minimum(low - margin, median), np.maximum(high + margin, median)
+    more = widening * (high - low)
+    return np.clip(np.stack([low - more, high + more], 1), 0, probabilities.shape[1] - 1)
 
 
 def conformal_margin(intervals: np.ndarray, labels: np.ndarray) -> float:
@@ -142,6 +145,17 @@ def conformal_margin(intervals: np.ndarray, labels: np.ndarray) -> float:
     outside = np.maximum(chosen[:, 0] - truth, truth - chosen[:, 1])
     share = min(1.0, np.ceil((len(truth) + 1) * COVERED) / len(truth))
     return float(np.quantile(outside, share, method="inverted_cdf"))
+
+
+def least_widening(intervals: np.ndarray, labels: np.ndarray) -> float:
+    """The share of their width by which the intervals (N, 2) have to be widened on each side so that they cover COVERED of the
+    ages that are known, labels (N, 2) with equal ends; 0 where they do already, or fewer than LEAST_FITTED are known."""
+    exact = is_exact(labels)
+    truth, chosen = labels[exact, 0], intervals[exact]
+    if len(truth) < LEAST_FITTED:
+        return 0.0
+    outside = np.maximum(chosen[:, 0] - truth, truth - chosen[:, 1]) / np.maximum(chosen[:, 1] - chosen[:, 0], 1e-6)
+    return max(0.0, float(np.quantile(outside, COVERED, method="higher")))
 
 
 def right_range(probabilities: np.ndarray, targets: np.ndarray, ranges: np.ndarray) -> np.ndarray:
@@ -174,14 +188,17 @@ def _between(first: float, last: float):
 
 @dataclass(frozen=True)
 class YearsCalibration(Calibration):
-    """threshold: the widest interval in years that is called sure. margin: years added to each end of the interval."""
+    """threshold: the widest interval in years that is called sure. margin: years added to each end of the interval. widening:
+    share of its width by which each end then moves out, so that it keeps its word on data sets that were never seen."""
 
     RANGES: ClassVar[Mapping[str, tuple[float, float, str]]] = {
         **Calibration.RANGES,
         "threshold": (0, 1000, "a number of years"),
         "margin": (-100, 100, "a number of years from -100 to 100"),
+        "widening": (0, MOST_WIDENING, "a share of the interval's width from 0 to 10"),
     }
     margin: float = 0.0
+    widening: float = 0.0
 
 
 class Years(Kind):
@@ -307,10 +324,14 @@ class Years(Kind):
         """The decade; all from 80 on are one bin."""
         return np.minimum(targets.mean(1) // 10, 8).astype(int)
 
-    def predict(self, task: Task, logits: np.ndarray, calibration: Calibration) -> np.ndarray:
+    def predict(
+        self, task: Task, logits: np.ndarray, calibration: Calibration, quality: np.ndarray | None = None
+    ) -> np.ndarray:
         return softmax(logits.astype(np.float64) / calibration.temperature)
 
-    def calibrate(self, task: Task, logits: np.ndarray, targets: np.ndarray) -> YearsCalibration:
+    def calibrate(
+        self, task: Task, logits: np.ndarray, targets: np.ndarray, quality: np.ndarray | None = None
+    ) -> YearsCalibration:
         years = np.arange(logits.shape[1])
         clipped = targets.clip(0, logits.shape[1] - 1)
         inside = (years >= np.floor(clipped[:, :1])) & (years <= np.ceil(clipped[:, 1:]))
@@ -328,9 +349,18 @@ class Years(Kind):
         threshold = round(float(np.quantile(widths, 1 - UNSURE_SHARE)), 2)
         return YearsCalibration(round(temperature, 4), threshold, margin)
 
+    def for_strangers(self, task: Task, calibration: Calibration, sets: Sequence[LeftOut]) -> YearsCalibration:
+        """The widening under which the interval covers COVERED of the ages of each set."""
+        own = as_years(calibration)
+        intervals = [_interval(left_out.prediction, left_out.calibration) for left_out in sets]
+        needed = [least_widening(of, left_out.targets) for of, left_out in zip(intervals, sets, strict=True)]
+        widening = min(MOST_WIDENING, math.ceil(100 * max(needed)) / 100)
+        wider = (1 + 2 * widening) / (1 + 2 * own.widening)
+        return replace(own, widening=widening, threshold=round(own.threshold * wider, 2))
+
     def estimate(self, task: Task, prediction: np.ndarray, calibration: Calibration) -> Estimate:
         value = round(float(median_years(prediction[None])[0]), 1)
-        low, high = (round(float(edge), 1) for edge in year_interval(prediction[None], _margin(calibration))[0])
+        low, high = (round(float(edge), 1) for edge in _interval(prediction[None], calibration)[0])
         whole = math.floor(value + 0.5)
         return Estimate(
             text=f"{whole} year" if whole == 1 else f"{whole} years",
@@ -373,7 +403,7 @@ class Years(Kind):
         truth, value, interval = (
             targets[:, 0],
             median_years(prediction),
-            year_interval(prediction, _margin(calibration)),
+            _interval(prediction, calibration),
         )
         error = np.where(exact, np.abs(value - truth), np.nan)
         right_group = [
@@ -414,7 +444,7 @@ class Years(Kind):
     def alike(self, task: Task, prediction: np.ndarray, calibration: Calibration) -> tuple[np.ndarray, np.ndarray]:
         """By the band, and the width of the interval in years."""
         bands = [band_of(task, float(value)) for value in median_years(prediction)]
-        return np.array(bands), np.diff(year_interval(prediction, _margin(calibration)))[:, 0]
+        return np.array(bands), np.diff(_interval(prediction, calibration))[:, 0]
 
     def like(self, estimate: Estimate) -> tuple[str, float]:
         return estimate.group or "", (estimate.high or 0) - (estimate.low or 0)
@@ -458,8 +488,16 @@ def ends(label: Label) -> tuple[float, float]:
     return (label[0], label[1]) if isinstance(label, tuple) else (float(label), float(label))
 
 
-def _margin(calibration: Calibration) -> float:
-    return calibration.margin if isinstance(calibration, YearsCalibration) else 0.0
+def as_years(calibration: Calibration) -> YearsCalibration:
+    """The record itself; another kind's, with its temperature and threshold alone."""
+    if isinstance(calibration, YearsCalibration):
+        return calibration
+    return YearsCalibration(calibration.temperature, calibration.threshold)
+
+
+def _interval(prediction: np.ndarray, calibration: Calibration) -> np.ndarray:
+    own = as_years(calibration)
+    return year_interval(prediction, own.margin, own.widening)
 
 
 KIND = Years()

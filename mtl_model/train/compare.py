@@ -31,7 +31,9 @@ def outcome_of(
     taught: set[str],
 ) -> dict[str, Any]:
     """{"tasks", "changed", "pictures", "sentence"} as outcome.json holds them. files: a name for each row of held."""
-    before, after = (predictions(network_outputs(network, held, card), card) for network, card in (parent, child))
+    before, after = (
+        predictions(network_outputs(network, held, card), card, held.quality) for network, card in (parent, child)
+    )
     told = (_answers(card, chances) for (_, card), chances in ((parent, before), (child, after)))
     answers_before, answers_after = told
     tasks: dict[str, Any] = {}

@@ -323,8 +323,9 @@ class Run:
         """Val, by the moving average; worked out once and told to the other processes."""
         told: list[Any] = [None]
         if self.accelerator.is_main_process:
-            self._outputs = network_outputs(self.evaluated, self.data.val, self.data.card, str(self.accelerator.device))
-            told = [errors_on(self.data.card.tasks, predictions(self._outputs, self.data.card), self.data.val)]
+            card, val = self.data.card, self.data.val
+            self._outputs = network_outputs(self.evaluated, val, card, str(self.accelerator.device))
+            told = [errors_on(card.tasks, predictions(self._outputs, card, val.quality), val)]
         return broadcast_object_list(told)[0]
 
     @property
@@ -335,7 +336,8 @@ class Run:
     # -- on disk -------------------------------------------------------------------------------------------------
 
     def _save_checkpoint(self, epoch: int, found: Mapping[str, Mapping[str, float]]) -> None:
-        fitted = fit(self.data.card.tasks, self._outputs, self.data.val.targets, self.data.val.known)
+        val = self.data.val
+        fitted = fit(self.data.card.tasks, self._outputs, val.targets, val.known, val.quality)
         calibration = {**self.data.card.calibration, **fitted}
         training = {
             "command": self.data.command or command_of(self.config),

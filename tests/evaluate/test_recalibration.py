@@ -18,6 +18,7 @@ from mtl_model.data.cache import Crops
 from mtl_model.errors import DataError
 from mtl_model.evaluate.recalibration import LEAST_LIKE, errors_like, recalibrate
 from mtl_model.kinds import LEAST_FITTED
+from mtl_model.kinds.years import as_years
 from mtl_model.records import Sample
 from mtl_model.tasks import TASKS
 
@@ -55,6 +56,38 @@ def test_what_val_has_too_few_labels_of_keeps_its_calibration_and_errors(
     (tmp_path / "labels.csv").write_text("\n".join(lines[:50]))
     with pytest.raises(DataError, match="fewer than 100 labels of every task"):
         recalibrate(checkpoint.build_network(card), card, [f"csv:{tmp_path}"])
+
+
+def test_a_set_never_seen_widens_what_the_kind_widens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checkpoint that never saw it reads every face as 50; there they are 50 or 80."""
+    monkeypatch.setenv("MTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "_look_at", lambda paths, settings, detector: dict.fromkeys(paths, ()))
+    for folder, old in (("home", 50), ("away", 80)):
+        lines = ["file,age,split"]
+        for number in range(LEAST_FITTED):
+            picture = Image.fromarray(np.full((24, 24, 3), number, np.uint8))
+            (tmp_path / folder).mkdir(exist_ok=True)
+            picture.save(tmp_path / folder / f"{number}.png")
+            lines.append(f"{number}.png,{old if number % 2 else 50},val")
+        (tmp_path / folder / "labels.csv").write_text("\n".join(lines))
+    card = Card("bknet", {"size_px": 16, "hidden": 8}, (TASKS["age"],), crop=CropSettings(size_px=16))
+    network = Fifty()
+    home, away = f"csv:{tmp_path}/home", f"csv:{tmp_path}/away"
+    notes: list[str] = []
+    as_before = recalibrate(network, card, [home])
+    wider = recalibrate(network, card, [home], left_out=[(network, as_before, away)], note=notes.append)
+    assert as_years(as_before.calibration["age"]).widening == 0 < as_years(wider.calibration["age"]).widening
+    assert wider.metrics == () and notes == ["Age: 1 sets that were never seen have enough labels."]
+    kept = recalibrate(network, wider, [home], only_errors=True, left_out=[(network, as_before, away)])
+    assert kept.calibration == wider.calibration
+
+
+class Fifty(torch.nn.Module):
+    """Answers 50 years, give or take 3."""
+
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        logits = -((torch.arange(101) - 50) ** 2) / 18
+        return {"age": logits[None].repeat(len(images), 1)}
 
 
 def answered(task: str, labels: list, chances: np.ndarray) -> tuple[dict, ...]:

@@ -12,13 +12,14 @@ import torch
 from mtl_model import kinds
 from mtl_model.errors import CheckpointError, DataError
 from mtl_model.kinds import years
-from mtl_model.kinds._parts import Calibration
+from mtl_model.kinds._parts import Calibration, LeftOut
 from mtl_model.kinds.years import (
     KIND,
     YearsCalibration,
     band_of,
     conformal_margin,
     expected_error,
+    least_widening,
     mean_variance,
     median_years,
     right_range,
@@ -220,6 +221,43 @@ def test_the_margin_makes_the_interval_cover_four_ages_in_five_of_faces_not_fitt
     assert scale == 1.0 or (margin > 0) == (scale < 1)
 
 
+def spread_around(years: np.ndarray, deviation: float) -> np.ndarray:
+    """Logits (N, 101) of normal distributions around years (N,)."""
+    return -((np.arange(101)[None] - years[:, None]) ** 2) / (2 * deviation**2)
+
+
+@pytest.mark.parametrize(("deviations", "widened"), [((5, 4), False), ((5, 9), True), ((9, 5), True)])
+def test_the_interval_keeps_its_word_on_the_worst_of_the_sets_never_seen(
+    deviations: tuple[float, float], widened: bool
+) -> None:
+    random = np.random.default_rng(3)
+    centre = random.uniform(30, 70, 2000)
+    logits = spread_around(centre, 5)
+    ages = [np.tile((centre + random.normal(0, deviation, 2000))[:, None], 2) for deviation in (5, *deviations)]
+    home = KIND.calibrate(AGE, logits, ages[0])
+    prediction = KIND.predict(AGE, logits, home)
+    sets = [LeftOut(prediction, targets, home) for targets in ages[1:]]
+    calibration = KIND.for_strangers(AGE, home, sets)
+    covered = [KIND.rows(AGE, prediction, of, calibration, of)["covered"].mean() for of in ages]
+    assert min(covered[1:]) == pytest.approx(0.8, abs=0.03)
+    assert (calibration.widening > 0.1) == widened == (covered[0] > 0.85)
+    assert (calibration.temperature, calibration.margin) == (home.temperature, home.margin)
+    edges = year_interval(prediction, home.margin), year_interval(prediction, home.margin, calibration.widening)
+    sure, still_sure = (
+        np.diff(of)[:, 0] <= each.threshold for of, each in zip(edges, (home, calibration), strict=True)
+    )
+    assert (sure == still_sure).mean() > 0.95
+    assert KIND.for_strangers(AGE, calibration, sets).threshold == pytest.approx(calibration.threshold, abs=0.02)
+
+
+def test_sets_that_know_few_ages_widen_nothing() -> None:
+    intervals, exact = np.tile([20.0, 30.0], (200, 1)), np.full((200, 2), 50.0)
+    assert least_widening(intervals[:99], exact[:99]) == 0
+    assert least_widening(intervals, exact + [0, 9]) == 0
+    assert least_widening(intervals, exact) == 2
+    assert least_widening(intervals, exact - 25) == 0
+
+
 def test_ranges_and_few_ages_give_no_margin() -> None:
     intervals, exact = np.tile([20.0, 30.0], (200, 1)), np.full((200, 2), 50.0)
     assert conformal_margin(intervals, exact + [0, 9]) == 0
@@ -229,7 +267,7 @@ def test_ranges_and_few_ages_give_no_margin() -> None:
 
 def test_a_card_of_the_first_format_is_read_without_what_a_kind_does_not_have() -> None:
     numbers = {"temperature": 1.5, "threshold": 0.8, "margin": 0.4}
-    assert kinds.calibration_from(AGE, numbers) == YearsCalibration(1.5, 0.8, 0.4)
+    assert kinds.calibration_from(AGE, numbers) == YearsCalibration(1.5, 0.8, 0.4, widening=0.0)
     assert kinds.calibration_from(TASKS["smile"], numbers) == Calibration(1.5, 0.8)
 
 
