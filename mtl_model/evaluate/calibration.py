@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from mtl_model import kinds
-from mtl_model.kinds import Calibration
+from mtl_model.kinds import Fitted
 from mtl_model.tasks import Task
 
 
@@ -16,7 +16,7 @@ def fit(
     outputs: Mapping[str, Tensor],
     targets: Mapping[str, Tensor],
     known: Mapping[str, Tensor],
-) -> dict[str, Calibration]:
+) -> dict[str, Fitted]:
     """{task: calibration} from logits, targets and masks of val; a task without labels there is left out."""
     result = {}
     for task in tasks:

@@ -49,7 +49,7 @@ def recalibrate(
         card = dataclasses.replace(card, flip_averaging=flip_averaging)
     parts = []
     for spec in specs:
-        source = layouts.read(spec, layouts.options_for(spec, options or {}))
+        source = layouts.read_as(layouts.read(spec, layouts.options_for(spec, options or {})), card.tasks)
         names = {task.name for task in card.tasks}
         samples = [one for one in source.samples if one.split == SPLIT and names & set(one.labels)]
         if not samples:
