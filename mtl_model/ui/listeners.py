@@ -14,7 +14,7 @@ from gradio.context import LocalContext
 from starlette.requests import HTTPConnection
 
 from mtl_model.errors import MtlError, disk_text, is_disk
-from mtl_model.ui.faces.face_cards import escape
+from mtl_model.ui.render import escape
 from mtl_model.ui.server.gate import Access
 from mtl_model.ui.server.paths import hide_paths
 
