@@ -133,3 +133,21 @@ def test_a_card_of_format_1_says_the_same(tmp_path: Path):
     assert read.calibration_of("smile") == Calibration(0.8, 0.7)
     assert read.errors["age"][0] == {"group": {"age": "56+"}, "error": 5.5, "n": 40, "range": [10.0, 20.0]}
     assert read.taught == ("0123456789abcdef",) and read.limits == ("A sentence.",)
+
+
+def test_a_card_of_format_1_is_rewritten_with_nothing_else_changed(tmp_path: Path):
+    (tmp_path / "card.json").write_text(json.dumps(OLD_CARD), encoding="utf-8")
+    before = card.read_card(tmp_path)
+    assert card.rewrite(tmp_path) and not card.rewrite(tmp_path)
+    plain = json.loads((tmp_path / "card.json").read_text(encoding="utf-8"))
+    assert card.read_card(tmp_path) == before
+    own = {
+        name: {key: value for key, value in one.items() if key in fields(before, name)}
+        for name, one in OLD_CARD["calibration"].items()
+    }
+    upright = {**OLD_CARD["crop"], "upright": False}
+    assert plain == {**OLD_CARD, "format": 2, "calibration": own, "crop": upright}
+
+
+def fields(of: Card, task: str) -> set[str]:
+    return {field.name for field in dataclasses.fields(of.calibration_of(task))}

@@ -111,7 +111,9 @@ def test_every_event_answers_whatever_comes_in(built: tuple[gr.Blocks, shell.Sha
 def made_elsewhere(page: gr.Blocks) -> list[str]:
     """Return the names of the listeners that `Events` did not make."""
     ours = Path(listeners.__file__)
-    functions = [(one.name, one.renderable.fn if one.renderable else one.fn) for one in page.fns.values()]
+    functions = [
+        (str(event.name), event.renderable.fn if event.renderable else event.fn) for event in page.fns.values()
+    ]
     return [name for name, function in functions if function and Path(function.__code__.co_filename) != ours]
 
 
