@@ -75,7 +75,12 @@ def from_options(record: type[Record], arguments: argparse.Namespace) -> Record:
 
 
 def options_of(record: Any) -> str:
-    """Return the options that make a record, as a shell takes them; what is as usual is left out."""
+    """Return the options that make a record, as a shell takes them."""
+    return shlex.join(words_of(record))
+
+
+def words_of(record: Any) -> list[str]:
+    """Return the options that make a record, as a program takes them; what is as usual is left out."""
     words: list[str] = []
     for field in _fields(type(record)):
         value = getattr(record, field.name)
@@ -84,8 +89,8 @@ def options_of(record: Any) -> str:
         several = isinstance(value, tuple) and get_args(_kind(type(record), field))[-1] is Ellipsis
         for part in value if several else (value,):
             parts = () if part is True else part if isinstance(part, tuple) else (part,)
-            words.append(" ".join((_flag(field), *(shlex.quote(str(word)) for word in parts))))
-    return " ".join(words)
+            words += [_flag(field), *map(str, parts)]
+    return words
 
 
 def _fields(record: Any, only: Iterable[str] = ()) -> Iterable[dataclasses.Field[Any]]:

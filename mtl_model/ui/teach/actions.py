@@ -12,9 +12,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from mtl_model import card, jobs, layouts
 from mtl_model import runs as folders
-from mtl_model.config import HOWS
+from mtl_model.config import HOWS, FinetuneConfig
 from mtl_model.data import corrections
 from mtl_model.errors import RunError, UsageError, unknown
+from mtl_model.options import words_of
 from mtl_model.runs import CACHE, CHANGES, REPORT
 from mtl_model.ui.teach import dataset, teaching
 from mtl_model.ui.teach.teaching import CHECK, LEARN, Record, Run
@@ -158,10 +159,10 @@ class Steps:
         self._open(run)
         self._understood(run)
         words = [CHECK, self._source(run), "--json", str(run.folder / REPORT), "--cache", str(run.folder / CACHE)]
-        words += self._changes(run)
-        task = self._task(run)
+        for option, value in (("--changes", self._changes(run)), ("--task", self._task(run))):
+            words += [option, value] if value else []
         teaching.edit_record(run.folder, looked=False)
-        jobs.submit(self._runs, run.name, CHECK, [*words, *(["--task", task] if task else [])])
+        jobs.submit(self._runs, run.name, CHECK, words)
 
     @alone
     def start(self, run: Run) -> None:
@@ -193,14 +194,24 @@ class Steps:
 
     def words(self, run: Run) -> list[str]:
         """The command line that learns what was chosen."""
-        record, task = run.record, self._task(run)
-        words = [LEARN, str(run.data), "--name", run.name, "--from", record.parent, "--how", record.how, "--pending"]
-        words += ["--layout", str(record.found["kind"]), "--runs", str(self._runs), "--weights", str(self._weights)]
-        words += ["--device", self._device, *self._changes(run), *(["--task", task] if task else [])]
-        words += ["--tasks", ",".join(record.tasks)] if record.tasks else []
-        for name, value in record.advanced.items():
-            words += [f"--{name.replace('_', '-')}", str(value)] if value else []
-        return words
+        record = run.record
+        advanced = {
+            name: int(text) if name in WHOLE else float(text)
+            for name, text in _advanced(record.advanced).items()
+            if text
+        }
+        settings = FinetuneConfig(
+            name=run.name,
+            start=record.parent,
+            how=record.how,
+            task=self._task(run),
+            layout=str(record.found["kind"]),
+            tasks=",".join(record.tasks),
+            changes=self._changes(run),
+            **advanced,
+        )
+        places = ["--runs", str(self._runs), "--weights", str(self._weights), "--device", self._device]
+        return [LEARN, str(run.data), *words_of(settings), "--pending", *places]
 
     def stop(self, run: Run) -> None:
         """Ask it to end and keep the best so far; while it still prepares the pictures there is nothing to wait for."""
@@ -262,8 +273,8 @@ class Steps:
     def _task(self, run: Run) -> str:
         return str(run.record.found.get("task") or "") if run.record.found.get("kind") == dataset.FOLDERS else ""
 
-    def _changes(self, run: Run) -> list[str]:
-        return ["--changes", str(run.folder / CHANGES)] if (run.folder / CHANGES).is_file() else []
+    def _changes(self, run: Run) -> str:
+        return str(run.folder / CHANGES) if (run.folder / CHANGES).is_file() else ""
 
 
 def _advanced(given: Mapping[str, Any]) -> dict[str, str]:
