@@ -27,7 +27,7 @@ def launch(options: UiOptions) -> int:
     read_card(find_checkpoint(options.checkpoint, options.weights, options.runs))  # said before torch is imported
     options = environment.prepare(options)  # before gradio is imported: it reads the environment when it is
     try:
-        from mtl_model.ui.shell import serve
+        from mtl_model.ui.server.serving import serve
 
         return serve(options)
     finally:

@@ -1,4 +1,4 @@
-"""HTML of the page from the templates in templates/, by one Jinja environment that escapes every value."""
+"""HTML of the page: templates, by one Jinja environment that escapes every value, and the files of static/."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from mtl_model.drawing import colour_of
 
+STATIC = Path(__file__).parent / "static"
 BREAK = re.compile(r"(?<=[>}])\n\s*(?=[<{])")
 """A line break between two tags, blocks or values of a template."""
 
@@ -27,6 +28,11 @@ class Joined(Extension):
 def render(template: str, **values: Any) -> Markup:
     """Return the HTML of a template, such as "faces/card.html". A value that it uses and does not get is an error."""
     return Markup(_ENVIRONMENT.get_template(template).render(values))
+
+
+def asset(name: str) -> str:
+    """Return the text of a file in static/."""
+    return (STATIC / name).read_text(encoding="utf-8")
 
 
 def escape(text: object) -> str:

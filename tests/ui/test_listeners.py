@@ -18,6 +18,7 @@ from mtl_model.ui.checkpoints.loaded import Models
 from mtl_model.ui.listeners import UNEXPECTED, Events, alert, sentence_for
 from mtl_model.ui.server.gate import Access
 from mtl_model.ui.server.options import UiOptions
+from mtl_model.ui.shared import Shared
 from mtl_model.ui.tabs import teach
 from tests.ui.conftest import FakePredictor
 
@@ -38,7 +39,7 @@ HOSTILE: list[Any] = [
 
 
 @pytest.fixture
-def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[gr.Blocks, shell.Shared]:
+def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[gr.Blocks, Shared]:
     monkeypatch.setattr(teach, "_tend", lambda runs: None)
     for name in ("weights/bknet", "runs/mine"):
         write_card(tmp_path / name, Card("bknet", {}, tuple(TASKS.values())))
@@ -92,7 +93,7 @@ def test_success_clears_the_mistake(count: int, result: Any, answer: Any) -> Non
     assert events.known["do"][0]() == answer
 
 
-def test_every_event_answers_whatever_comes_in(built: tuple[gr.Blocks, shell.Shared]) -> None:
+def test_every_event_answers_whatever_comes_in(built: tuple[gr.Blocks, Shared]) -> None:
     page, shared = built
     asked: set[str] = set()
     with gr.Blocks() as drawn:

@@ -19,7 +19,8 @@ from gradio_client import Client, handle_file
 
 from mtl_model.predictor import Predictor
 from mtl_model.records import to_json
-from mtl_model.ui import shell
+from mtl_model.ui.server import serving
+from mtl_model.ui.server.environment import NOT_UPLOADED
 from tests.ui.conftest import Served
 
 # Runs app.py and writes down what is imported when the first thread begins, and what other threads than the main one import.
@@ -139,7 +140,7 @@ def test_a_file_of_the_machine_cannot_be_asked_for(served: Served) -> None:
 def test_an_address_in_place_of_a_file_is_never_fetched(served: Served, address: str) -> None:
     body = {"data": [{"path": address, "url": address, "meta": {"_type": "gradio.FileData"}}]}
     answer = httpx.post(f"{served.address}/gradio_api/run/predict", json=body, timeout=60)
-    assert answer.status_code == 500 and answer.json()["error"] == shell.FETCHED
+    assert answer.status_code == 500 and answer.json()["error"] == serving.FETCHED
     assert httpx.get(f"{served.address}/gradio_api/file={address}", timeout=60).status_code == 403
     assert served.outside.read_text() == ""
 
@@ -216,7 +217,7 @@ def test_nothing_that_a_visitor_names_frees_the_folder_of_a_running_server(serve
     for path in (folder / ".lock", folder / "uploads" / ".lock", folder / "uploads"):
         body = {"data": [{"path": str(path), "meta": {"_type": "gradio.FileData"}}]}
         answer = httpx.post(f"{served.address}/gradio_api/run/predict", json=body, timeout=60).json()
-        assert answer["error"] == shell.NOT_UPLOADED, path
+        assert answer["error"] == NOT_UPLOADED, path
     assert sorted(path.name for path in folder.iterdir()) == [".lock", "uploads"]
 
 

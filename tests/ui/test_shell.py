@@ -17,18 +17,19 @@ from starlette.testclient import TestClient
 
 from mtl_model import jobs, registry
 from mtl_model.card import Card, write_card
-from mtl_model.errors import PictureError, UsageError
+from mtl_model.errors import PictureError
 from mtl_model.tasks import TASKS
 from mtl_model.ui import shell
 from mtl_model.ui.checkpoints.loaded import Models
 from mtl_model.ui.listeners import UNEXPECTED
 from mtl_model.ui.server.options import UiOptions
+from mtl_model.ui.shared import Shared, guarded_route
 from mtl_model.ui.tabs import teach
 from tests.ui.conftest import FakePredictor
 
 
 @pytest.fixture
-def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[gr.Blocks, shell.Shared]:
+def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[gr.Blocks, Shared]:
     monkeypatch.setattr(teach, "_tend", lambda runs: None)
     write_card(tmp_path / "bknet", Card("bknet", {}, tuple(TASKS.values())))
     options = UiOptions(weights=tmp_path, runs=tmp_path / "runs")
@@ -36,7 +37,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[gr.Blocks, s
     return shell.build(options, Models(options, load))
 
 
-def test_nothing_but_predict_can_be_called_by_name(built: tuple[gr.Blocks, shell.Shared]) -> None:
+def test_nothing_but_predict_can_be_called_by_name(built: tuple[gr.Blocks, Shared]) -> None:
     blocks, _ = built
     info: Any = blocks.get_api_info()
     assert list(info["named_endpoints"]) == ["/predict"]
@@ -55,32 +56,32 @@ def test_every_tab_offers_what_the_protocol_says() -> None:
     assert tabs[0].TITLE == "Photo" and tabs[-1].TITLE == "About"
 
 
-def test_own_routes_have_names_of_their_own(built: tuple[gr.Blocks, shell.Shared]) -> None:
+def test_own_routes_have_names_of_their_own(built: tuple[gr.Blocks, Shared]) -> None:
     paths = [getattr(route, "path", "") for route in built[1].routes]
     assert {"/mtl/photo", "/mtl/photo/picture", "/mtl/sample", "/mtl/about"} <= set(paths)
     assert len(paths) == len(set(paths))
 
 
-def test_the_notice_is_on_the_page(built: tuple[gr.Blocks, shell.Shared]) -> None:
+def test_the_notice_is_on_the_page(built: tuple[gr.Blocks, Shared]) -> None:
     values = [str(getattr(block, "value", "")) for block in built[0].blocks.values()]
     assert any(shell.NOTICE in value for value in values)
 
 
-def test_what_the_page_carries_asks_for_nothing_outside(built: tuple[gr.Blocks, shell.Shared]) -> None:
+def test_what_the_page_carries_asks_for_nothing_outside(built: tuple[gr.Blocks, Shared]) -> None:
     text = shell.head(built[1].models).replace("http://www.w3.org/2000/svg", "").replace("http://127.0.0.1", "")
     assert "http://" not in text and "https://" not in text and "@import" not in text
 
 
-def answer(shared: shell.Shared, error: Exception) -> Response:
+def answer(shared: Shared, error: Exception) -> Response:
     async def endpoint(request: Request) -> Response:
         raise error
 
     request = Request({"type": "http", "headers": []})
-    return asyncio.run(shell.guarded_route(shared, endpoint)(request))  # type: ignore[arg-type]
+    return asyncio.run(guarded_route(shared, endpoint)(request))  # type: ignore[arg-type]
 
 
 def test_routes_answer_errors_in_the_same_way(
-    built: tuple[gr.Blocks, shell.Shared], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    built: tuple[gr.Blocks, Shared], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared = built[1]
     known = answer(shared, PictureError("It is cut off."))
@@ -89,20 +90,6 @@ def test_routes_answer_errors_in_the_same_way(
     assert (unknown.status_code, json.loads(bytes(unknown.body))) == (500, {"error": UNEXPECTED})
     monkeypatch.setattr(shared.access, "user_of", lambda connection: None)
     assert answer(shared, ValueError("never reached")).status_code == 401
-
-
-@pytest.mark.parametrize("error", [ValueError("Please set share=True"), OSError("Cannot find empty port")])
-def test_a_page_that_does_not_come_up_is_said(
-    built: tuple[gr.Blocks, shell.Shared], error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def launch(blocks: gr.Blocks, **options: Any) -> None:
-        raise error
-
-    monkeypatch.setattr(gr.Blocks, "launch", launch)
-    monkeypatch.setattr(built[1].decoders, "begin", lambda: None)
-    with pytest.raises(UsageError, match="did not come up at http://127.0.0.1:7860") as said:
-        shell.start(*built)
-    assert "share" not in str(said.value)
 
 
 # -- whatever is asked ---------------------------------------------------------------------------------------------
@@ -147,7 +134,7 @@ bodies_of_json = (
 
 
 @pytest.fixture
-def asking(built: tuple[gr.Blocks, shell.Shared], monkeypatch: pytest.MonkeyPatch) -> TestClient:
+def asking(built: tuple[gr.Blocks, Shared], monkeypatch: pytest.MonkeyPatch) -> TestClient:
     """All own routes with a run that has pictures; no job begins."""
     monkeypatch.setattr(jobs, "submit", lambda *arguments, **more: None)
     shared = built[1]
@@ -198,12 +185,7 @@ def test_a_page_that_is_none_is_said(asking: TestClient, page: str) -> None:
     assert reply.status_code == 400 and "Expected a whole number" in reply.json()["error"]
 
 
-def test_where_a_person_opens_the_page() -> None:
-    assert shell.address(UiOptions(host="0.0.0.0")) == "http://localhost:7860"
-    assert shell.address(UiOptions(host="::1", ssl_certfile=Path("c"))) == "https://[::1]:7860"
-
-
-def test_behind_a_prefix_the_address_gets_its_slash(built: tuple[gr.Blocks, shell.Shared]) -> None:
+def test_behind_a_prefix_the_address_gets_its_slash(built: tuple[gr.Blocks, Shared]) -> None:
     models = built[1].models
     assert "location.replace(\"/faces\" + '/'" in shell.head(models, "/faces")
     assert "location.replace" not in shell.head(models)

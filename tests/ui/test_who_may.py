@@ -26,9 +26,10 @@ from mtl_model.card import Card, write_card
 from mtl_model.tasks import TASKS
 from mtl_model.ui import shell
 from mtl_model.ui.checkpoints.loaded import Models
-from mtl_model.ui.server import environment, passwords
-from mtl_model.ui.server.environment import TEMPORARY_VARIABLE, claim_port
+from mtl_model.ui.server import environment, passwords, serving
+from mtl_model.ui.server.environment import NOT_UPLOADED, TEMPORARY_VARIABLE, claim_port
 from mtl_model.ui.server.options import UiOptions
+from mtl_model.ui.shared import Shared
 from tests.ui.conftest import FakePredictor
 
 OPEN = {("/login", "POST")}  # what a stranger may ask
@@ -40,7 +41,7 @@ READ_ONLY = {"/live", "/mtl/models/names", "/mtl/photo", "/mtl/photo/picture", "
 class Running:
     address: str
     blocks: gr.Blocks
-    shared: shell.Shared
+    shared: Shared
 
     def routes(self) -> list[tuple[str, str]]:
         """(path, method) of everything that the server answers to; WebSockets are asked as WS."""
@@ -74,9 +75,9 @@ def run(folder: Path, **options: Any) -> Iterator[Running]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(TEMPORARY_VARIABLE, str(folder / "uploads"))
         blocks, shared = shell.build(chosen, Models(chosen, load))
-        shell.start(blocks, shared)
+        serving.start(blocks, shared)
         try:
-            yield Running(shell.address(chosen), blocks, shared)
+            yield Running(serving.address(chosen), blocks, shared)
         finally:
             blocks.close(verbose=False)
 
@@ -295,7 +296,7 @@ def test_a_visitor_names_no_file_for_gradio_to_delete(read_only: Running, root: 
     wrong = [uploads / ".lock", uploads, uploads / "other" / "a.jpg", Path(path).parent, link, uploads.parent, precious]
     for named_path in (*map(str, wrong), f"{Path(path).parent}/../.lock", "", "\0", "x" * 5000):
         for more in ({}, as_file, as_file | {"is_stream": True}) if Path(named_path).is_absolute() else ({},):
-            assert named(read_only, named_path, **more) == shell.NOT_UPLOADED, (named_path, more)
+            assert named(read_only, named_path, **more) == NOT_UPLOADED, (named_path, more)
     deletes = {Path(file) for kept in read_only.blocks.temp_file_sets for file in kept}
     assert Path(path) in deletes and not deletes & set(wrong)
 
@@ -349,5 +350,5 @@ def test_a_tab_that_says_nothing_is_not_public(monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_an_open_port_is_said(options: UiOptions, said: str | None) -> None:
-    told = shell.warnings(options)
+    told = serving.warnings(options)
     assert (said in told[0] and len(told) == 1) if said else told == []

@@ -26,7 +26,7 @@ from mtl_model.tasks import Task
 from mtl_model.ui.faces.requests import Asked
 from mtl_model.ui.render import render
 from mtl_model.ui.server import fields
-from mtl_model.ui.shell import Shared, guarded_route
+from mtl_model.ui.shared import Shared, guarded_route
 
 MARGIN = 0.6
 """Of the face's size, kept on each side of it."""

@@ -65,10 +65,12 @@ def parse_settings(text: str, before: str | None) -> str | None:
 
     Raises: UsageError with a sentence for anything else.
     """
-    plain = fields.read_object(text, {"checkpoint": (lambda value: value is None or fields.is_text(value), "a name")})
-    if set(plain) - {"checkpoint"}:
+    settings = fields.read_object(
+        text, {"checkpoint": (lambda value: value is None or fields.is_text(value), "a name")}
+    )
+    if set(settings) - {"checkpoint"}:
         raise UsageError('The settings are not known here. Expected {"checkpoint": NAME}; reload the page.')
-    return plain.get("checkpoint", before)
+    return settings.get("checkpoint", before)
 
 
 class LiveServer:
@@ -126,8 +128,8 @@ class LiveServer:
                 return
             frame = message.get("bytes")
             if frame is None:
-                checkpoint, said = await _in(self._pool, self._settle, message.get("text") or "", checkpoint)
-                answer = json.dumps(said, allow_nan=False)
+                checkpoint, settled = await _in(self._pool, self._settle, message.get("text") or "", checkpoint)
+                answer = json.dumps(settled, allow_nan=False)
             elif len(frame) > MAX_FRAME_BYTES:
                 return await socket.close(TOO_BIG)
             else:
@@ -141,8 +143,8 @@ class LiveServer:
             tasks = self._load(checkpoint).card.tasks
         except Exception as error:
             return before, {"settings": {"checkpoint": before}, "tasks": [], "error": self._sentence(error)}
-        named = [{"name": task.name, "title": task.title, "kind": task.kind} for task in tasks]
-        return checkpoint, {"settings": {"checkpoint": checkpoint}, "tasks": named, "error": None}
+        tasks_shown = [{"name": task.name, "title": task.title, "kind": task.kind} for task in tasks]
+        return checkpoint, {"settings": {"checkpoint": checkpoint}, "tasks": tasks_shown, "error": None}
 
     async def _answer(self, frame: bytes, checkpoint: str | None) -> str:
         """The contract's object for one frame as JSON; boxes are in its pixels, seconds from decoding to the last estimate."""
@@ -170,8 +172,8 @@ class LiveServer:
 def _text(photo: Photo, started: float) -> str:
     """Raises ValueError for a number that JSON does not have."""
     seconds = round(time.perf_counter() - started, 4)
-    plain = {**to_json([photo])[0], "width": photo.width, "height": photo.height, "seconds": seconds}
-    return json.dumps(plain, allow_nan=False)
+    answer = {**to_json([photo])[0], "width": photo.width, "height": photo.height, "seconds": seconds}
+    return json.dumps(answer, allow_nan=False)
 
 
 async def _in(pool: Executor, work: Callable, *arguments):

@@ -32,6 +32,7 @@ NAME, LOCK, UPLOADS = "mtl_model-", ".lock", "uploads"
 """Of a server's folder, and in it its lock and the folder that gradio may clear: a visitor can name what lies there."""
 HASH = re.compile("[0-9a-f]{64}")  # gradio's upload names a folder by the hash of the file in it
 LEAST_BYTES = 2**16  # as which a smaller file counts: a million empty ones fill a disk too
+NOT_UPLOADED = "No picture came with the request. Expected one uploaded file; send one."
 _held: list[FileLock] = []
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 

@@ -29,8 +29,8 @@ HOW = "python -m mtl_model ui --add-user NAME FILE"
 
 def hash_password(password: str) -> str:
     salt = secrets.token_bytes(SALT_BYTES)
-    found = _scrypt(password, salt, COST, BLOCK, PARALLEL)
-    return "$".join((*map(str, (COST, BLOCK, PARALLEL)), _text(salt), _text(found)))
+    digest = _scrypt(password, salt, COST, BLOCK, PARALLEL)
+    return "$".join((*map(str, (COST, BLOCK, PARALLEL)), _text(salt), _text(digest)))
 
 
 def matches(password: str, hashed: str) -> bool:
@@ -83,7 +83,7 @@ def add_user(name: str, path: Path, password: str | None = None) -> None:
             "four words that do not belong together."
         )
     users[name] = hash_password(password)
-    _write(path, "".join(f"{one}:{hashed}\n" for one, hashed in users.items()))
+    _write(path, "".join(f"{user}:{hashed}\n" for user, hashed in users.items()))
 
 
 def _ask(name: str) -> str:

@@ -103,19 +103,19 @@ def delete_everything(runs: Path) -> tuple[int, int]:
         if folders.is_ours(runs / job.name):
             jobs.kill(runs, job.name)
     corrections.remove(runs)
-    found = [path for path in runs.iterdir() if folders.is_ours(path)] if runs.is_dir() else []
-    for path in found:
+    ours = [path for path in runs.iterdir() if folders.is_ours(path)] if runs.is_dir() else []
+    for path in ours:
         with folders.held(runs, path.name):  # what is arriving there comes to its end, and finds no run any more
             jobs.kill(runs, path.name)
             folders.delete(path)
     left = sum(path.is_dir() for path in runs.iterdir()) if runs.is_dir() else 0
-    return sum(bool(NAME.fullmatch(path.name)) for path in found), left
+    return sum(bool(NAME.fullmatch(path.name)) for path in ours), left
 
 
 def kept_pictures(runs: Path) -> list[tuple[str, int]]:
     """Return the names of the runs whose pictures a person kept, and how many bytes they take."""
-    found = [path.parent for path in sorted(runs.glob(f"*/{DATA}")) if NAME.fullmatch(path.parent.name)]
-    records = ((folder, folders.read_record(folder)) for folder in found)
+    uploads = [path.parent for path in sorted(runs.glob(f"*/{DATA}")) if NAME.fullmatch(path.parent.name)]
+    records = ((folder, folders.read_record(folder)) for folder in uploads)
     return [
         (folder.name, folders.count_pictures(folder)["total_bytes"])
         for folder, record in records

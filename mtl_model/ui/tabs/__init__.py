@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from mtl_model.ui.shell import Shared
+    from mtl_model.ui.shared import Shared
 
 
 class Tab(Protocol):

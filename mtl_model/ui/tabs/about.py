@@ -26,7 +26,7 @@ from mtl_model.ui.figures import METRICS, SHARES, SOURCES, Figure, number, words
 from mtl_model.ui.render import escape, named
 from mtl_model.ui.server import retention
 from mtl_model.ui.server.options import UiOptions
-from mtl_model.ui.shell import Shared, guarded_route
+from mtl_model.ui.shared import Shared, guarded_route
 from mtl_model.ui.teach import dataset
 from mtl_model.ui.teach.views import duration
 

@@ -23,9 +23,10 @@ from mtl_model.card import NAME, is_taken
 from mtl_model.errors import UsageError
 from mtl_model.ui.checkpoints import trial
 from mtl_model.ui.checkpoints.gallery import Shelf, said
+from mtl_model.ui.render import asset
 from mtl_model.ui.server.bodies import keep, parts_of
 from mtl_model.ui.server.environment import TEMPORARY_VARIABLE
-from mtl_model.ui.shell import Shared, asset, guarded_route
+from mtl_model.ui.shared import Shared, guarded_route
 
 TITLE = "Models"
 ORDER = 40

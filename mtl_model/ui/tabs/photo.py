@@ -30,10 +30,11 @@ from mtl_model.ui.checkpoints.trial import SAMPLE, sample_path
 from mtl_model.ui.faces import comparison, correcting, face_cards
 from mtl_model.ui.faces.requests import Asked, answered
 from mtl_model.ui.listeners import sentence_for
+from mtl_model.ui.render import asset
 from mtl_model.ui.server.bodies import GONE, LARGEST_UPLOAD
-from mtl_model.ui.server.environment import is_upload
+from mtl_model.ui.server.environment import NOT_UPLOADED, is_upload
 from mtl_model.ui.server.paths import hide_paths
-from mtl_model.ui.shell import NOT_UPLOADED, Shared, asset, guarded_route
+from mtl_model.ui.shared import Shared, guarded_route
 
 TITLE = "Photo"
 ORDER = 10
@@ -96,19 +97,19 @@ class _Reader:
         predictor = self._predictor(asked)
         photo, rgb = _photo(self._shared.decoders, predictor, asked)
         tasks, correctable = predictor.card.tasks, not self._shared.options.read_only
-        plain: dict[str, Any] = {
+        records_only: dict[str, Any] = {
             "error": photo.error,
             "json": records.to_json([photo])[0],
             "csv": answers.to_csv([photo], tasks),
         }
         if rgb is None:
-            return plain
+            return records_only
         as_seen = dataclasses.replace(predictor.card.crop, size_px=CROP_PX)
         shown = crops.cut(rgb, [reading.face for reading in photo.readings], as_seen)
         first = comparison.Side(predictor.name, predictor.card, photo.readings)
         second, note = self._second(asked, first, rgb)
         sides = (first, second) if second else None
-        return plain | {
+        return records_only | {
             "faces": len(photo.readings),
             "stage": face_cards.stage(rgb, photo),
             "note": comparison.note(sides) if sides else note,

@@ -30,9 +30,9 @@ from mtl_model.errors import UsageError
 from mtl_model.predictor import Predictor, choose_device
 from mtl_model.ui.faces import comparison, face_cards
 from mtl_model.ui.faces.requests import Asked, read_whole
-from mtl_model.ui.render import escape
+from mtl_model.ui.render import asset, escape
 from mtl_model.ui.server import bodies, fields
-from mtl_model.ui.shell import Shared, asset, guarded_route
+from mtl_model.ui.shared import Shared, guarded_route
 from mtl_model.ui.teach import adoption, dataset, picture_views, teaching, uploads
 from mtl_model.ui.teach.actions import Steps
 from mtl_model.ui.teach.page import Page

@@ -10,7 +10,8 @@ import gradio as gr
 
 from mtl_model.drawing import FACE_COLOURS
 from mtl_model.ui.faces import webcam
-from mtl_model.ui.shell import Shared, asset
+from mtl_model.ui.render import asset
+from mtl_model.ui.shared import Shared
 
 TITLE = "Webcam"
 ORDER = 20

@@ -9,7 +9,7 @@ import zipfile
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mtl_model.ui.shell import asset
+from mtl_model.ui.render import asset
 
 NAME = "faces-template"
 TABLE = """\

@@ -33,7 +33,7 @@ from mtl_model.errors import DataError, MtlError, RunError, UsageError, disk_tex
 from mtl_model.run_records import Count
 from mtl_model.runs import COUNT, DATA
 from mtl_model.ui.server.bodies import keep, parts_of
-from mtl_model.ui.shell import Shared, guarded_route
+from mtl_model.ui.shared import Shared, guarded_route
 from mtl_model.ui.teach import dataset, teaching, template
 
 LIMITS = Limits()

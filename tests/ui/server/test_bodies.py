@@ -14,11 +14,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 
 from mtl_model.errors import DataError
-from mtl_model.ui import shell
 from mtl_model.ui.server import bodies, environment
 from mtl_model.ui.server.environment import TEMPORARY_VARIABLE
 from mtl_model.ui.server.gate import Access, Gate
 from mtl_model.ui.server.options import UiOptions
+from mtl_model.ui.shared import Shared, guarded_route
 
 MB = 2**20
 TOO_LARGE = DataError("Too large.")
@@ -65,7 +65,7 @@ class Page:
         self.access = Access(UiOptions(**options), space_host="")
         self.answering = asyncio.Event()
         self.answering.set()
-        shared = shell.Shared(UiOptions(), cast(Any, None), self.access)
+        shared = Shared(UiOptions(), cast(Any, None), self.access)
 
         async def own(request: Request) -> Response:
             if "kept" in request.query_params:
@@ -82,7 +82,7 @@ class Page:
             return JSONResponse(len(body))
 
         routes = [
-            Route("/own", shell.guarded_route(shared, own), methods=["POST"]),
+            Route("/own", guarded_route(shared, own), methods=["POST"]),
             Route(bodies.UPLOAD, upload, methods=["POST"]),
             Route("/gradio_api/run/predict", upload, methods=["POST"]),
         ]

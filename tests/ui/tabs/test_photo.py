@@ -22,9 +22,9 @@ from mtl_model.predictor import Predictor
 from mtl_model.records import Estimate, Photo, to_json
 from mtl_model.tasks import class_task
 from mtl_model.ui.faces import correcting, requests
+from mtl_model.ui.server.bodies import LARGEST_UPLOAD
 from mtl_model.ui.server.gate import Access
 from mtl_model.ui.server.options import UiOptions
-from mtl_model.ui.shell import LARGEST_UPLOAD
 from mtl_model.ui.tabs import photo
 from tests.test_jpeg import with_scans
 from tests.ui.conftest import FakePredictor, Served, choose

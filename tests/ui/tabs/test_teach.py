@@ -23,7 +23,7 @@ from mtl_model.runs import OUTCOME
 from mtl_model.ui.checkpoints.loaded import Models
 from mtl_model.ui.server.gate import Access
 from mtl_model.ui.server.options import UiOptions
-from mtl_model.ui.shell import Shared
+from mtl_model.ui.shared import Shared
 from mtl_model.ui.tabs import teach
 
 OUTCOME_TEXT = {

@@ -24,10 +24,10 @@ from mtl_model.card import CARD, PENDING
 from mtl_model.errors import DataError, UsageError
 from mtl_model.run_records import new_record
 from mtl_model.runs import COUNT, RECORD, TEACH
-from mtl_model.ui import shell
 from mtl_model.ui.server import bodies
 from mtl_model.ui.server.gate import Access
 from mtl_model.ui.server.options import UiOptions
+from mtl_model.ui.shared import Shared
 from mtl_model.ui.teach import template, uploads
 
 MB = 2**20
@@ -48,13 +48,13 @@ def came(folder: Path, days_ago: float) -> None:
 
 
 @pytest.fixture
-def shared(folder: Path) -> shell.Shared:
+def shared(folder: Path) -> Shared:
     options = UiOptions(weights=folder.parent.parent / "weights", runs=folder.parent)
-    return shell.Shared(options, cast(Any, None), Access(options))
+    return Shared(options, cast(Any, None), Access(options))
 
 
 @pytest.fixture
-def client(shared: shell.Shared) -> TestClient:
+def client(shared: Shared) -> TestClient:
     return TestClient(Starlette(routes=uploads.routes(shared)))
 
 
@@ -284,7 +284,7 @@ def test_an_accepted_checkpoint_is_not_added_to(client: TestClient, folder: Path
     assert "has been accepted already" in send(client, {"b.jpg": b"x"}).json()["error"]
 
 
-def test_strangers_are_turned_away(client: TestClient, shared: shell.Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strangers_are_turned_away(client: TestClient, shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared.access, "user_of", lambda connection: None)
     answers = (
         send(client, {"a.jpg": b"x"}),
@@ -300,7 +300,7 @@ def test_strangers_are_turned_away(client: TestClient, shared: shell.Shared, mon
 
 
 @pytest.mark.parametrize("path", ["files", "zip"])
-def test_an_upload_that_breaks_off_leaves_nothing(shared: shell.Shared, folder: Path, path: str) -> None:
+def test_an_upload_that_breaks_off_leaves_nothing(shared: Shared, folder: Path, path: str) -> None:
     head = b'--x\r\ncontent-disposition: form-data; name="a.jpg"; filename="f"\r\n\r\n'
     messages = [
         {"type": "http.request", "body": head + bytes(2 * MB), "more_body": True},
