@@ -46,6 +46,9 @@ TITLES = {  # source, task, figure: how the README calls it
     ("celeba", "gender", "accuracy"): "CelebA, gender",
     ("fairface", "gender", "accuracy"): "FairFace, gender",
     ("fairface", "age", "accuracy_ranges"): "FairFace, age, the right one of nine ranges",
+    ("csv", "age", "mae"): "All-Age-Faces (never learned from), age, mean error in years",
+    ("csv", "age", "coverage80"): "All-Age-Faces (never learned from), age, the 80 % interval covers the truth",
+    ("csv", "gender", "accuracy"): "All-Age-Faces (never learned from), gender",
 }
 PLAIN = ("auc", "ece")
 POINTS = ("gap_race",)
@@ -80,8 +83,11 @@ def comparison(cards: Mapping[str, card.Card]) -> Iterator[str]:
     yield "| Test set and figure (95 % interval) | " + " | ".join(f"`{name}`" for name in cards) + " | faces |"
     yield "|---" * (len(cards) + 2) + "|"
     for (source, task, metric), title in TITLES.items():
-        values = [one[source][task][metric] for one in found]
-        yield f"| {title} | " + " | ".join(shown(metric, one) for one in values) + f" | {values[0]['n']:,} |"
+        values = [one.get(source, {}).get(task, {}).get(metric) for one in found]
+        counts = [one["n"] for one in values if one]
+        if counts:
+            cells = " | ".join(shown(metric, one) if one else "not measured" for one in values)
+            yield f"| {title} | {cells} | {counts[0]:,} |"
 
 
 def _group(attribute: str, levels: Mapping[str, Any]) -> Iterator[str]:

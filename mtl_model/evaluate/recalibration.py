@@ -111,7 +111,7 @@ def _for_strangers(
                 targets, own = data.targets[task.name].numpy()[known], card.calibration_of(task.name)
                 sets.setdefault(task.name, []).append(LeftOut(answers[task.name][known], targets, own))
     for task in tasks:
-        note(f"{task.title}: {len(sets.get(task.name, ())):,} sets that were never seen have enough labels.")
+        note(f"{task.title}: left-out sets with enough labels: {len(sets.get(task.name, ()))}.")
     return {
         task.name: kinds.of(task).for_strangers(task, fitted[task.name], sets[task.name])
         for task in tasks

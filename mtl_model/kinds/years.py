@@ -213,8 +213,7 @@ class Years(Kind):
 
     def for_strangers(self, task: Task, calibration: YearsCalibration, sets: Sequence[LeftOut]) -> YearsCalibration:
         """The widening under which the interval covers COVERED of the ages of each set."""
-        intervals = [_interval(left_out.prediction, left_out.calibration) for left_out in sets]
-        needed = [least_widening(of, left_out.targets) for of, left_out in zip(intervals, sets, strict=True)]
+        needed = [least_widening(year_interval(of.prediction, of.calibration.margin), of.targets) for of in sets]
         widening = min(MOST_WIDENING, math.ceil(100 * max(needed)) / 100)
         wider = (1 + 2 * widening) / (1 + 2 * calibration.widening)
         return replace(calibration, widening=widening, threshold=round(calibration.threshold * wider, 2))

@@ -79,7 +79,7 @@ def test_a_set_never_seen_widens_what_the_kind_widens(tmp_path: Path, monkeypatc
     narrow, wide = as_before.calibration["age"], wider.calibration["age"]
     assert isinstance(narrow, YearsCalibration) and isinstance(wide, YearsCalibration)
     assert narrow.widening == 0 < wide.widening
-    assert wider.metrics == () and notes == ["Age: 1 sets that were never seen have enough labels."]
+    assert wider.metrics == () and notes == ["Age: left-out sets with enough labels: 1."]
     kept = recalibrate(network, wider, [home], only_errors=True, left_out=[(network, as_before, away)])
     assert kept.calibration == wider.calibration
 
