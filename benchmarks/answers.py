@@ -20,7 +20,7 @@ from mtl_model import card, checkpoint, layouts
 from mtl_model.data.batches import Labelled
 from mtl_model.evaluate.metrics import network_outputs, read_labelled
 from mtl_model.inference import predictions
-from mtl_model.kinds.years import percentiles
+from mtl_model.kinds._years import percentiles
 
 SHIFTS = (-0.4, -0.2, 0.0, 0.2, 0.4)
 SHARES = (0.40, 0.45, 0.50, 0.55, 0.60)

@@ -23,7 +23,7 @@ from mtl_model.data.batches import Labelled
 from mtl_model.card import Card, CropSettings
 from mtl_model.evaluate.metrics import gap, interval_of, network_outputs, read_labelled
 from mtl_model.inference import predictions
-from mtl_model.kinds.years import median_years
+from mtl_model.kinds._years import median_years
 
 SETS = {"UTKFace": "utkface:utkface", "AAF": "csv:aaf", "FairFace": "fairface:fairface", "CelebA": "celeba:celeba",
         "GENKI": "genki4k:genki4k"}  # fmt: skip

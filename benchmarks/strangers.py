@@ -27,7 +27,7 @@ from mtl_model.card import Card
 from mtl_model.data.batches import Labelled
 from mtl_model.evaluate.metrics import network_outputs
 from mtl_model.inference import predictions
-from mtl_model.kinds.years import as_years, is_exact, median_years
+from mtl_model.kinds._years import is_exact, median_years
 from mtl_model.records import Quality
 
 LEAST = 30  # faces of a part
@@ -42,7 +42,7 @@ def ages(
     task = next(task for task in loaded.tasks if kinds.of(task).ages(np.zeros((0, 2))) is not None)
     known = data.known[task.name].numpy()
     prediction = predictions(outputs, loaded, data.quality)[task.name][known]
-    targets, calibration = data.targets[task.name].numpy()[known], as_years(loaded.calibration_of(task.name))
+    targets, calibration = data.targets[task.name].numpy()[known], loaded.calibration_of(task.name)
     exact = is_exact(targets)
     covered = {
         f"{share:g}": kinds.of(task).rows(

@@ -37,7 +37,7 @@ from mtl_model.config import TrainConfig
 from mtl_model.evaluate.metrics import network_outputs
 from mtl_model.events import Failed
 from mtl_model.inference import predictions
-from mtl_model.kinds.years import median_years
+from mtl_model.kinds._years import median_years
 from mtl_model.train.prepare import Data, prepare
 from mtl_model.train.selection import errors_on
 from mtl_model.tasks import Task

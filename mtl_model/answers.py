@@ -62,8 +62,9 @@ def to_lines(photo: Photo, tasks: Sequence[Task]) -> Iterator[str]:
         parts = []
         for task in tasks:
             if estimate := reading.estimates.get(task.name):
-                detail = kinds.of(task).detail(estimate)
-                parts.append(f"{estimate.caption} ({detail}{'' if estimate.sure else ', unsure'})")
+                notes = [kinds.of(task).detail(estimate), "" if estimate.sure else "unsure"]
+                said = ", ".join(filter(None, notes))
+                parts.append(f"{estimate.caption} ({said})" if said else estimate.caption)
         yield f"{photo.photo}: face {number}: {', '.join(parts)}"
 
 

@@ -20,7 +20,7 @@ from mtl_model import tasks as tasks_module
 from mtl_model.answers import find_clash
 from mtl_model.destinations import temporary_name
 from mtl_model.errors import CheckpointError, UsageError, unknown
-from mtl_model.kinds import Calibration
+from mtl_model.kinds import Fitted
 from mtl_model.names import is_text
 from mtl_model.registry import shipped_weights as shipped_weights
 from mtl_model.tasks import Task
@@ -71,7 +71,7 @@ class Card:
     tasks: tuple[Task, ...]
     detection: DetectionSettings = DetectionSettings()
     crop: CropSettings = CropSettings()
-    calibration: Mapping[str, Calibration] = field(default_factory=dict)
+    calibration: Mapping[str, Fitted] = field(default_factory=dict)
     """{task: what its kind fitted on val}"""
     flip_averaging: bool = False
     weights_sha256: str = ""
@@ -98,7 +98,8 @@ class Card:
     def task(self, name: str) -> Task:
         return next(task for task in self.tasks if task.name == name)
 
-    def calibration_of(self, name: str) -> Calibration:
+    def calibration_of(self, name: str) -> Any:
+        """Return the record of the task's kind; see `Kind.Calibration`."""
         return self.calibration.get(name) or kinds.of(self.task(name)).Calibration()
 
     def error_like(self, task_name: str, answer: str, spread: float) -> Mapping[str, Any] | None:
@@ -158,11 +159,9 @@ def from_json(plain: Mapping[str, Any]) -> Card:
 
 
 def _error_row(plain: Mapping[str, Any]) -> dict[str, Any]:
-    row = {"group": dict(plain["group"]), "error": float(plain["error"]), "n": int(plain["n"])}
-    if "range" in plain:
-        low, high = plain["range"]
-        row["range"] = [float(low), float(high)]
-    return row
+    low, high = plain.get("range", (0.0, 0.0))
+    edges = {"range": [float(low), float(high)]} if "range" in plain else {}
+    return {"group": dict(plain["group"]), **edges, "error": float(plain["error"]), "n": int(plain["n"])}
 
 
 def write_text(path: Path, text: str) -> None:
@@ -198,6 +197,17 @@ def to_text(card: Card) -> str:
 
 def write_card(folder: Path, card: Card) -> None:
     write_text(folder / CARD, to_text(card))
+
+
+def rewrite(folder: Path) -> bool:
+    """Bring a card of an older format to the newest, with nothing else changed. Returns whether it was older.
+
+    Raises CheckpointError, see `read_card`."""
+    card = read_card(folder)
+    older = json.loads((folder / CARD).read_text(encoding="utf-8"))["format"] < FORMAT
+    if older:
+        write_card(folder, card)
+    return older
 
 
 def read_card(folder: Path) -> Card:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from mtl_model import kinds
 from mtl_model.errors import CheckpointError
 from mtl_model.names import is_text
 from mtl_model.tasks import Task
@@ -92,7 +93,12 @@ def _rules(card: Card) -> Iterator[Rule]:
         yield from _rules_of_task(task)
     for name, rows in card.errors.items():
         for row in rows:
-            yield f"errors.{name}.error", row["error"], _number(0, 1000), "a share, or a number of years"
+            yield (
+                f"errors.{name}.error",
+                row["error"],
+                _number(0, 1e12),
+                "a share, or an error in the unit of its answers",
+            )
             yield f"errors.{name}.n", row["n"], _whole(0, 10**9), "a number of faces"
 
 
@@ -101,7 +107,8 @@ def _rules_of_task(task: Task) -> Iterator[Rule]:
     for field in ("title", "kind", "loss"):
         yield f"{place}.{field}", getattr(task, field), _is_text, "a text"
     classes = task.classes
-    yield f"{place}.classes", classes, lambda names: len(names) >= 2, "at least two classes"
+    least = kinds.of(task).least_classes
+    yield f"{place}.classes", classes, lambda names: len(names) >= least, f"at least {least} classes"
     yield f"{place}.classes", classes, lambda names: all(map(_is_text, names)), "names"
     yield f"{place}.classes", classes, lambda names: len(set(names)) == len(names), "names that differ"
     spelt = set(task.spellings.values())

@@ -19,7 +19,7 @@ from typing import IO
 import numpy as np
 
 from mtl_model import archives, checkpoint
-from mtl_model.card import CARD, WEIGHTS, Card, check_name, is_taken, read_card
+from mtl_model.card import CARD, WEIGHTS, Card, check_name, is_taken, read_card, rewrite
 from mtl_model.errors import CheckpointError, UsageError
 from mtl_model.predictor import Predictor
 from mtl_model.records import Face
@@ -116,7 +116,7 @@ def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> No
 
 
 def _try(folder: Path) -> Card:
-    """The card, once the whole road from a face to its estimates has been gone with it."""
+    """Return the card, once a face has gone the whole road with it; then it is brought to the newest format."""
     try:
         card = read_card(folder)
         _check_size(card)
@@ -124,6 +124,7 @@ def _try(folder: Path) -> Card:
         network, card = checkpoint.load(folder)
         black = np.zeros((64, 64, 3), np.uint8)
         Predictor(folder.name, network, card).read(black, [Face((8.0, 8.0, 56.0, 56.0), 1.0)])
+        rewrite(folder)
     except CheckpointError:
         raise
     except Exception as error:  # a card written by hand can hold anything

@@ -18,7 +18,8 @@ class TrainConfig:
     name: str = option("", "name of the new checkpoint, a folder in --runs")
     source: tuple[str, ...] = option((), "KIND:DIR, a data set to learn from; may be given several times")
     columns: str = option(
-        "", "columns of lists and CSVs with their classes, such as kind=rose|daisy,colour=red|pink|white"
+        "",
+        "columns of lists and CSVs with their classes, in order with <, such as kind=rose|daisy,quality=poor<fair<good",
     )
     attributes: str = option("", "CelebA attributes to learn as further tasks, such as High_Cheekbones,Young")
     network: str = option("bknet", "network to train, a file in mtl_model/networks")

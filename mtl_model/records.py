@@ -94,7 +94,7 @@ class Estimate:
 
     title: the task's. text: how people say it ("34 years", "not smiling"). value: a class name, or years with one decimal.
     sure: whether the card's threshold is met. scores: probability of each class, summing to 1.
-    low, high, group: the interval and the named band of a number. confidence: of classes, the top probability.
+    low, high, group, unit: the interval, the named band and the unit of a number. confidence: of classes, the top probability.
     shape: how it is shown: "bars" (scores as bars), "curve" (scores as a curve, with its interval), "number", "points" or "text".
     """
 
@@ -106,6 +106,7 @@ class Estimate:
     high: float | None = None
     group: str | None = None
     confidence: float | None = None
+    unit: str = ""
     title: str = field(kw_only=True)
     shape: str = "bars"
 
@@ -140,6 +141,8 @@ def _estimate_to_json(estimate: Estimate) -> dict:
     for name in ("low", "high", "group", "confidence"):
         if getattr(estimate, name) is not None:
             plain[name] = getattr(estimate, name)
+    if estimate.unit:
+        plain["unit"] = estimate.unit
     plain["sure"], plain["shape"] = estimate.sure, estimate.shape
     plain["scores"] = dict(estimate.scores)
     return plain

@@ -9,8 +9,8 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mtl_model.errors import DataError
@@ -29,13 +29,14 @@ class Table:
     """A CSV file as read; every field is stripped.
 
     columns: their names. entries: one {column: field} per row. odd: rows with another number of fields than the header.
-    unnamed: how many columns have no name; they are in no entry.
+    unnamed: how many columns have no name; they are in no entry. titles: {column: its field in the header}.
     """
 
     columns: tuple[str, ...] = ()
     entries: tuple[dict[str, str], ...] = ()
     odd: tuple[tuple[str, ...], ...] = ()
     unnamed: int = 0
+    titles: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 def decode(content: bytes, whole: bool = True) -> str:
@@ -93,7 +94,8 @@ def read_table(path: Path, name_of: Callable[[str], str] = str.casefold) -> Tabl
     rows behind it would vanish in one field), a line of over MAX_LINE characters.
     """
     rows = _rows(path, read_text(path))
-    header = [name_of(name) for name in next(rows, [])]
+    titles = next(rows, [])
+    header = [name_of(name) for name in titles]
     check_names(path, header)
     entries, odd = [], []
     for row in rows:
@@ -101,7 +103,8 @@ def read_table(path: Path, name_of: Callable[[str], str] = str.casefold) -> Tabl
             entries.append({name: field for name, field in zip(header, row, strict=True) if name})
         else:
             odd.append(tuple(row))
-    return Table(tuple(filter(None, header)), tuple(entries), tuple(odd), header.count(""))
+    columns, titles_of = tuple(filter(None, header)), dict(zip(header, titles, strict=True))
+    return Table(columns, tuple(entries), tuple(odd), header.count(""), titles_of)
 
 
 def read_header(path: Path) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ its name, nor a kind by its own.
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -15,10 +17,12 @@ from mtl_model.names import is_text, printable
 
 YEARS = 101  # one class a year, 0 to 100; older people train as 100 and are scored as they are
 
+LARGEST_NUMBER = 1e12  # that a label can have
+
 AGE_BANDS = (("1-13", 0, 13), ("14-23", 14, 23), ("24-39", 24, 39), ("40-55", 40, 55), ("56+", 56, 100))
 
 Label = str | float | tuple[float, float]
-"""A class name, a number of years, or a range of years (both ends included)."""
+"""A class name, a number, or a range of years (both ends included)."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Task:
     spellings: accepted spelling (lower case) -> class, besides the names of the classes. Any other is refused.
     bands: named ranges of years (name, first year, last year), both ends included; for years, which need some.
     groups: whether its classes are worth reporting the other tasks' metrics by.
+    unit: of a quantity, such as "cm"; "" where there is none. scale: of a quantity, mean and deviation of train; () before that.
     """
 
     name: str
@@ -39,6 +44,8 @@ class Task:
     spellings: Mapping[str, str] = field(default_factory=dict)
     bands: tuple[tuple[str, int, int], ...] = ()
     groups: bool = False
+    unit: str = ""
+    scale: tuple[float, ...] = ()
 
 
 TASKS: dict[str, Task] = {
@@ -105,9 +112,41 @@ def class_task(name: str, classes: tuple[str, ...]) -> Task:
     return Task(name=name, title=title, kind="classes", loss="cross_entropy", classes=classes, spellings=spellings)
 
 
+def order_task(name: str, classes: tuple[str, ...]) -> Task:
+    """Make a task from the names of its classes in their order, the least first; of two it is one of classes."""
+    task = class_task(name, classes)
+    return dataclasses.replace(task, kind="ordinal", loss="coral") if len(classes) > 2 else task
+
+
+def number_task(name: str, unit: str = "") -> Task:
+    """Make a task for a quantity that the program has never heard of."""
+    title = name.replace("_", " ").strip().capitalize()
+    return Task(name=name, title=title, kind="number", loss="mean_squared_error", classes=(), unit=unit)
+
+
+def number_of(text: str) -> float | None:
+    """Read a number as people write it: "12.5", "-3", "12,5", "1e-3"; None for anything else.
+
+    A comma before exactly three digits may part thousands ("1,234"), and is read only behind a zero ("0,125")."""
+    if re.fullmatch(r"[+-]?(0,\d{3}|\d*,(?!\d{3}$)\d+)", text):
+        text = text.replace(",", ".")
+    try:
+        number = float(text) if "_" not in text else math.nan
+    except ValueError:
+        return None
+    return number if abs(number) <= LARGEST_NUMBER else None
+
+
+def split_unit(column: str) -> tuple[str, str]:
+    """Part the name of a column from the unit in its brackets: "Height (cm)" -> "Height", "cm"; "" where there is none."""
+    match = re.fullmatch(r"(.*\S)\s*[(\[]([^()\[\]]{1,20})[)\]]\s*", column)
+    return (match[1], match[2].strip()) if match and re.search(r"[^\W\d_]|[%°€$£¥]", match[2]) else (column, "")
+
+
 def to_json(task: Task) -> dict[str, object]:
-    """The task as a card holds it."""
-    return {name: value for name, value in dataclasses.asdict(task).items() if name != "name"}
+    """The task as a card holds it. What only a quantity has stands there for a quantity alone."""
+    whole = dataclasses.asdict(task)
+    return {name: value for name, value in whole.items() if name != "name" and (value or name not in _OPTIONAL)}
 
 
 def from_json(name: str, plain: Mapping) -> Task:
@@ -121,7 +160,10 @@ def from_json(name: str, plain: Mapping) -> Task:
     for key, kinds in _FIELDS.items():
         if not isinstance(plain[key], kinds):
             raise TypeError(f"{key} of {name} is {plain[key]!r:.60}")
-    if not all(map(is_text, map(str, (name, plain["title"], *plain["classes"])))):
+    for key, kinds in _OPTIONAL.items():
+        if key in plain and not isinstance(plain[key], kinds):
+            raise TypeError(f"{key} of {name} is {plain[key]!r:.60}")
+    if not all(map(is_text, map(str, (name, plain["title"], plain.get("unit", ""), *plain["classes"])))):
         raise CheckpointError(
             f"The task '{printable(name[:60])}' of the card has a name, title or class that is not UTF-8. Expected whole "
             "letters; choose another checkpoint."
@@ -135,6 +177,8 @@ def from_json(name: str, plain: Mapping) -> Task:
         spellings={str(key): str(value) for key, value in plain["spellings"].items()},
         bands=tuple((str(label), int(low), int(high)) for label, low, high in plain["bands"]),
         groups=plain["groups"],
+        unit=plain.get("unit", ""),
+        scale=tuple(map(float, plain.get("scale", ()))),
     )
 
 
@@ -144,3 +188,4 @@ _FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "spellings": Mapping,
     "groups": bool,
 }
+_OPTIONAL: Mapping[str, type | tuple[type, ...]] = {"unit": str, "scale": (list, tuple)}

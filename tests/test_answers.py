@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 
 import pytest
 
 from mtl_model.answers import csv_columns, find_clash, to_csv
 from mtl_model.records import Estimate, Face, Photo, Reading
-from mtl_model.tasks import TASKS, class_task, column_name
+from mtl_model.tasks import TASKS, class_task, column_name, number_task
 from tests.test_records import PHOTO
 
 
@@ -70,3 +71,18 @@ def test_two_tasks_that_would_write_one_column_are_named(names: tuple[str, ...],
     assert (f"both write the column {column} of" in clash) if column else clash == ""
     columns = csv_columns(tasks)
     assert (len(set(columns)) < len(columns)) == bool(column)
+
+
+def test_a_quantity_has_its_interval_and_blanks_where_none_is_known():
+    task = number_task("height", "cm")
+    face = Face((0, 0, 5, 5), 0.9)
+    known = Estimate("171 cm", 171.2, True, {}, 165.0, 177.0, unit="cm", shape="number", title="Height")
+    readings = tuple(
+        Reading(face, {"height": estimate}) for estimate in (known, dataclasses.replace(known, low=None, high=None))
+    )
+    text = to_csv([Photo("a.jpg", readings=readings, width=9, height=9)], [task])
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [[row[name] for name in ("height", "height_low", "height_high")] for row in rows] == [
+        ["171.2", "165.0", "177.0"],
+        ["171.2", "", ""],
+    ]

@@ -24,23 +24,29 @@ from torch import Tensor, nn
 
 from mtl_model import checkpoint, cli, commands, crops, kinds, layouts, registry, tasks
 from mtl_model.card import Card, CropSettings
+from mtl_model.card import from_json as card_of
+from mtl_model.card import to_text as card_text
 from mtl_model.detectors import mtcnn
 from mtl_model.errors import CheckpointError, MtlError, UsageError
 from mtl_model.evaluate import metrics
 from mtl_model.inference import heads, logits, predictions, widths
 from mtl_model.kinds._parts import SHAPES, LeftOut
 from mtl_model.networks import _parts, folded
-from mtl_model.records import Face, Quality
-from mtl_model.tasks import TASKS, Label, Task, class_task
+from mtl_model.records import Face, Quality, Sample
+from mtl_model.tasks import TASKS, Label, Task, class_task, number_task
 
 BATCH = 6
 THREE = class_task("colour", ("red", "pink", "white"))  # a task that the program has never heard of
 GLASSES = Task("glasses", "Glasses", "binary", "binary_cross_entropy", ("without", "with"))
-EVERY_TASK = (*TASKS.values(), THREE, GLASSES)
+WEIGHT = kinds.fit(number_task("weight", "kg"), [Sample("", {"weight": label}) for label in (40.0, 60.0, 80.0)])
+QUALITY = Task("quality", "Quality", "ordinal", "coral", ("poor", "fair", "good", "best"))
+EVERY_TASK = (*TASKS.values(), THREE, GLASSES, WEIGHT, QUALITY)
 
 EXAMPLES: dict[str, Callable[[Task], list[Label]]] = {
     "binary": lambda task: [task.classes[number % 2] for number in range(BATCH)],
     "classes": lambda task: [task.classes[number % len(task.classes)] for number in range(BATCH)],
+    "number": lambda _: [62.5, 71.0, 80.25, 55.0, 90.5, 48.0],
+    "ordinal": lambda task: [task.classes[number % len(task.classes)] for number in range(BATCH)],
     "years": lambda _: [34.0, (20.0, 29.0), 0.0, (70.0, 100.0), 116.0, 7.5],
 }
 """BATCH labels of each kind of task."""
@@ -193,6 +199,40 @@ def test_no_kind_has_a_headline_of_another():
 
 
 @pytest.mark.parametrize("task", EVERY_TASK, ids=lambda task: task.name)
+def test_a_mirrored_picture_is_answered_for_the_picture_itself(task: Task):
+    """Mirrored twice nothing has changed, and the mirrored answer is one of the same shape that can be averaged with it."""
+    kind, output = kinds.of(task), torch.from_numpy(logits_of(task))
+    once = kind.mirror(task, output)
+    assert once.shape == output.shape
+    assert torch.equal(kind.mirror(task, once), output)
+    predicted = kind.predict(task, once.numpy(), kind.Calibration())
+    assert all(kind.estimate(task, row, kind.Calibration()).text for row in predicted)
+
+
+@pytest.mark.parametrize("task", EVERY_TASK, ids=lambda task: task.name)
+def test_what_is_fitted_survives_the_card(task: Task):
+    """What `fit` takes from train stands in the task, and what `calibrate` takes from val in the kind's own record."""
+    kind = kinds.of(task)
+    fitted = kind.fit(task, labels_of(task))
+    kinds.check_task(fitted)
+    assert kind.fit(fitted, labels_of(task)) == fitted
+    targets, _ = kind.encode(fitted, [*labels_of(task)])
+    calibration = kind.calibrate(fitted, np.tile(logits_of(fitted), (20, 1)), np.concatenate([targets] * 20))
+    assert isinstance(calibration, kind.Calibration)
+    card = Card("bknet", {}, (fitted,), calibration={task.name: calibration})
+    read = card_of(json.loads(card_text(card)))
+    assert read.task(task.name) == fitted and read.calibration_of(task.name) == calibration
+    for field, (low, high, _) in calibration.RANGES.items():
+        assert low <= getattr(calibration, field) <= high
+
+
+@pytest.mark.parametrize("task", EVERY_TASK, ids=lambda task: task.name)
+def test_the_layer_of_a_kind_gives_its_width(task: Task):
+    layer = kinds.of(task).layer(task, 7)
+    assert layer(torch.randn(3, 7)).shape == (3, kinds.of(task).width(task))
+
+
+@pytest.mark.parametrize("task", EVERY_TASK, ids=lambda task: task.name)
 def test_a_teachers_answer_can_be_learned_from(task: Task):
     kind = kinds.of(task)
     teacher = torch.from_numpy(kind.predict(task, logits_of(task), kind.Calibration())).float()
@@ -220,9 +260,10 @@ def with_loss(kind: str, name: str) -> Task:
     return dataclasses.replace(next(task for task in EVERY_TASK if task.kind == kind), loss=name)
 
 
-def descend(output: Tensor, loss: Callable[[], Tensor], steps: int = 60) -> None:
+def descend(output: Tensor, loss: Callable[[], Tensor], steps: int = 120) -> None:
     optimiser = torch.optim.Adam([output], 0.5)
-    for _ in range(steps):
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = 0.5 * (1 - step / steps)
         optimiser.zero_grad()
         loss().backward()
         optimiser.step()
@@ -470,8 +511,9 @@ def test_a_network_survives_its_file(network_name: str, tmp_path: Path):
     before, after = (logits(one, images, card) for one in (network, loaded))
     for task in card.tasks:
         assert torch.equal(before[task.name], after[task.name])
-    for chances in predictions(after, card).values():
-        assert np.allclose(chances.sum(1), 1)
+    for name, answers in predictions(after, card).items():
+        assert answers.shape[0] == BATCH
+        assert np.allclose(answers.sum(1), 1) or kinds.of(card.task(name)).shape == "number"
     size = (tmp_path / "made" / "model.safetensors").stat().st_size
     assert size < 2.1 * read.parameters + 200_000
     assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["card.json", "model.safetensors"]

@@ -145,6 +145,8 @@ def climb(file: str, other: str, name: str | None, lines: list[Line]) -> str | N
         inside = Path(file).parent.as_posix() == folder
         allowed = rank(other) < rank(file) if inside else rank(other) == 1 and there < here
         return None if allowed else f"{file} imports {other}, an entry of a registry"
+    if Path(other).name.startswith("_") and Path(other).parent != Path(file).parent and rank(other) != 1:
+        return f"{file} imports {other}, an entry of a registry"
     if there >= here:
         return f"{file} imports {other}, which stands below it in the list or is itself"
     return None
@@ -190,6 +192,8 @@ BAD_TREES = [
     ("an entry from a sister", {"networks/two.py": "import mtl_model.networks.bknet"}, "an entry of a registry"),
     ("an entry from its folder", {"networks/__init__.py": "import mtl_model.networks.bknet"}, "an entry of a registry"),
     ("parts from outside", {"crops.py": "from mtl_model.networks import _parts"}, "an entry of a registry"),
+    ("listed parts from outside", {"card.py": "from mtl_model.kinds import _named"}, "an entry of a registry"),
+    ("parts of a later line", {"kinds/_parts.py": "import mtl_model.kinds._named"}, "stands below it"),
     ("the Protocol in the parts", {"networks/_parts.py": "import mtl_model.networks"}, "an entry of a registry"),
     ("a Protocol further down", {"card.py": "import mtl_model.networks"}, "an entry of a registry"),
     ("a relative import", {"card.py": "from . import tasks"}, "by a relative path"),
@@ -206,6 +210,7 @@ BAD_TREES = [
 @pytest.mark.parametrize(("tree", "fault"), [case[1:] for case in BAD_TREES], ids=[case[0] for case in BAD_TREES])
 def test_a_bad_tree_is_found(tree: dict[str, str], fault: str):
     names = ("__init__.py", "card.py", "tasks.py", "networks/__init__.py", "networks/_parts.py", "networks/bknet.py")
+    names += ("kinds/_parts.py", "kinds/_named.py")
     found = faults({**dict.fromkeys(names, ""), **tree}, LINES)
     assert len(found) == 1
     assert fault in found[0]
@@ -217,6 +222,7 @@ GOOD_TREES = [
     ("for the type checker alone", {"tasks.py": "if TYPE_CHECKING:\n    from mtl_model.card import Card"}),
     ("the version", {"cli.py": "from mtl_model import __version__"}),
     ("parts of its own folder", {"networks/bknet.py": "from mtl_model.networks._parts import block"}),
+    ("listed parts of its own folder", {"kinds/x.py": "from mtl_model.kinds._named import Named"}),
     ("parts in the folder's Protocol", {"networks/__init__.py": "import mtl_model.networks._parts"}),
     ("its folder's Protocol", {"networks/bknet.py": "from mtl_model.networks import NetworkModule"}),
     ("a lower registry's Protocol", {"crops.py": "from mtl_model.detectors import Detector"}),
@@ -229,7 +235,7 @@ GOOD_TREES = [
 @pytest.mark.parametrize("tree", [case[1] for case in GOOD_TREES], ids=[case[0] for case in GOOD_TREES])
 def test_a_good_tree_passes(tree: dict[str, str]):
     names = ("__init__.py", "card.py", "errors.py", "tasks.py", "networks/__init__.py", "networks/_parts.py")
-    more = ("detectors/__init__.py", "ui/__init__.py")
+    more = ("detectors/__init__.py", "ui/__init__.py", "kinds/_named.py")
     assert faults({**dict.fromkeys((*names, *more), ""), **tree}, LINES) == []
 
 

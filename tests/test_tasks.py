@@ -7,7 +7,7 @@ from torch import nn
 
 from mtl_model.errors import CheckpointError, DataError
 from mtl_model.kinds import parse_label
-from mtl_model.tasks import AGE_BANDS, TASKS, Task, class_task, column_name, from_json, to_json
+from mtl_model.tasks import AGE_BANDS, TASKS, Task, class_task, column_name, from_json, split_unit, to_json
 
 COLOUR = class_task("hair_colour", ("Light brown", "black", "a_b"))
 
@@ -146,3 +146,18 @@ def test_the_age_bands_leave_no_year_out():
     years = [year for _, first, last in AGE_BANDS for year in range(first, last + 1)]
     assert years == list(range(101))
     assert [name for name, _, _ in AGE_BANDS] == ["1-13", "14-23", "24-39", "40-55", "56+"]
+
+
+@pytest.mark.parametrize(
+    ("column", "parts"),
+    [
+        ("Height (cm)", ("Height", "cm")),
+        ("speed [m/s] ", ("speed", "m/s")),
+        ("share(%)", ("share", "%")),
+        ("smile (0/1)", ("smile (0/1)", "")),
+        ("height", ("height", "")),
+        ("(cm)", ("(cm)", "")),
+    ],
+)
+def test_a_unit_stands_in_brackets(column: str, parts: tuple[str, str]):
+    assert split_unit(column) == parts

@@ -74,8 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     use_threads(arguments)
     device, options = predictor.choose_device(arguments.device), layout_options(arguments)
+    network, loaded = checkpoint.load(folder, device)
     record = metrics.evaluate(
-        *checkpoint.load(folder, device),
+        network,
+        loaded,
         arguments.source,
         arguments.split,
         device=device,
@@ -87,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         card.write_plain(arguments.json, record)
     if arguments.charts:
-        for file in charts.evaluation_charts(record, arguments.charts):
+        for file in charts.evaluation_charts(record, loaded.tasks, arguments.charts):
             say(f"wrote {file}")
     if noted:
         results.note_reading(arguments.readings, folder.name, record)

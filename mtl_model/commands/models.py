@@ -1,25 +1,37 @@
-"""List the checkpoints."""
+"""List the checkpoints, or bring the card of one to the newest format."""
 
 from __future__ import annotations
 
 import argparse
 
 from mtl_model.commands._parts import add_places, check_files, check_stdout, weights_of
+from mtl_model.destinations import check_file
 from mtl_model.errors import CheckpointError
 from mtl_model.terminal import answer, given_path, say
 
-HELP = "list the checkpoints"
+HELP = "list the checkpoints, or bring the card of one to the newest format"
 ORDER = 70
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=given_path, metavar="FILE", help="write the list as JSON")
+    parser.add_argument(
+        "--rewrite",
+        metavar="NAME",
+        help="write the card of this checkpoint in the newest format, with nothing else changed",
+    )
     add_places(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     from mtl_model import card as cards
 
+    if arguments.rewrite:
+        folder = cards.find_checkpoint(arguments.rewrite, weights_of(arguments), arguments.runs)
+        check_file(folder / cards.CARD, "--rewrite")
+        older = cards.rewrite(folder)
+        say(f"{folder.name}: {'written in' if older else 'already of'} format {cards.FORMAT}.")
+        return 0
     check_stdout(arguments, "json")
     check_files(arguments, "json")
     rows = []

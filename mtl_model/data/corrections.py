@@ -20,6 +20,7 @@ import numpy as np
 from filelock import FileLock
 from PIL import Image
 
+from mtl_model import kinds
 from mtl_model.card import CORRECTIONS, write_text
 from mtl_model.errors import DataError, UsageError, disk_text, unknown
 from mtl_model.kinds import parse_label
@@ -54,7 +55,7 @@ def read_labels(tasks: Iterable[Task], given: Mapping[str, str]) -> dict[str, st
             raise UsageError(unknown("task", name, known))
         label = parse_label(known[name], text)
         if label is not None:
-            labels[name] = label if isinstance(label, str) else text.strip()
+            labels[name] = kinds.of(known[name]).write(known[name], label)
     if not labels:
         raise UsageError("No right answer is given. Expected at least one; say what you know and leave out the rest.")
     return labels

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from mtl_model import kinds
-from mtl_model.kinds import Calibration
+from mtl_model.kinds import Fitted
 from mtl_model.tasks import Task
 
 
@@ -18,7 +18,7 @@ def fit(
     targets: Mapping[str, Tensor],
     known: Mapping[str, Tensor],
     quality: np.ndarray | None = None,
-) -> dict[str, Calibration]:
+) -> dict[str, Fitted]:
     """{task: calibration} from logits, targets and masks of val; a task without labels there is left out.
 
     quality: float (N, Q), what is known of val's faces, as in `cache.Crops`."""

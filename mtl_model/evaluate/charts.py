@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mtl_model import kinds
 from mtl_model.errors import UsageError
 from mtl_model.names import printable, shortened
+from mtl_model.tasks import Task
 
 LONGEST_NAME = 60  # letters
 INK, ACCENT, QUIET = "#1f2933", "#2156c9", "#9aa5b1"
@@ -44,10 +46,11 @@ def _save(pyplot: Any, figure: Any, file: Path) -> Path:
     return file
 
 
-def evaluation_charts(record: Mapping[str, Any], folder: Path) -> list[Path]:
-    """A confusion matrix and a calibration chart for each task of classes, an error chart for each task of years.
+def evaluation_charts(record: Mapping[str, Any], tasks: Iterable[Task], folder: Path) -> list[Path]:
+    """Draw a confusion matrix and a calibration chart for each task of classes, an error chart for each of numbers.
 
-    record: as `evaluation.evaluate` returns it, with its "curves". Returns the files written."""
+    record: as `metrics.evaluate` returns it, with its "curves". Returns the files written."""
+    axes = {task.name: kinds.of(task).axes(task) for task in tasks}
     files = []
     name = f"{record['source']}-{record['split']}"
     for task, curves in record["curves"].items():
@@ -55,7 +58,8 @@ def evaluation_charts(record: Mapping[str, Any], folder: Path) -> list[Path]:
             files.append(confusion_chart(curves, f"{task} on {name}", chart_file(folder, name, task, "confusion")))
             files.append(calibration_chart(curves, f"{task} on {name}", chart_file(folder, name, task, "calibration")))
         if curves.get("errors"):
-            files.append(error_chart(curves["errors"], f"{task} on {name}", chart_file(folder, name, task, "errors")))
+            file = chart_file(folder, name, task, "errors")
+            files.append(error_chart(curves["errors"], axes[task], f"{task} on {name}", file))
     return files
 
 
@@ -98,16 +102,18 @@ def calibration_chart(curves: Mapping[str, Any], title: str, file: Path) -> Path
     return _save(pyplot, figure, file)
 
 
-def error_chart(errors: Iterable[tuple[str, float, float, int]], title: str, file: Path) -> Path:
-    """Mean error and its mean absolute value for each ten years of true age."""
+def error_chart(
+    errors: Iterable[tuple[str, float, float, int]], axes_of: tuple[str, str], title: str, file: Path
+) -> Path:
+    """Draw the mean error and its mean absolute value for each range of true values. axes_of: what the axes are called."""
     pyplot = _pyplot()
     rows = list(errors)
     figure, axes = pyplot.subplots(figsize=(0.75 * max(6, len(rows)) + 1, 3.6))
     names = [f"{name}\nn = {count}" for name, _, _, count in rows]
     axes.bar(names, [absolute for _, _, absolute, _ in rows], color=ACCENT, width=0.6, label="mean absolute error")
-    axes.plot(names, [bias for _, bias, _, _ in rows], color=INK, marker="o", label="mean error (above 0: too old)")
+    axes.plot(names, [bias for _, bias, _, _ in rows], color=INK, marker="o", label="mean error (above 0: too high)")
     axes.axhline(0, color=QUIET, linewidth=1)
-    axes.set(xlabel="true age", ylabel="years", title=title)
+    axes.set(xlabel=axes_of[0], ylabel=axes_of[1], title=title)
     axes.legend(frameon=False, fontsize=8)
     axes.tick_params(axis="x", labelsize=7)
     return _save(pyplot, figure, file)

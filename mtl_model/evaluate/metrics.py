@@ -249,7 +249,7 @@ def evaluate(
 
     Returns the record {"source", "split", "n", "no_face", "several_faces", "unreadable", "tasks", "groups", "curves"}.
     Raises DataError where the split has no sample of the network's tasks."""
-    source = layouts.read(spec, layouts.options_for(spec, options or {}))
+    source = layouts.read_as(layouts.read(spec, layouts.options_for(spec, options or {})), card.tasks)
     names = {task.name for task in card.tasks}
     splits = sorted({sample.split for sample in source.samples})
     samples = [one for one in source.samples if one.split == split and names & set(one.labels)]

@@ -19,7 +19,7 @@ from mtl_model.errors import DataError
 from mtl_model.evaluate.calibration import fit
 from mtl_model.evaluate.metrics import network_outputs, read_labelled, untaught
 from mtl_model.inference import predictions
-from mtl_model.kinds import LEAST_FITTED, Calibration, LeftOut, Steps
+from mtl_model.kinds import LEAST_FITTED, Fitted, LeftOut, Steps
 from mtl_model.tasks import Task
 
 SPLIT = "val"
@@ -80,7 +80,7 @@ def _read(
     note: Callable[[str], None],
 ) -> Labelled:
     """Val of a source, without what the card was fine-tuned with."""
-    source = layouts.read(spec, layouts.options_for(spec, options or {}))
+    source = layouts.read_as(layouts.read(spec, layouts.options_for(spec, options or {})), card.tasks)
     names = {task.name for task in card.tasks}
     samples = [sample for sample in source.samples if sample.split == SPLIT and names & set(sample.labels)]
     if not samples:
@@ -93,13 +93,13 @@ def _read(
 
 def _for_strangers(
     tasks: Sequence[Task],
-    fitted: Mapping[str, Calibration],
+    fitted: Mapping[str, Fitted],
     left_out: Sequence[Stranger],
     options: Mapping[str, str] | None,
     device: str,
     progress: cache.Progress,
     note: Callable[[str], None],
-) -> dict[str, Calibration]:
+) -> dict[str, Fitted]:
     """{task: its calibration by the sets that checkpoints never saw too}, of tasks with enough labels there."""
     sets: dict[str, list[LeftOut]] = {}
     for network, card, spec in left_out:

@@ -7,37 +7,28 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from mtl_model import registry
-from mtl_model.errors import CheckpointError, unknown
-from mtl_model.kinds._parts import (
-    LEAST,
-    LEAST_FITTED,
-    PLAIN,
-    POINTS,
-    RARE,
-    SHARE,
-    Calibration,
-    Family,
-    Kind,
-    LeftOut,
-    Metric,
-    Rows,
-    Steps,
-)
+from mtl_model.errors import CheckpointError, UsageError, unknown
+from mtl_model.kinds._arithmetic import Family
+from mtl_model.kinds._metric import OWN, PLAIN, POINTS, SHARE, Metric, Rows, Steps
+from mtl_model.kinds._parts import LEAST, LEAST_FITTED, RARE, Calibration, Fitted, Kind, LeftOut
+from mtl_model.records import Sample
 from mtl_model.tasks import Label, Task
 
 __all__ = [
     "LEAST",
     "LEAST_FITTED",
+    "OWN",
     "PLAIN",
     "POINTS",
     "RARE",
     "SHARE",
     "Calibration",
     "Family",
+    "Fitted",
     "Kind",
     "LeftOut",
     "Metric",
@@ -77,13 +68,30 @@ def parse_label(task: Task, text: str) -> Label | None:
 
 
 def answers_alike(task: Task, other: Task) -> bool:
-    """Return whether both are answered in the same way: by one kind, or both by named classes."""
-    return task.kind == other.kind or bool(of(task).choices(task) and of(other).choices(other))
+    """Return whether both are answered in the same way: by one kind and in one unit, or both by named classes."""
+    units = {task.unit, other.unit} - {""}
+    alike = task.kind == other.kind or bool(of(task).choices(task) and of(other).choices(other))
+    return alike and len(units) < 2
 
 
 def covers(task: Task, other: Task) -> bool:
     """Return whether every label of `other` is a label of `task`, so that one branch serves both."""
     return answers_alike(task, other) and set(other.classes) <= set(task.classes)
+
+
+def fit(task: Task, samples: Iterable[Sample], parents: Sequence[Task] = ()) -> Task:
+    """Return a task fitted on the samples of train.
+
+    parents: the tasks of the checkpoints whose weights or answers are taken. Raises UsageError where these speak of a quantity
+    in scales that differ."""
+    same = [other for other in parents if (other.name, other.kind) == (task.name, task.kind)]
+    if len({other.scale for other in same}) > 1:
+        raise UsageError(
+            f"The checkpoints to start from and to learn from know {task.name} on different scales. Expected one scale, as a "
+            "checkpoint and what was taught from it have; name one of them alone."
+        )
+    labels = [sample.labels[task.name] for sample in samples if task.name in sample.labels]
+    return of(task).fit(task, labels, next(iter(same), None))
 
 
 def check_task(task: Task) -> None:
@@ -99,7 +107,7 @@ def check_task(task: Task) -> None:
         raise CheckpointError(str(error)) from None
 
 
-def calibration_from(task: Task, plain: Mapping[str, Any]) -> Calibration:
+def calibration_from(task: Task, plain: Mapping[str, Any]) -> Fitted:
     """Return what a card holds of a task as its kind's own record. Cards of format 1 kept the numbers of years for every kind.
 
     Raises TypeError for what is no field of the record; ranges of values are for `card_values.check`."""

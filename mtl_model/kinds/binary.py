@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from mtl_model.kinds._parts import Family, Loss, Named, bernoulli, masked_mean
+from mtl_model.kinds._arithmetic import Family, bernoulli, binary_cost, masked_mean
+from mtl_model.kinds._named import Named
+from mtl_model.kinds._parts import Loss
 from mtl_model.tasks import Task
 
 if TYPE_CHECKING:
@@ -16,12 +18,7 @@ if TYPE_CHECKING:
 
 def binary_cross_entropy(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
     """Cross-entropy of one logit. target: int64 (B,), 1 for the second class."""
-    return masked_mean(_cost(output[:, 0].float(), target), known)
-
-
-def _cost(logit: Tensor, share: Tensor) -> Tensor:
-    """(B,), the cross-entropy of logits with the probabilities of the second class, without overflow."""
-    return logit.clamp(min=0) - logit * share + (-logit.abs()).exp().log1p()
+    return masked_mean(binary_cost(output[:, 0].float(), target), known)
 
 
 class Binary(Named):
@@ -49,7 +46,7 @@ class Binary(Named):
 
         Source: Li and Hoiem, "Learning without Forgetting", 2016, section 3, at temperature 1."""
         entropy = -target.xlogy(target).sum(1)
-        return masked_mean(_cost(output[:, 0].float(), target[:, 1]) - entropy, known)
+        return masked_mean(binary_cost(output[:, 0].float(), target[:, 1]) - entropy, known)
 
 
 KIND = Binary()

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from mtl_model.kinds._parts import Family, Loss, Named, categorical, log_softmax, masked_mean
+from mtl_model.kinds._arithmetic import Family, categorical, log_softmax, masked_mean
+from mtl_model.kinds._named import Named
+from mtl_model.kinds._parts import Loss
 from mtl_model.tasks import Task
 
 if TYPE_CHECKING:

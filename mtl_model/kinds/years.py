@@ -5,175 +5,37 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from mtl_model.errors import DataError
-from mtl_model.kinds._parts import (
-    LEAST_FITTED,
-    RARE,
-    SHARE,
-    Calibration,
-    Family,
-    Kind,
-    LeftOut,
-    Loss,
-    Metric,
-    Steps,
-    categorical,
-    divergence,
-    fit_temperature,
-    log_softmax,
-    masked_mean,
-    short,
-    softmax,
+from mtl_model.kinds._arithmetic import Family, categorical, fit_temperature, log_softmax, short, softmax
+from mtl_model.kinds._metric import SHARE, Metric, Steps
+from mtl_model.kinds._parts import LEAST_FITTED, RARE, Calibration, Kind, LeftOut, Loss
+from mtl_model.kinds._years import (
+    SIGMA_YEARS,
+    conformal_margin,
+    expected_error,
+    is_exact,
+    least_widening,
+    mean_variance,
+    median_years,
+    ranges_of,
+    right_range,
+    soft_years,
+    year_interval,
+    years_cross_entropy,
 )
 from mtl_model.names import caption
 from mtl_model.records import Estimate
 from mtl_model.tasks import Label, Task
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 YEARS = "years"
-INTERVAL = (0.1, 0.9)  # the percentiles between which four faces of five should lie
-COVERED = 0.8  # of true ages, by the interval
 MOST_WIDENING = 10.0  # on each side, as a share of the interval's width
 UNSURE_SHARE = 1 / 6  # of the faces of val, by the width of their interval
 LARGEST = 130  # years that a label can have
 YEARS_APART = 5.0  # from which two answers about one face count as different
-
-SIGMA_YEARS = 2.0
-EXPECTATION_WEIGHT = 0.1
-MEAN_WEIGHT, VARIANCE_WEIGHT = 0.2, 0.05
-
-
-# -- losses: target is float (B, 2), first and last year, equal for a known age ----------------------------------
-
-
-def soft_years(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """For a known age: the divergence from a normal label around it, plus the error of the expected age; for a range: minus the
-    logarithm of the probability inside it.
-
-    Source: DLDL-v2 (Gao et al., "Age Estimation Using Expectation of Label Distribution Learning", 2018, section 3),
-    with the weight of the second term taken small because the years are not scaled."""
-    log_probability, years, low, high = _over_years(output, target)
-    soft = (-((years - low) ** 2) / (2 * SIGMA_YEARS**2)).softmax(1)
-    expected = (log_probability.exp() * years).sum(1)
-    exact = divergence(log_probability, soft) + EXPECTATION_WEIGHT * (expected - low[:, 0]).abs()
-    return masked_mean(exact.where(low[:, 0] == high[:, 0], _outside(log_probability, years, low, high)), known)
-
-
-def years_cross_entropy(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """Minus the logarithm of the probability of the year, or of the range.
-
-    Source: Rothe, Timofte and Van Gool, "Deep Expectation of Real and Apparent Age" (DEX), 2018, section 3.3."""
-    return masked_mean(_outside(*_over_years(output, target)), known)
-
-
-def mean_variance(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """The cross-entropy, and for a known age half the squared error of the expected year and the variance around it, weighted.
-
-    Source: Pan et al., "Mean-Variance Loss for Deep Age Estimation from a Face", 2018, section 3.2, with its weights."""
-    log_probability, years, low, high = _over_years(output, target)
-    probability = log_probability.exp()
-    expected = (probability * years).sum(1)
-    variance = (probability * (years - expected[:, None]) ** 2).sum(1)
-    more = MEAN_WEIGHT * (expected - low[:, 0]) ** 2 / 2 + VARIANCE_WEIGHT * variance
-    values = _outside(log_probability, years, low, high) + more.where(low[:, 0] == high[:, 0], more.new_zeros(()))
-    return masked_mean(values, known)
-
-
-def expected_error(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """Regression: how many years the expected year lies from the age, or outside the range. Nothing shapes the
-    distribution, so that only its mean says something."""
-    log_probability, years, low, high = _over_years(output, target)
-    expected = (log_probability.exp() * years).sum(1)
-    return masked_mean((low[:, 0] - expected).clamp(min=0) + (expected - high[:, 0]).clamp(min=0), known)
-
-
-def _over_years(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Log probabilities (B, width), the years (width,), first and last year (B, 1) each, clipped to those."""
-    last = output.shape[1] - 1
-    low, high = target.clamp(0, last).split(1, dim=1)
-    return output.float().log_softmax(1), low.new_tensor(range(last + 1)), low, high
-
-
-def _outside(log_probability: Tensor, years: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """(B,), minus the logarithm of the probability of the years from low to high."""
-    inside = (years >= low.floor()) & (years <= high.ceil())
-    return -log_probability.masked_fill(~inside, float("-inf")).logsumexp(1)
-
-
-# -- distributions over years --------------------------------------------------------------------------------------
-
-
-def percentiles(probabilities: np.ndarray, shares: Sequence[float]) -> np.ndarray:
-    """float (N, S), the years below which the given shares of distributions (N, width) over years from 0 lie, clipped to
-    the years there are. The probability of a year is spread evenly over half a year on each side of it."""
-    width = probabilities.shape[1]
-    edges = np.arange(width + 1) - 0.5
-    sums = np.concatenate([np.zeros((len(probabilities), 1)), probabilities.cumsum(1)], 1)
-    return np.array([np.interp(shares, row, edges) for row in sums]).reshape(-1, len(shares)).clip(0, width - 1)
-
-
-def median_years(probabilities: np.ndarray) -> np.ndarray:
-    """float (N,), the answer that distributions (N, width) over years give: the median, which makes the expected absolute
-    error smallest; the mean is drawn towards the far ages (4.85 years on UTKFace val where the median has 4.77)."""
-    return percentiles(probabilities, (0.5,))[:, 0]
-
-
-def year_interval(probabilities: np.ndarray, margin: float = 0.0, widening: float = 0.0) -> np.ndarray:
-    """float (N, 2), the INTERVAL percentiles of distributions (N, width), widened by margin years on each side (narrowed by a
-    negative one, but never past the median), then by a share of its width on each side, and clipped to the years there are."""
-    low, median, high = percentiles(probabilities, (INTERVAL[0], 0.5, INTERVAL[1])).T
-    low, high = np.minimum(low - margin, median), np.maximum(high + margin, median)
-    more = widening * (high - low)
-    return np.clip(np.stack([low - more, high + more], 1), 0, probabilities.shape[1] - 1)
-
-
-def conformal_margin(intervals: np.ndarray, labels: np.ndarray) -> float:
-    """Years by which the intervals (N, 2) have to be widened (narrowed, if negative) so that they cover COVERED of ages like
-    those known, labels (N, 2) with equal ends; 0 where fewer than LEAST_FITTED are known.
-
-    Source: Romano, Patterson and Candes, "Conformalized Quantile Regression", 2019, section 4 (split conformal)."""
-    exact = is_exact(labels)
-    truth, chosen = labels[exact, 0], intervals[exact]
-    if len(truth) < LEAST_FITTED:
-        return 0.0
-    outside = np.maximum(chosen[:, 0] - truth, truth - chosen[:, 1])
-    share = min(1.0, np.ceil((len(truth) + 1) * COVERED) / len(truth))
-    return float(np.quantile(outside, share, method="inverted_cdf"))
-
-
-def least_widening(intervals: np.ndarray, labels: np.ndarray) -> float:
-    """The share of their width by which the intervals (N, 2) have to be widened on each side so that they cover COVERED of the
-    ages that are known, labels (N, 2) with equal ends; 0 where they do already, or fewer than LEAST_FITTED are known."""
-    exact = is_exact(labels)
-    truth, chosen = labels[exact, 0], intervals[exact]
-    if len(truth) < LEAST_FITTED:
-        return 0.0
-    outside = np.maximum(chosen[:, 0] - truth, truth - chosen[:, 1]) / np.maximum(chosen[:, 1] - chosen[:, 0], 1e-6)
-    return max(0.0, float(np.quantile(outside, COVERED, method="higher")))
-
-
-def right_range(probabilities: np.ndarray, targets: np.ndarray, ranges: np.ndarray) -> np.ndarray:
-    """float (N,), whether the range with the largest summed probability is the right one. ranges: (R, 2), those that
-    the data set uses; a group by age holds one or two of them, and would make the answer easy."""
-    last = probabilities.shape[1] - 1
-    sums = np.stack([probabilities[:, int(low) : int(min(high, last)) + 1].sum(1) for low, high in ranges], 1)
-    return (ranges[sums.argmax(1)] == targets).all(1).astype(float)
-
-
-def is_exact(targets: np.ndarray) -> np.ndarray:
-    """bool (N,), which ages are known to the year."""
-    return targets[:, 0] == targets[:, 1]
-
-
-def ranges_of(targets: np.ndarray) -> np.ndarray:
-    """(R, 2), the different ranges among targets."""
-    return np.unique(targets[~is_exact(targets)], axis=0)
 
 
 def band_of(task: Task, years: float) -> str:
@@ -325,7 +187,7 @@ class Years(Kind):
         return np.minimum(targets.mean(1) // 10, 8).astype(int)
 
     def predict(
-        self, task: Task, logits: np.ndarray, calibration: Calibration, quality: np.ndarray | None = None
+        self, task: Task, logits: np.ndarray, calibration: YearsCalibration, quality: np.ndarray | None = None
     ) -> np.ndarray:
         return softmax(logits.astype(np.float64) / calibration.temperature)
 
@@ -349,16 +211,15 @@ class Years(Kind):
         threshold = round(float(np.quantile(widths, 1 - UNSURE_SHARE)), 2)
         return YearsCalibration(round(temperature, 4), threshold, margin)
 
-    def for_strangers(self, task: Task, calibration: Calibration, sets: Sequence[LeftOut]) -> YearsCalibration:
+    def for_strangers(self, task: Task, calibration: YearsCalibration, sets: Sequence[LeftOut]) -> YearsCalibration:
         """The widening under which the interval covers COVERED of the ages of each set."""
-        own = as_years(calibration)
         intervals = [_interval(left_out.prediction, left_out.calibration) for left_out in sets]
         needed = [least_widening(of, left_out.targets) for of, left_out in zip(intervals, sets, strict=True)]
         widening = min(MOST_WIDENING, math.ceil(100 * max(needed)) / 100)
-        wider = (1 + 2 * widening) / (1 + 2 * own.widening)
-        return replace(own, widening=widening, threshold=round(own.threshold * wider, 2))
+        wider = (1 + 2 * widening) / (1 + 2 * calibration.widening)
+        return replace(calibration, widening=widening, threshold=round(calibration.threshold * wider, 2))
 
-    def estimate(self, task: Task, prediction: np.ndarray, calibration: Calibration) -> Estimate:
+    def estimate(self, task: Task, prediction: np.ndarray, calibration: YearsCalibration) -> Estimate:
         value = round(float(median_years(prediction[None])[0]), 1)
         low, high = (round(float(edge), 1) for edge in _interval(prediction[None], calibration)[0])
         whole = math.floor(value + 0.5)
@@ -374,7 +235,7 @@ class Years(Kind):
             title=task.title,
         )
 
-    def unsure(self, estimate: Estimate, calibration: Calibration) -> str:
+    def unsure(self, estimate: Estimate, calibration: YearsCalibration) -> str:
         span = int((estimate.high or 0) - (estimate.low or 0) + 0.5)
         return f"The interval spans {span} years; more than {int(calibration.threshold + 0.5)} count as unsure."
 
@@ -396,7 +257,7 @@ class Years(Kind):
         return targets[:, 0]
 
     def rows(
-        self, task: Task, prediction: np.ndarray, targets: np.ndarray, calibration: Calibration, known: np.ndarray
+        self, task: Task, prediction: np.ndarray, targets: np.ndarray, calibration: YearsCalibration, known: np.ndarray
     ) -> dict[str, np.ndarray]:
         """Ages known as ranges have no error in years (NaN); those known to the year have no right range."""
         exact = is_exact(targets)
@@ -441,7 +302,7 @@ class Years(Kind):
             return "accuracy_ranges", 1 - rows["right_range"]
         return "mae", rows["error"]
 
-    def alike(self, task: Task, prediction: np.ndarray, calibration: Calibration) -> tuple[np.ndarray, np.ndarray]:
+    def alike(self, task: Task, prediction: np.ndarray, calibration: YearsCalibration) -> tuple[np.ndarray, np.ndarray]:
         """By the band, and the width of the interval in years."""
         bands = [band_of(task, float(value)) for value in median_years(prediction)]
         return np.array(bands), np.diff(_interval(prediction, calibration))[:, 0]
@@ -464,6 +325,9 @@ class Years(Kind):
             first = int(decade) * 10
             rows.append([f"{first}-{first + 9}", short(those.mean()), short(np.abs(those).mean()), len(those)])
         return {"errors": rows}
+
+    def axes(self, task: Task) -> tuple[str, str]:
+        return "true age", YEARS
 
     def columns(self, task: Task) -> tuple[str, ...]:
         return (task.name, f"{task.name}_low", f"{task.name}_high")
@@ -488,16 +352,8 @@ def ends(label: Label) -> tuple[float, float]:
     return (label[0], label[1]) if isinstance(label, tuple) else (float(label), float(label))
 
 
-def as_years(calibration: Calibration) -> YearsCalibration:
-    """The record itself; another kind's, with its temperature and threshold alone."""
-    if isinstance(calibration, YearsCalibration):
-        return calibration
-    return YearsCalibration(calibration.temperature, calibration.threshold)
-
-
-def _interval(prediction: np.ndarray, calibration: Calibration) -> np.ndarray:
-    own = as_years(calibration)
-    return year_interval(prediction, own.margin, own.widening)
+def _interval(prediction: np.ndarray, calibration: YearsCalibration) -> np.ndarray:
+    return year_interval(prediction, calibration.margin, calibration.widening)
 
 
 KIND = Years()

@@ -7,14 +7,18 @@ matches wins.
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol, cast
 
+from mtl_model import kinds as kinds_of_tasks
 from mtl_model import registry
 from mtl_model.errors import DataError, UsageError, unknown
 from mtl_model.layouts._parts import SPLITS, Source, check_options, closed_folder, read_split
+from mtl_model.records import Sample
+from mtl_model.tasks import Task
 
 __all__ = [
     "SPLITS",
@@ -25,6 +29,7 @@ __all__ = [
     "options_for",
     "parse_spec",
     "read",
+    "read_as",
     "read_split",
     "recognise",
 ]
@@ -101,6 +106,28 @@ def options_for(spec: str, given: Mapping[str, str]) -> dict[str, str]:
     """Of options given for several data sets those that the layout of this one has; empty ones are left out."""
     known = layout(parse_spec(spec)[0]).OPTIONS
     return {name: value for name, value in given.items() if value and name in known}
+
+
+def read_as(source: Source, tasks: Iterable[Task]) -> Source:
+    """Return a source with labels of these tasks where its own table was taken for another kind of the same name: a column with
+    few different numbers looks like classes. Labels that a task cannot read leave the source as it is."""
+    for task in tasks:
+        own = source.tasks.get(task.name)
+        if own is None or own.kind == task.kind:
+            continue
+        try:
+            samples = tuple(_relabelled(sample, own, task) for sample in source.samples)
+        except DataError:
+            continue
+        source = dataclasses.replace(source, samples=samples, tasks={**source.tasks, task.name: task})
+    return source
+
+
+def _relabelled(sample: Sample, own: Task, task: Task) -> Sample:
+    if own.name not in sample.labels:
+        return sample
+    text = kinds_of_tasks.of(own).write(own, sample.labels[own.name])
+    return dataclasses.replace(sample, labels={**sample.labels, own.name: kinds_of_tasks.of(task).parse(task, text)})
 
 
 def read(spec: str, options: Mapping[str, str] | None = None) -> Source:

@@ -12,7 +12,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,7 +23,17 @@ from mtl_model.names import as_text, printable
 from mtl_model.pictures import SUFFIXES
 from mtl_model.records import Sample
 from mtl_model.tables import Table, read_table
-from mtl_model.tasks import TASKS, Label, Task, class_task, column_name
+from mtl_model.tasks import (
+    TASKS,
+    Label,
+    Task,
+    class_task,
+    column_name,
+    number_of,
+    number_task,
+    order_task,
+    split_unit,
+)
 
 SPLITS_FILE = "splits.csv"
 SPLITS = ("train", "val", "test", "fewshot")  # fewshot: kept aside for learning a new task from few pictures
@@ -35,6 +45,7 @@ SPLIT_SPELLINGS = {
 }
 HASH_SEED = "mtl_model 1"  # another seed would move pictures between splits and make old figures incomparable
 EXAMPLES = 5
+FEW_CLASSES, MOST_CLASSES = 10, 50
 ABSOLUTE = re.compile(r"[/\\~]|[A-Za-z]:[/\\]|file:")
 
 
@@ -300,7 +311,8 @@ class Collector:
 
 
 def declare_columns(text: str) -> dict[str, Task | None]:
-    """Read the option `columns`: "kind=rose|daisy,age" names the columns and the classes of their codes 0, 1, ...
+    """Read the option `columns`: "kind=rose|daisy,quality=poor<fair<good,age" names the columns and the classes of their codes
+    0, 1, ..., those with "<" in their order.
 
     Returns: column -> its task; None where the classes are the words that will be found in the column.
     Raises: UsageError for classes that the column cannot have, or that cannot be told from their codes.
@@ -311,11 +323,13 @@ def declare_columns(text: str) -> dict[str, Task | None]:
         name = column_name(name)
         if name in columns:
             raise UsageError(f"The option columns names '{name}' twice. Expected each column once; leave one out.")
-        columns[name] = _declared(name, tuple(map(str.strip, classes.split("|")))) if equals else TASKS.get(name)
+        ordered = "<" in classes
+        words = tuple(map(str.strip, classes.split("<" if ordered else "|")))
+        columns[name] = _declared(name, words, ordered) if equals else TASKS.get(name)
     return columns
 
 
-def _declared(name: str, classes: tuple[str, ...]) -> Task:
+def _declared(name: str, classes: tuple[str, ...], ordered: bool) -> Task:
     known = TASKS.get(name)
     if len(set(classes)) < 2 or "" in classes or (known and not kinds.of(known).choices(known)):
         raise UsageError(
@@ -332,9 +346,31 @@ def _declared(name: str, classes: tuple[str, ...]) -> Task:
                 f"themselves, or other names, such as {name}={'|'.join(others)}, where it holds "
                 f"the codes 0 to {len(classes) - 1}."
             )
-    task = known or class_task(name, classes)
+    task = known or (order_task if ordered else class_task)(name, classes)
     codes = {str(code): str(parse_label(task, word)) for code, word in enumerate(classes)}
     return replace(task, spellings={**task.spellings, **codes})
+
+
+def most_classes(labels: int) -> int:
+    """How many different words still make classes: names and numbers repeat less than twice and are none."""
+    return min(MOST_CLASSES, max(FEW_CLASSES, labels // 2))
+
+
+def task_of_numbers(column: str, words: Sequence[str], declared: bool = False) -> Task | None:
+    """Return a task for a column of numbers; None for one that is no quantity.
+
+    A quantity has more different values than classes would have: than FEW_CLASSES where some are no whole numbers, than two
+    where the column names a unit, "height (cm)". Whole numbers without a unit of which each stands once count the pictures,
+    unless the column is declared as a task."""
+    numbers = [number_of(word) for word in words]
+    known = [number for number in numbers if number is not None]
+    name, unit = split_unit(column)
+    different, whole = len(set(known)), all(number.is_integer() for number in known)
+    least = 2 if unit else most_classes(len(words)) if whole else FEW_CLASSES
+    counted = whole and different == len(words) and not (unit or declared)
+    if not known or len(known) < len(words) or different <= least or counted:
+        return None
+    return number_task(column_name(name), unit)
 
 
 def task_of_words(name: str, words: Iterable[str]) -> Task | None:

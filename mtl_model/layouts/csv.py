@@ -1,14 +1,16 @@
 """A CSV file with a header: the column `file` names the picture, the others are its labels; a blank is unlabelled.
 
 Columns called like a task are that task; `split` and `person` are what they say; `race` is an attribute, to
-report by and not to learn. Any other column is a task whose classes are the words in it, or an attribute if
-there are too many of them. The option `columns` says which columns are tasks, and what the codes 0, 1, ... in
+report by and not to learn. Any other column is a task: a quantity, if it holds numbers with many different
+values ("height (cm)" names its unit), else one whose classes are the words in it, or an attribute if there are too many
+of them. The option `columns` says which columns are tasks, and what the codes 0, 1, ... in
 them mean.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from mtl_model.errors import DataError, UsageError
@@ -18,22 +20,23 @@ from mtl_model.layouts._parts import (
     Collector,
     Source,
     declare_columns,
+    most_classes,
     read_split,
+    task_of_numbers,
     task_of_words,
 )
 from mtl_model.tables import Table, read_header, read_table
-from mtl_model.tasks import TASKS, Task, column_name
+from mtl_model.tasks import TASKS, Task, column_name, split_unit
 
 ORDER = 60
 EXPECTS = "a CSV file whose header has a column file"
 OPTIONS: Mapping[str, str] = {
-    "columns": "the columns to learn, and the meaning of their codes 0, 1, ...: kind=rose|daisy,age",
+    "columns": "the columns to learn, and the meaning of their codes 0, 1, ...: kind=rose|daisy,quality=poor<fair<good,age",
     "labels": "the name of the CSV file, where there are several",
 }
 
 FILE, SPLIT, PERSON = "file", "split", "person"
 ATTRIBUTES = frozenset({"race", "ethnicity"})
-FEW_CLASSES, MOST_CLASSES = 10, 50
 
 
 def _label_files(folder: Path) -> list[Path]:
@@ -59,6 +62,7 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
     table = read_table(_choose(folder, options.get("labels", "")), _name_of)
     collector.skip_odd(table)
     tasks, notes = _tasks(table, options.get("columns", ""))
+    by_name = {task.name: task for task in tasks.values()}
     kept = [name for name in table.columns if name not in tasks and name not in (FILE, SPLIT, PERSON)]
     for entry in table.entries:
         file = entry[FILE]
@@ -69,7 +73,7 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
         labels = collector.parse_all(file, [(task, entry[name]) for name, task in tasks.items()])
         if labels is not None:
             attributes = {name: entry[name] for name in kept if entry[name]}
-            collector.add(file, labels, tasks, split=split or "", person=entry.get(PERSON, ""), attributes=attributes)
+            collector.add(file, labels, by_name, split=split or "", person=entry.get(PERSON, ""), attributes=attributes)
     return collector.source(notes)
 
 
@@ -90,8 +94,12 @@ def _choose(folder: Path, wanted: str) -> Path:
 
 
 def _tasks(table: Table, columns: str) -> tuple[dict[str, Task], list[str]]:
-    """The columns that are tasks, and what had to be decided about the others."""
-    declared = declare_columns(columns)
+    """Return the columns that are tasks, and what had to be decided about the others."""
+    without_units = {column_name(split_unit(title)[0]): name for name, title in table.titles.items()}
+    declared = {
+        name if name in table.columns else without_units.get(name, name): task
+        for name, task in declare_columns(columns).items()
+    }
     for name in declared:
         if name not in table.columns:
             raise UsageError(
@@ -106,15 +114,14 @@ def _tasks(table: Table, columns: str) -> tuple[dict[str, Task], list[str]]:
         if task is None and (name in declared or name not in {FILE, SPLIT, PERSON, *ATTRIBUTES}):
             words = [entry[name] for entry in table.entries if entry[name]]
             different = len({word.casefold() for word in words})
-            if name not in declared and not 2 <= different <= _most_classes(len(words)):
+            task = task_of_numbers(table.titles.get(name, name), words, name in declared)
+            taken = {*table.columns, *TASKS, *(other.name for other in tasks.values())}
+            if task is not None and task.name in taken:  # also where it has no unit: then the name stays
+                task = replace(task, name=name)
+            if task is None and name not in declared and not 2 <= different <= most_classes(len(words)):
                 notes.append(f"The column {name} has {different:,} different values and is kept as an attribute.")
                 continue
-            task = task_of_words(name, words)
+            task = task or task_of_words(name, words)
         if task is not None:
             tasks[name] = task
     return tasks, notes
-
-
-def _most_classes(labels: int) -> int:
-    """How many different words still make classes: names and numbers repeat less than twice and are none."""
-    return min(MOST_CLASSES, max(FEW_CLASSES, labels // 2))

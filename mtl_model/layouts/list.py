@@ -17,6 +17,7 @@ from mtl_model.layouts._parts import (
     Collector,
     Source,
     declare_columns,
+    task_of_numbers,
     task_of_words,
 )
 from mtl_model.pictures import SUFFIXES
@@ -26,7 +27,7 @@ from mtl_model.tasks import TASKS, Task, column_name
 ORDER = 70
 EXPECTS = "train.txt, val.txt and test.txt (or list.txt) with lines path, label, label ..."
 OPTIONS: Mapping[str, str] = {
-    "columns": "names of the columns, and the meaning of their codes 0, 1, ...: kind=rose|daisy,colour=red|pink|white",
+    "columns": "names of the columns, and the meaning of their codes 0, 1, ...: kind=rose|daisy,quality=poor<fair<good",
 }
 
 # Test comes first, so that a picture named in two lists stays out of training.
@@ -59,12 +60,12 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
     collector = Collector("list", folder)
     if not any((folder / name).is_file() for name in LISTS):
         raise DataError(f"There is no train.txt in '{folder}'. Expected {EXPECTS}; check the path.")
-    header: list[str] = []
+    titles: list[str] = []
     lines: list[_Line] = []
     for name in LISTS:
         if (folder / name).is_file():
-            header = _read_list(folder / name, collector, lines) or header
-    columns = _columns(header, lines, options.get("columns", ""))
+            titles = _read_list(folder / name, collector, lines) or titles
+    columns = _columns(titles, lines, options.get("columns", ""))
     for line in lines:
         fields = line.fields
         if line.spaced:  # trailing blanks cannot be seen
@@ -77,12 +78,12 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
         if labels is not None:
             tasks = {task.name: task for task, _ in written}
             collector.add(line.path, labels, tasks, split=line.split)
-    return collector.source(_notes(columns, bool(header) or bool(options.get("columns"))))
+    return collector.source(_notes(columns, bool(titles) or bool(options.get("columns"))))
 
 
 def _read_list(path: Path, collector: Collector, lines: list[_Line]) -> list[str]:
-    """Append the lines of one list. Returns the names of the columns if its first line holds them."""
-    header: list[str] = []
+    """Append the lines of one list. Return the titles of the columns if its first line holds them."""
+    titles: list[str] = []
     for number, text in enumerate(read_lines(path), start=1):
         found = PATH.match(text)
         where = f"{path.name}, line {number}: {text[:60]}"
@@ -90,12 +91,11 @@ def _read_list(path: Path, collector: Collector, lines: list[_Line]) -> list[str
             fields, spaced = _split(text[found.end() :])
             lines.append(_Line(where, LISTS[path.name], found[1].strip("\"'"), fields, spaced))
         elif number == 1 and re.match(r"(path|file)\b", text.strip(), re.IGNORECASE):
-            fields, _ = _split(text.strip()[4:])
-            header = [column_name(field) for field in fields]
-            check_names(path, header)
+            titles, _ = _split(text.strip()[4:])
+            check_names(path, [column_name(title) for title in titles])
         elif text.strip():
             collector.skip(WRONG_LINE, where)
-    return header
+    return titles
 
 
 def _split(rest: str) -> tuple[list[str], bool]:
@@ -112,9 +112,10 @@ def _unblank(field: str) -> str:
     return "" if field.strip() in BLANKS else field.strip().strip("\"'")
 
 
-def _columns(header: list[str], lines: list[_Line], option: str) -> dict[str, Task | None]:
-    """Name -> task of each column in order; None for a column that holds fewer than two different words."""
+def _columns(titles: list[str], lines: list[_Line], option: str) -> dict[str, Task | None]:
+    """Return name -> task of each column in order; None for a column that holds fewer than two different words."""
     declared = declare_columns(option)
+    header = [column_name(title) for title in titles]
     widest = max((len(line.fields) for line in lines), default=0)
     names = list(declared) or header or [f"label_{number}" for number in range(1, widest + 1)]
     if header and len(header) != len(names):
@@ -124,8 +125,11 @@ def _columns(header: list[str], lines: list[_Line], option: str) -> dict[str, Ta
         )
     columns: dict[str, Task | None] = {}
     for place, name in enumerate(names):
-        words = (line.fields[place] for line in lines if len(line.fields) > place)
-        columns[name] = declared.get(name) or TASKS.get(name) or task_of_words(name, words)
+        words = [line.fields[place] for line in lines if len(line.fields) > place and line.fields[place]]
+        column = titles[place] if titles and titles[place] else name
+        columns[name] = (
+            declared.get(name) or TASKS.get(name) or task_of_numbers(column, words, True) or task_of_words(name, words)
+        )
     return columns
 
 

@@ -96,7 +96,7 @@ def _compare(
     result: dict[str, Any] = {
         "title": task.title,
         "metric": name,
-        "unit": metric.unit,
+        "unit": metric.unit_for(task),
         "new": before is None,
         "before": None,
         "after": figure(errors),
@@ -167,9 +167,9 @@ def _told(one: Mapping[str, Any]) -> str:
     share = one["unit"] == SHARE
 
     def shown(value: float) -> str:
-        return f"{100 * value:.0f}" if share else f"{value:.1f}"
+        return f"{100 * value:.0f}" if share else f"{value:.1f}" if abs(value) >= 0.1 else f"{value:.2g}"
 
-    what = "% right of" if share else f"{one['unit']} of error on"
+    what = "% right of" if share else f"{one['unit']} of error on".strip()
     pictures = f"{one['n']} held-out picture{'' if one['n'] == 1 else 's'}"
     if one["before"] is None:
         return f"{isolated(one['title'])}: {shown(one['after'])} {what} {pictures}, newly learned."

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mtl_model import checkpoint, registry
+from mtl_model import checkpoint, kinds, layouts, registry
 from mtl_model.card import CARD, Card, CropSettings, write_card, write_plain
 from mtl_model.config import FinetuneConfig, TrainConfig
 from mtl_model.crops import to_tensor
@@ -106,16 +106,18 @@ def finetune(
     Raises UsageError or DataError for settings and pictures that cannot be used."""
     began = time.monotonic()
     network, card = checkpoint.load(parent, device)
-    source = read_source(config)
+    source = layouts.read_as(read_source(config), card.tasks)
     taught = choose_tasks(config, source, card)
     names = {task.name for task in taught}
     new = [one for one in taught if one.name not in {task.name for task in card.tasks}]
     card_of_both = _with_branches(card, new)
 
     parts, notes = parts_of(source, names, card_of_both, folder / CACHE, config, progress)
+    new = [kinds.fit(task, parts["train"][0]) for task in new]
+    card_of_both = dataclasses.replace(card_of_both, tasks=(*card.tasks, *new))
     used = {cache.short_digest(one.path) for split in ("train", "val") for one in parts[split][0]}
     card_of_both = dataclasses.replace(card_of_both, taught=tuple(sorted({*card.taught, *used} - {""})))
-    known = [one for one in taught if one not in new]
+    known = [task for task in taught if task in card.tasks]
     risks = unshown(known, [one for samples, _, _ in parts.values() for one in samples])
     for note in (*notes, *risks):
         yield Noted(note)

@@ -66,10 +66,12 @@ def seed_of(seed: int, step: int, rank: int) -> int:
 def take_weights(network: nn.Module, card: Card, start: Path) -> list[str]:
     """The parent's weights, wherever name and shape agree; the branches of new tasks keep their fresh ones.
 
-    card: the network's own. Returns the tasks whose branch starts anew because the parent knows other classes of it."""
+    card: the network's own. Returns the tasks whose branch starts anew because the parent knows another kind or other classes of
+    it."""
     parent, of_parent = checkpoint.load(start)
-    own, known = network.state_dict(), {task.name: task.classes for task in of_parent.tasks}
-    anew = [task.name for task in card.tasks if known.get(task.name, task.classes) != task.classes]
+    own, known = network.state_dict(), {task.name: (task.kind, task.classes) for task in of_parent.tasks}
+    now = {task.name: (task.kind, task.classes) for task in card.tasks}
+    anew = [name for name, answers in now.items() if known.get(name, answers) != answers]
     mine = tuple(f"branches.{name}." for name in anew)
     fitting = {
         name: one

@@ -14,7 +14,7 @@ import torch
 
 from mtl_model import checkpoint, kinds, layouts, registry
 from mtl_model.answers import find_clash
-from mtl_model.card import Card, CropSettings, DetectionSettings
+from mtl_model.card import Card, CropSettings, DetectionSettings, read_card
 from mtl_model.config import TrainConfig, pairs, shares
 from mtl_model.data import cache, duplicates
 from mtl_model.data.batches import Labelled
@@ -71,6 +71,8 @@ def prepare(
     for source in sources:
         if not source.samples:
             raise DataError(f"{source.summary()} Expected labelled pictures; look at what was left out.")
+    parents = [task for folder in (*((start,) if start else ()), *teachers) for task in read_card(folder).tasks]
+    sources = _alike(sources, parents)
     asked = _tasks(config, sources)
     chosen = [_share(_labelled(source.samples, asked), config) for source in sources]
     mix = mix_of(config.mix, sorted({one.source for some in chosen for one in some if one.split == "train"}))
@@ -108,7 +110,8 @@ def prepare(
             if split == "train":
                 rows = [row for row in rows if samples[row].path not in left_out]
             part.append(([samples[row] for row in rows], crops, np.array(rows, int)))
-    tasks = _taught(config, tasks, [one for samples, _, _ in parts["train"] for one in samples])  # copies are gone now
+    learned = [sample for samples, _, _ in parts["train"] for sample in samples]  # copies are gone now
+    tasks = tuple(kinds.fit(task, learned, parents) for task in _taught(config, tasks, learned))
     train, val = (Labelled(parts[split], tasks) for split in ("train", "val"))
     for task in asked:
         if task not in tasks:
@@ -197,13 +200,22 @@ def _tasks(config: TrainConfig, sources: Sequence[layouts.Source]) -> tuple[Task
     return tuple(found[name] for name in wanted)
 
 
+def _alike(sources: Sequence[layouts.Source], parents: Sequence[Task]) -> list[layouts.Source]:
+    """Return the sources with each quantity read as one: few different numbers look like classes where another source, or the
+    checkpoint to start from, knows many."""
+    known = [*parents, *(task for source in sources for task in source.tasks.values())]
+    quantities = [task for task in known if not kinds.of(task).choices(task)]
+    return [layouts.read_as(source, quantities) for source in sources]
+
+
 def _joined(first: Task, second: Task) -> Task:
-    """One task of two sources: the one that knows all the classes of the other."""
-    for one, other in ((first, second), (second, first)):
-        if kinds.covers(one, other):
-            return one
+    """Return one task of two sources: the one that knows all the classes of the other, and its unit."""
+    for task, other in sorted(((first, second), (second, first)), key=lambda pair: not pair[0].unit):
+        if kinds.covers(task, other):
+            return task
+    one, another = (kinds.of(task).summary(task) for task in (first, second))
     raise DataError(
-        f"One source knows {first.name} as {', '.join(first.classes)}, another as {', '.join(second.classes)}. Expected the same "
+        f"One source knows {first.name} as {one}, another as {another}. Expected the same "
         "words for the same thing; rename the classes of one, or the task, if it is another."
     )
 

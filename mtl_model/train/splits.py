@@ -48,8 +48,8 @@ def choose_tasks(config: FinetuneConfig, source: layouts.Source, card: Card) -> 
         theirs = next((task for task in card.tasks if task.name == name), None)
         if theirs and not kinds.covers(theirs, mine):
             raise DataError(
-                f"The parent knows {name} with the classes {', '.join(theirs.classes)}; these pictures have "
-                f"{', '.join(mine.classes)}. Rename the folders, or give the task another name."
+                f"The parent knows {name} as {kinds.of(theirs).summary(theirs)}; these pictures have "
+                f"{kinds.of(mine).summary(mine)}. Rename the folders, or give the task another name."
             )
         chosen.append(theirs or mine)
     if clash := find_clash([*card.tasks, *chosen]):

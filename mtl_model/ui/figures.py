@@ -6,13 +6,12 @@ from collections.abc import Mapping
 
 from mtl_model.evaluate import metrics
 from mtl_model.kinds import PLAIN, POINTS, SHARE
+from mtl_model.tasks import Task
 
 SHARES = (SHARE, POINTS, PLAIN)
 """Units of figures from 0 to 1; any other is that of a quantity, such as "years"."""
-METRICS: Mapping[str, tuple[str, str]] = {
-    name: (metric.title, metric.unit) for name, metric in metrics.all_metrics().items()
-}
-"""Metric of a record -> what a person reads, and its unit. One that is not here is shown under its own name."""
+METRICS: Mapping[str, str] = {name: metric.title for name, metric in metrics.all_metrics().items()}
+"""Metric of a record -> what a person reads. One that is not here is shown under its own name."""
 SOURCES = {
     "utkface": "UTKFace",
     "genki4k": "GENKI-4K",
@@ -28,6 +27,12 @@ Figure = Mapping[str, float]
 """{"value", "low", "high", "n"}; the 95 % interval may be missing."""
 
 
+def words_of(metric: str, task: Task | None) -> tuple[str, str]:
+    """Return what a person reads for a metric of a task, and its unit."""
+    known = metrics.all_metrics().get(metric)
+    return METRICS.get(metric, metric), known.unit_for(task) if known else PLAIN
+
+
 def number(value: float, unit: str, with_unit: bool = True) -> str:
     if unit == SHARE:
         return f"{100 * value:.1f}{' %' if with_unit else ''}"
@@ -35,4 +40,9 @@ def number(value: float, unit: str, with_unit: bool = True) -> str:
         return f"{100 * value:.1f}{' points' if with_unit else ''}"
     if unit == PLAIN:
         return f"{value:.3f}"
-    return f"{value:.1f}{f' {unit}' if with_unit else ''}"
+    return f"{quantity(value)}{f' {unit}' if with_unit and unit else ''}"
+
+
+def quantity(value: float, sign: str = "") -> str:
+    """Write a quantity with one decimal, or two digits where that would be little of it. sign: "+" to write it always."""
+    return f"{value:{sign}.1f}" if abs(value) >= 0.1 or not value else f"{value:{sign}.2g}"

@@ -10,6 +10,7 @@ from PIL import Image
 
 from mtl_model.errors import UsageError
 from mtl_model.evaluate import charts
+from mtl_model.tasks import TASKS
 
 pytest.importorskip("matplotlib")
 
@@ -28,7 +29,7 @@ RECORD = {
 
 
 def test_each_task_gets_its_charts(tmp_path: Path) -> None:
-    files = charts.evaluation_charts(RECORD, tmp_path)
+    files = charts.evaluation_charts(RECORD, TASKS.values(), tmp_path)
     assert [file.name for file in files] == [
         "made-test-smile-confusion.png",
         "made-test-smile-calibration.png",

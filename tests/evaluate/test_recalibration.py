@@ -18,7 +18,6 @@ from mtl_model.data.cache import Crops
 from mtl_model.errors import DataError
 from mtl_model.evaluate.recalibration import LEAST_LIKE, errors_like, recalibrate
 from mtl_model.kinds import LEAST_FITTED
-from mtl_model.kinds.years import as_years
 from mtl_model.records import Sample
 from mtl_model.tasks import TASKS
 
@@ -76,7 +75,7 @@ def test_a_set_never_seen_widens_what_the_kind_widens(tmp_path: Path, monkeypatc
     notes: list[str] = []
     as_before = recalibrate(network, card, [home])
     wider = recalibrate(network, card, [home], left_out=[(network, as_before, away)], note=notes.append)
-    assert as_years(as_before.calibration["age"]).widening == 0 < as_years(wider.calibration["age"]).widening
+    assert as_before.calibration_of("age").widening == 0 < wider.calibration_of("age").widening
     assert wider.metrics == () and notes == ["Age: 1 sets that were never seen have enough labels."]
     kept = recalibrate(network, wider, [home], only_errors=True, left_out=[(network, as_before, away)])
     assert kept.calibration == wider.calibration

@@ -8,7 +8,8 @@ import torch
 
 from mtl_model import kinds
 from mtl_model.errors import CheckpointError
-from mtl_model.kinds._parts import Metric, log_softmax, masked_mean, softmax
+from mtl_model.kinds._arithmetic import log_softmax, masked_mean, softmax
+from mtl_model.kinds._metric import Metric
 from mtl_model.tasks import TASKS, Task, class_task
 
 

@@ -11,12 +11,8 @@ import torch
 
 from mtl_model import kinds
 from mtl_model.errors import CheckpointError, DataError
-from mtl_model.kinds import years
 from mtl_model.kinds._parts import Calibration, LeftOut
-from mtl_model.kinds.years import (
-    KIND,
-    YearsCalibration,
-    band_of,
+from mtl_model.kinds._years import (
     conformal_margin,
     expected_error,
     least_widening,
@@ -27,6 +23,7 @@ from mtl_model.kinds.years import (
     year_interval,
     years_cross_entropy,
 )
+from mtl_model.kinds.years import KIND, YearsCalibration, band_of
 from mtl_model.records import Estimate
 from mtl_model.tasks import TASKS, Label, Task
 
@@ -274,4 +271,4 @@ def test_a_card_of_the_first_format_is_read_without_what_a_kind_does_not_have() 
 @pytest.mark.parametrize("text", ["ten", "-3", "131", "20-10", "1-2-3", "+", "nan"])
 def test_what_is_no_age_is_refused(text: str) -> None:
     with pytest.raises(DataError):
-        years.KIND.parse(AGE, text)
+        KIND.parse(AGE, text)

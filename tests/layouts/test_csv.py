@@ -9,6 +9,7 @@ from PIL import Image
 
 from mtl_model import layouts
 from mtl_model.errors import DataError, UsageError
+from mtl_model.tasks import number_task
 
 PICTURES = [f"{letter}.webp" for letter in "abcdef"]
 
@@ -154,3 +155,33 @@ def test_labels_are_read_as_spreadsheets_save_them(draw, encoding: str, delimite
 def test_two_columns_of_one_name_are_refused(draw, header: str) -> None:
     with pytest.raises(DataError, match="has two columns named"):
         layouts.read(str(write(draw, f"{header}\na.jpg,yes,no\n")))
+
+
+def test_a_column_of_numbers_is_a_quantity_with_its_unit(draw):
+    text = 'file,Height (cm),number\na.jpg,171,1\nb.jpg,"182,5",2\nc.jpg,160 cm,3\nd.jpg,,4\ne.jpg,155,5\n'
+    source = layouts.read(str(write(draw, text.replace("160 cm", "160"))))
+    task = source.tasks["height"]
+    assert (task.kind, task.unit, task.title, task.scale) == ("number", "cm", "Height", ())
+    assert [(sample.file[0], sample.labels.get("height")) for sample in source.samples] == [
+        ("a", 171), ("b", 182.5), ("c", 160), ("d", None), ("e", 155),
+    ]  # fmt: skip
+
+
+def test_a_quantity_named_like_a_task_keeps_the_name_of_its_column(draw):
+    source = layouts.read(str(write(draw, "file,age (days),smile\na.jpg,171,yes\nb.jpg,182.5,no\nc.jpg,160,no\n")))
+    assert source.tasks["age_(days)"].unit == "days" and "age" not in source.tasks
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind", "labels"),
+    [
+        ("a.jpg,171\nb.jpg,180\n", "number", [171, 180]),
+        ("a.jpg,171\nb.jpg,tall\n", "classes", ["171", "tall"]),  # what cannot be read leaves the source as it is
+    ],
+)
+def test_few_numbers_are_read_as_the_quantity_that_is_known(draw, rows: str, kind: str, labels: list):
+    source = layouts.read(str(write(draw, f"file,height\n{rows}")))
+    assert source.tasks["height"].kind == "classes"
+    again = layouts.read_as(source, [number_task("height", "cm")])
+    assert again.tasks["height"].kind == kind
+    assert [sample.labels["height"] for sample in again.samples] == labels

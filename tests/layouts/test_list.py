@@ -134,3 +134,12 @@ def test_lists_are_read_as_editors_save_them(draw, encoding):
 def test_two_columns_of_one_name_are_refused(draw):
     with pytest.raises(DataError, match="two columns named 'kind'"):
         layouts.read(f"list:{write(draw, train=['path, kind, Kind', 'rose/a.webp, 0, 1'])}")
+
+
+def test_a_first_line_can_name_a_unit(draw):
+    names = [f"{letter}.jpg" for letter in "abcdef"]
+    folder = draw(names)
+    rows = "".join(f"{name},{170 + number}.5\n" for number, name in enumerate(names))
+    (folder / "list.txt").write_text(f"path,Height (cm)\n{rows}")
+    task = layouts.read(str(folder)).tasks["height"]
+    assert (task.kind, task.unit) == ("number", "cm")

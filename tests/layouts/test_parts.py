@@ -215,3 +215,42 @@ def test_words_become_classes_in_order():
 def test_a_name_that_is_no_text_gets_a_split_and_others_keep_theirs():
     assert _parts.hash_split("Jos\udce9") in _parts.SPLITS
     assert [_parts.hash_split(one) for one in ("a", "é", "b17", "42")] == ["train", "train", "val", "train"]
+
+
+HUNDRED = [str(150 + number % 60) for number in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("column", "words", "declared", "name", "unit"),
+    [
+        ("Height (cm)", ["171", "182.5", "160"], False, "height", "cm"),
+        ("Price [€]", ["1,5", "2,5", "3"], False, "price", "€"),
+        ("height", [str(number / 4) for number in range(11)], False, "height", ""),  # no whole numbers
+        ("height", HUNDRED, False, "height", ""),
+        ("number", [str(number) for number in range(60)], True, "number", ""),
+    ],
+)
+def test_a_column_of_many_numbers_is_a_quantity(column: str, words: list[str], declared: bool, name: str, unit: str):
+    task = _parts.task_of_numbers(column, words, declared)
+    assert task is not None and (task.name, task.unit, task.kind) == (name, unit, "number")
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        ("number", [str(number) for number in range(60)]),  # counts the pictures
+        ("smiling (0/1)", ["0", "1"] * 20),  # no unit
+        ("stars", [str(number % 5) for number in range(60)]),  # few whole numbers are classes
+        ("height", [*HUNDRED, "tall"]),
+        ("height (cm)", []),
+        ("height (cm)", ["170", "180"]),
+    ],
+)
+def test_other_columns_are_none(column: str, words: list[str]):
+    assert _parts.task_of_numbers(column, words) is None
+
+
+def test_classes_in_an_order_are_declared_with_a_sign():
+    task = _parts.declare_columns("quality=poor<fair<good")["quality"]
+    assert task is not None and (task.kind, task.classes) == ("ordinal", ("poor", "fair", "good"))
+    assert task.spellings["2"] == "good"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from mtl_model.kinds._parts import Family, bernoulli, categorical
+from mtl_model.kinds._arithmetic import Family, bernoulli, categorical
 from mtl_model.train import fit as module
 from mtl_model.train.fit import CONSTANT, LEAST_DEVIATION, Fit, fit
 

@@ -23,7 +23,7 @@ from mtl_model.data import cache
 from mtl_model.data.batches import Labelled
 from mtl_model.errors import DataError, RunError, UsageError
 from mtl_model.events import Evaluated, Event, Failed, Finished, Noted, Saved, Started, Step, Stopped
-from mtl_model.kinds import _parts
+from mtl_model.kinds import _named
 from mtl_model.networks import bknet
 from mtl_model.records import Sample
 from mtl_model.tasks import TASKS
@@ -612,7 +612,7 @@ def test_errors_of_an_epoch(config: TrainConfig) -> None:
 
 
 def test_of_many_pictures_the_share_of_wrong_answers_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_parts, "FEW_CHOSEN", 3)
+    monkeypatch.setattr(_named, "FEW_CHOSEN", 3)
     chances = np.array([[0.9, 0.1], [0.4, 0.6], [0.8, 0.2]])
     samples = [Sample(str(row), {"smile": "not smiling"}) for row in range(3)]
     data = Labelled(

@@ -29,7 +29,7 @@ from mtl_model.errors import CheckpointError, RunError, UsageError, disk_text
 from mtl_model.names import isolated
 from mtl_model.runs import OUTCOME
 from mtl_model.tasks import Task
-from mtl_model.ui.figures import METRICS, PLAIN, SHARES, SOURCES, Figure, number
+from mtl_model.ui.figures import SHARES, SOURCES, Figure, number, words_of
 from mtl_model.ui.render import escape, named
 from mtl_model.ui.server.options import UiOptions
 
@@ -164,10 +164,10 @@ def figures(card: Card) -> str:
 def _row(task: Task, card: Card, outcome: Mapping[str, Any]) -> str:
     """From teaching it here, else as it was measured, else what is known."""
     taught, changed = dict(outcome.get("tasks") or {}).get(task.name), dict(outcome.get("changed") or {})
-    measured = _measured(task.name, card)
+    measured = _measured(task, card)
     value, said = "Not measured", ""
     if taught:
-        words, unit = METRICS.get(str(taught["metric"]), (str(taught["metric"]), str(taught.get("unit") or PLAIN)))
+        words, unit = words_of(str(taught["metric"]), task)
         ends = [number(float(one), unit, False) for one in taught.get("interval") or ()]
         value, said = (
             number(float(taught["after"]), unit),
@@ -193,14 +193,14 @@ def _row(task: Task, card: Card, outcome: Mapping[str, Any]) -> str:
     )
 
 
-def _measured(task: str, card: Card) -> tuple[str, str, Figure, str] | None:
+def _measured(task: Task, card: Card) -> tuple[str, str, Figure, str] | None:
     """(words, unit, figure, data set) of the first record of a test part that has one."""
     records = sorted(card.metrics, key=lambda record: record.get("split") != "test")
     for record in records:
-        figures = dict(record.get("tasks") or {}).get(task) or {}
+        figures = dict(record.get("tasks") or {}).get(task.name) or {}
         if name := kinds.headline(figures):
             source = str(record.get("source", ""))
-            return *METRICS[name], figures[name], SOURCES.get(source, source)
+            return *words_of(name, task), figures[name], SOURCES.get(source, source)
     return None
 
 
@@ -208,7 +208,7 @@ def _difference(edges: Any, unit: str) -> str:
     if not edges:
         return ""
     low, high = (100 * float(edge) if unit in SHARES else float(edge) for edge in edges)
-    word = " points" if unit in SHARES else f" {unit}"
+    word = " points" if unit in SHARES else f" {unit}".rstrip()
     chance = ", which could be chance" if low <= 0 <= high else ""
     return f", difference {low:+.1f} to {high:+.1f}{word}{chance}".replace("-", "−")
 

@@ -25,7 +25,9 @@ from mtl_model.ui.render import named, percent, render
 SHOWN_PX = 1600
 """Longer side of the photo as the page shows it."""
 OTHER_CLASSES = 2  # shown below the most probable class, where there are more than two
-CURVE = "curve"
+CURVE, NUMBER, BARS = "curve", "number", "bars"
+BESIDE = (CURVE, NUMBER)
+"""Shapes of which the first estimate stands beside the crop."""
 CURVE_WIDTH, CURVE_HEIGHT = 202, 40
 
 
@@ -84,8 +86,8 @@ def cards(photo: Photo, crops: np.ndarray, card: Card, correctable: bool = False
 
 def _card(number: int, reading: Reading, crop: np.ndarray, card: Card, correctable: bool) -> Markup:
     blocks = estimates(str(number), reading, card)
-    curves = [task for task, estimate in reading.estimates.items() if estimate.shape == CURVE]
-    beside = Markup().join(blocks.pop(task) for task in curves[:1])
+    shown = [task for task, estimate in reading.estimates.items() if estimate.shape in BESIDE]
+    beside = Markup().join(blocks.pop(task) for task in shown[:1])
     return face(number, crop, beside, Markup().join(blocks.values()), correctable)
 
 
@@ -168,7 +170,11 @@ def _bars(task: Task, estimate: Estimate) -> dict[str, Any]:
     return {"share": estimate.confidence or 0.0, "others": others}
 
 
-_DETAILS: Mapping[str, Callable[[Task, Estimate], dict[str, Any]]] = {CURVE: _curve, "bars": _bars}
+_DETAILS: Mapping[str, Callable[[Task, Estimate], dict[str, Any]]] = {
+    CURVE: _curve,
+    NUMBER: lambda task, estimate: {"interval": kinds.of(task).detail(estimate)},
+    BARS: _bars,
+}
 """By the shape of an estimate, what its template shows beside the estimate itself."""
 
 

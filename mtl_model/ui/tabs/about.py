@@ -19,9 +19,10 @@ from mtl_model import __version__, kinds
 from mtl_model.card import Card
 from mtl_model.errors import CheckpointError
 from mtl_model.names import isolated, printable
+from mtl_model.tasks import Task
 from mtl_model.ui.checkpoints import gallery
 from mtl_model.ui.faces.face_cards import group_text
-from mtl_model.ui.figures import METRICS, PLAIN, SHARES, SOURCES, Figure, number
+from mtl_model.ui.figures import METRICS, SHARES, SOURCES, Figure, number, words_of
 from mtl_model.ui.render import escape, named
 from mtl_model.ui.server import retention
 from mtl_model.ui.server.options import UiOptions
@@ -140,13 +141,13 @@ def _record(record: Mapping[str, Any], card: Card) -> str:
     count = f"{int(record.get('n', 0)):,} pictures of the part called {split}, which it was not trained on"
     if missed:
         count += f"; in {missed:,} no face was found, and the centre was looked at"
-    titles = {task.name: task.title for task in card.tasks}
+    tasks = {task.name: task for task in card.tasks}
     blocks = "".join(
-        f"<h5>{named(titles.get(task, task))}</h5>{_bars(_named(figures))}"
-        for task, figures in record.get("tasks", {}).items()
+        f"<h5>{named(_title(tasks, name))}</h5>{_bars(_named(figures, tasks.get(name)))}"
+        for name, figures in record.get("tasks", {}).items()
     )
     groups = "".join(
-        _group(attribute, levels, titles) for attribute, levels in record.get("groups", {}).items() if levels
+        _group(attribute, levels, tasks) for attribute, levels in record.get("groups", {}).items() if levels
     )
     if groups:
         groups = f'<details class="fold"><summary>By group</summary><div>{groups}</div></details>'
@@ -158,13 +159,17 @@ def _record(record: Mapping[str, Any], card: Card) -> str:
     )
 
 
-def _named(figures: Mapping[str, Figure]) -> list[tuple[str, str, Figure]]:
+def _title(tasks: Mapping[str, Task], name: str) -> str:
+    return tasks[name].title if name in tasks else name
+
+
+def _named(figures: Mapping[str, Figure], task: Task | None) -> list[tuple[str, str, Figure]]:
     known = [name for name in METRICS if name in figures]
     others = [name for name in figures if name not in METRICS]
-    return [(*METRICS.get(name, (name, PLAIN)), figures[name]) for name in (*known, *others)]
+    return [(*words_of(name, task), figures[name]) for name in (*known, *others)]
 
 
-def _group(attribute: str, levels: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+def _group(attribute: str, levels: Mapping[str, Any], tasks: Mapping[str, Task]) -> str:
     """For each task its main figure, a bar for each level of the attribute."""
     blocks = []
     for task in dict.fromkeys(task for level in levels.values() for task in level):
@@ -172,27 +177,27 @@ def _group(attribute: str, levels: Mapping[str, Any], titles: Mapping[str, str])
         metric = kinds.headline(measured)
         if not metric:
             continue
-        words, unit = METRICS[metric]
+        words, unit = words_of(metric, tasks.get(task))
         rows = [
-            (_level_text(attribute, level, titles), unit, found[task][metric])
+            (_level_text(attribute, level, tasks), unit, found[task][metric])
             for level, found in levels.items()
             if metric in found.get(task, {})
         ]
-        blocks.append(f"<h5>{named(titles.get(task, task))}: {escape(words.lower())}</h5>{_bars(rows)}")
-    name = ATTRIBUTES.get(attribute) or f"By {titles.get(attribute, attribute.replace('_', ' ')).lower()}"
+        blocks.append(f"<h5>{named(_title(tasks, task))}: {escape(words.lower())}</h5>{_bars(rows)}")
+    name = ATTRIBUTES.get(attribute) or f"By {_title(tasks, attribute).replace('_', ' ').lower()}"
     return f"<h4>{escape(name)}</h4>{''.join(blocks)}" if blocks else ""
 
 
-def _level_text(attribute: str, level: str, titles: Mapping[str, str]) -> str:
+def _level_text(attribute: str, level: str, tasks: Mapping[str, Task]) -> str:
     """A group of a task, or of two crossed ("70+, female"), as people read it; what a data set names stays as it is spelt."""
-    if not set(attribute.split(" x ")) <= set(titles):
+    if not set(attribute.split(" x ")) <= set(tasks):
         return level
     return ", ".join(group_text(part) for part in level.split(", "))
 
 
 def _bars(rows: Sequence[tuple[str, str, Figure]]) -> str:
     """rows: what is measured, its unit, the figure. Bars of one block share a scale for each unit."""
-    longest = max([float(one.get("high", one["value"])) for _, unit, one in rows if unit not in SHARES] or [1.0])
+    longest = max([float(one.get("high", one["value"])) for _, unit, one in rows if unit not in SHARES] + [1e-9])
     return '<table class="figures"><tbody>' + "".join(_bar(*row, longest) for row in rows) + "</tbody></table>"
 
 

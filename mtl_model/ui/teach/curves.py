@@ -136,20 +136,21 @@ def curves(events: Iterable[Event], tasks: Mapping[str, Task]) -> str:
         elif isinstance(event, Evaluated):
             for name, metrics in event.metrics.items():
                 if metric := kinds.headline(metrics):
-                    unit = kinds.all_metrics()[metric].unit
+                    unit = kinds.all_metrics()[metric].unit_for(tasks.get(name))
                     line = (shares if unit == SHARE else errors.setdefault(unit, {})).setdefault(
                         _title(tasks, name), []
                     )
                     line.append((event.epoch + 1, (100 if unit == SHARE else 1) * metrics[metric]))
     across = "passes over the pictures"
+    mean_errors = [
+        chart("Mean error on pictures kept aside", lines, across, f"{unit} (lower is better)".strip(), f" {unit}")
+        for unit, lines in errors.items()
+    ]
     return "".join(
         (
             chart("Loss while learning", losses, across, "loss (lower is better)"),
             chart("Right answers on pictures kept aside", shares, across, "right answers, %", " %", 100),
-            *(
-                chart("Mean error on pictures kept aside", lines, across, f"{unit} (lower is better)", f" {unit}")
-                for unit, lines in errors.items()
-            ),
+            *mean_errors,
         )
     )
 

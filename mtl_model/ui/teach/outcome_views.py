@@ -9,7 +9,7 @@ from mtl_model import runs as folders
 from mtl_model.card import Card
 from mtl_model.names import caption, isolated
 from mtl_model.train.compare import verdict_of
-from mtl_model.ui.figures import METRICS, PLAIN
+from mtl_model.ui.figures import METRICS, quantity
 from mtl_model.ui.render import escape, named
 from mtl_model.ui.server.retention import megabytes
 from mtl_model.ui.teach.progress_views import broken_off
@@ -52,7 +52,7 @@ def details(outcome: Mapping[str, Any]) -> str:
 def figure(value: float | None, unit: str) -> str:
     if value is None:
         return "–"
-    return f"{round(100 * value)} %" if unit == "share" else f"{value:.1f} {unit}"
+    return f"{round(100 * value)} %" if unit == "share" else f"{quantity(value)} {unit}".rstrip()
 
 
 def interval_text(interval: Sequence[float] | None, unit: str) -> str:
@@ -60,15 +60,15 @@ def interval_text(interval: Sequence[float] | None, unit: str) -> str:
         return ""
     low, high = ((100 * one if unit == "share" else one) for one in interval)
     name = "points" if unit == "share" else unit
-    return f"{low:+.1f} to {high:+.1f} {name}"
+    return f"{quantity(low, '+')} to {quantity(high, '+')} {name}".rstrip()
 
 
 def range_text(interval: Sequence[float] | None, unit: str) -> str:
     """ "71 to 93 %" """
     if not interval:
         return ""
-    low, high = ((f"{100 * one:.0f}" if unit == "share" else f"{one:.1f}") for one in interval)
-    return f"{low} to {high} {'%' if unit == 'share' else unit}"
+    low, high = ((f"{100 * one:.0f}" if unit == "share" else quantity(one)) for one in interval)
+    return f"{low} to {high} {'%' if unit == 'share' else unit}".rstrip()
 
 
 def table(tasks: Mapping[str, Any]) -> str:
@@ -77,7 +77,7 @@ def table(tasks: Mapping[str, Any]) -> str:
         unit, word = str(one.get("unit", "share")), verdict_of(one)
         interval = interval_text(one.get("difference"), unit)
         metric = str(one.get("metric", ""))
-        measured = f"{METRICS.get(metric, (metric, PLAIN))[0].lower()}, {plural(int(one.get('n', 0)), 'picture')}"
+        measured = f"{METRICS.get(metric, metric).lower()}, {plural(int(one.get('n', 0)), 'picture')}"
         rows += (
             f'<tr><th scope="row">{named(one.get("title", ""))} <span class="small">{escape(measured)}</span></th>'
             f'<td data-head="Before">{figure(one.get("before"), unit)}</td>'

@@ -258,7 +258,7 @@ def _label(one: Picture, task: Task, shown: Labelled) -> str:
     name, text = one.file.rsplit("/", 1)[-1], dataset.label_text(task, label)
     told, title = f"{isolated(task.title)} of {isolated(name)}", f"<span>{named(task.title)}</span>"
     if not (choices := kinds.of(task).choices(task)):
-        field = f'<input data-relabel="{escape(task.name)}" inputmode="numeric" maxlength="9" value="{escape(text)}"'
+        field = f'<input data-relabel="{escape(task.name)}" inputmode="decimal" maxlength="24" value="{escape(text)}"'
         return f'<label class="relabel">{title}{field} aria-label="{escape(told)}"></label>'
     if len(choices) == 2 and text in choices:
         other = choices[1 - choices.index(text)]

@@ -9,7 +9,7 @@ import pytest
 from mtl_model import kinds
 from mtl_model.card import Card
 from mtl_model.records import Photo, Reading
-from mtl_model.tasks import TASKS, class_task
+from mtl_model.tasks import TASKS, Task, class_task
 from mtl_model.ui.faces import face_cards
 from tests.ui.conftest import estimate_class, reading
 
@@ -141,3 +141,26 @@ def test_nothing_is_said_of_faces_that_were_answered_otherwise(row: dict[str, ob
 def test_a_card_can_be_called_wrong_only_where_that_can_be_kept(two_faces: Photo) -> None:
     assert "This is wrong" not in face_cards.cards(two_faces, CROPS, CARD)
     assert face_cards.cards(two_faces, CROPS, CARD, correctable=True).count(">This is wrong</button>") == 2
+
+
+HEIGHT = Task("height", "<b>Height</b>", "number", "huber", (), unit="cm", scale=(170.0, 10.0))
+"""Shown by its shape: a value in its unit, and the interval where one is known."""
+
+
+@pytest.mark.parametrize(
+    ("margin", "said", "unsaid"),
+    [(6.0, ("174 cm", "168 to 180"), "unsure"), (0.0, ("174 cm", "unsure", "not known"), "most likely")],
+)
+def test_a_quantity_is_shown_beside_the_crop(margin: float, said: tuple[str, ...], unsaid: str) -> None:
+    calibration = kinds.of(HEIGHT).Calibration(margin=margin, threshold=20.0)
+    card = Card("bknet", {}, (HEIGHT,), calibration={"height": calibration})
+    estimate = kinds.of(HEIGHT).estimate(HEIGHT, np.array([0.4]), calibration)
+    face = Reading(reading((0, 0, 9, 9)).face, {"height": estimate})
+    photo = Photo("a.png", None, (face,), 20, 20)
+    text = face_cards.cards(photo, CROPS[:1], card)
+    top = text[text.index('class="top"') : text.index("</section>")]
+    for words in said:
+        assert words in top
+    assert unsaid not in top and "<b>Height" not in text
+    rows = face_cards.table(photo, card)
+    assert "174 cm" in rows and ("168" in rows) is bool(margin)

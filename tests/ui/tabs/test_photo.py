@@ -341,7 +341,7 @@ class TestInTheBrowser:
         card = page.get_by_role("group", name="Face 1", exact=True)
         card.locator(".sides").wait_for()
         assert card.get_by_role("columnheader").all_inner_texts() == ["default", "bknet"]
-        values = card.locator(".years .value b").all_inner_texts()
+        values = card.locator(".quantity .value b").all_inner_texts()
         ages = [Predictor.load(name).predict(root / "samples" / "astronaut.jpg")[0] for name in ("default", "bknet")]
         assert values == [one.estimates["age"].text for one in ages]
         assert page.locator(".photo .note").inner_text().startswith("default and bknet ")

@@ -175,3 +175,23 @@ def test_names_from_right_to_left_keep_to_themselves(open_tab: Open, monkeypatch
     names = page.locator(".line-of-face .answers > span").nth(1).locator("bdi")
     title, value = (name.bounding_box() for name in names.all())
     assert title["x"] + title["width"] <= value["x"], "the task first, as the sentence runs"
+
+
+def test_a_quantity_is_shown_in_its_unit_with_its_interval_where_one_is_known(open_tab: Open) -> None:
+    known = {"text": "171 cm", "value": 171.2, "unit": "cm", "shape": "number", "sure": True, "scores": {}}
+    heights = (known | {"low": 165.2, "high": 177.2}, known | {"sure": False})
+
+    def answer(number: int) -> dict:
+        return frame_of(
+            *({**face(64 + 250 * k, 120, 192 + 250 * k, 300), "estimates": {"height": heights[k]}} for k in (0, 1))
+        )
+
+    page = open_tab(answer=answer)
+    started(page)
+    labels = page.locator(".line-of-face")
+    assert re.sub(r"\s+", " ", labels.nth(0).inner_text()).endswith("height: 171 cm (165.2–177.2)")
+    assert labels.nth(1).inner_text().endswith("height: 171 cm?")
+    cards = page.locator(".webcam [data-task=height]")
+    cards.nth(1).wait_for()
+    assert cards.nth(0).locator(".interval").inner_text() == "165.2 to 177.2"
+    assert cards.nth(1).locator(".interval").inner_text() == "" and "unsure" in cards.nth(1).inner_text()

@@ -14,14 +14,20 @@ const make = (tag, className, ...content) => mtl.make(tag, { class: className ||
 const wholeYears = (years) => String(Math.floor(years + 0.5));
 const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 const isCurve = (estimate) => estimate.shape === "curve";
-const rangeOf = (estimate, between) => wholeYears(estimate.low) + between + wholeYears(estimate.high);
+const isNumber = (estimate) => estimate.shape === "number";
+const isQuantity = (estimate) => isCurve(estimate) || isNumber(estimate);
+const edgeText = (estimate, edge) => isCurve(estimate) ? wholeYears(edge) : String(edge);
+// "28–41"; "" for a number of which no interval is known.
+const rangeOf = (estimate, between) =>
+  "low" in estimate ? edgeText(estimate, estimate.low) + between + edgeText(estimate, estimate.high) : "";
 const groupText = (group) => group.endsWith("+") ? `${group.slice(0, -1)} and over` : group.replace("-", "–");
 
 // A face's one line, such as "Age: 34 (28–41) · Gender: female"; what is unsure is muted and ends in a question mark.
 function lineOf(face, titleOf) {
   return make("span", "answers", ...Object.entries(face.estimates).map(([name, estimate]) => {
-    const value = isCurve(estimate) ? wholeYears(estimate.value) : estimate.value;
-    const more = `${estimate.sure ? "" : "?"}${isCurve(estimate) ? ` (${rangeOf(estimate, "–")})` : ""}`;
+    const value = isCurve(estimate) ? wholeYears(estimate.value) : estimate.text;
+    const range = isQuantity(estimate) && rangeOf(estimate, "–");
+    const more = `${estimate.sure ? "" : "?"}${range ? ` (${range})` : ""}`;
     return make("span", estimate.sure ? "" : "muted", make("bdi", "", titleOf(name)), ": ", make("bdi", "", value), more);
   }));
 }
@@ -111,11 +117,11 @@ function makeCards(list, titleOf, colourOf) {
 
   function makeEstimate(name, estimate) {
     const unsure = estimate.sure ? "" : make("span", "small", "unsure");
-    const block = make("div", `estimate ${isCurve(estimate) ? "years" : "classes"}${estimate.sure ? "" : " muted"}`);
+    const block = make("div", `estimate ${isQuantity(estimate) ? "quantity" : "classes"}${estimate.sure ? "" : " muted"}`);
     block.dataset.task = name;
-    if (isCurve(estimate)) {
+    if (isQuantity(estimate)) {
       const group = estimate.group ? make("span", "group", ` · ${groupText(estimate.group)}`) : "";
-      block.append(make("p", "value", make("bdi", "name", titleOf(name)), make("b", "", estimate.text), " ", unsure));
+      block.append(make("p", "value", make("bdi", "name", titleOf(name)), make("b", "", make("bdi", "", estimate.text)), " ", unsure));
       block.append(make("p", "interval", rangeOf(estimate, " to "), group));
       return block;
     }
@@ -130,7 +136,7 @@ function makeCards(list, titleOf, colourOf) {
   function fill(card, face) {
     card.querySelectorAll(".estimate").forEach((old) => old.remove());
     const blocks = Object.entries(face.estimates).map(([name, estimate]) => makeEstimate(name, estimate));
-    const first = blocks.find((block) => block.classList.contains("years"));
+    const first = blocks.find((block) => block.classList.contains("quantity"));
     if (first) card.querySelector(".top").append(first);
     card.append(...blocks.filter((block) => block !== first));
   }
