@@ -28,7 +28,6 @@ from mtl_model.data.batches import Labelled
 from mtl_model.evaluate.metrics import network_outputs
 from mtl_model.inference import predictions
 from mtl_model.kinds._years import is_exact, median_years
-from mtl_model.kinds.years import YearsCalibration
 from mtl_model.records import Quality
 
 LEAST = 30  # faces of a part
@@ -44,7 +43,6 @@ def ages(
     known = data.known[task.name].numpy()
     prediction = predictions(outputs, loaded, data.quality)[task.name][known]
     targets, calibration = data.targets[task.name].numpy()[known], loaded.calibration_of(task.name)
-    assert isinstance(calibration, YearsCalibration)
     exact = is_exact(targets)
     covered = {
         f"{share:g}": kinds.of(task).rows(

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from mtl_model import card, checkpoint, registry
+from mtl_model import card, checkpoint, kinds, registry
 from mtl_model.card import Card
 from mtl_model.config import TrainConfig
 from mtl_model.kinds import Calibration
@@ -129,7 +129,7 @@ def test_a_card_of_format_1_says_the_same(tmp_path: Path):
     (tmp_path / "card.json").write_text(json.dumps(OLD_CARD), encoding="utf-8")
     read = card.read_card(tmp_path)
     assert isinstance(read, Card)
-    assert dataclasses.asdict(read.calibration_of("age")) == {"temperature": 0.9, "threshold": 19.5, "margin": -0.4}
+    assert read.calibration_of("age") == kinds.named("years").Calibration(0.9, 19.5, -0.4)
     assert read.calibration_of("smile") == Calibration(0.8, 0.7)
     assert read.errors["age"][0] == {"group": {"age": "56+"}, "error": 5.5, "n": 40, "range": [10.0, 20.0]}
     assert read.taught == ("0123456789abcdef",) and read.limits == ("A sentence.",)
@@ -141,13 +141,8 @@ def test_a_card_of_format_1_is_rewritten_with_nothing_else_changed(tmp_path: Pat
     assert card.rewrite(tmp_path) and not card.rewrite(tmp_path)
     plain = json.loads((tmp_path / "card.json").read_text(encoding="utf-8"))
     assert card.read_card(tmp_path) == before
-    own = {
-        name: {key: value for key, value in one.items() if key in fields(before, name)}
-        for name, one in OLD_CARD["calibration"].items()
-    }
+    own = {task.name: dataclasses.asdict(before.calibration_of(task.name)) for task in before.tasks}
+    for name, numbers in OLD_CARD["calibration"].items():
+        assert own[name] == own[name] | {field: value for field, value in numbers.items() if field in own[name]}
     upright = {**OLD_CARD["crop"], "upright": False}
     assert plain == {**OLD_CARD, "format": 2, "calibration": own, "crop": upright}
-
-
-def fields(of: Card, task: str) -> set[str]:
-    return {field.name for field in dataclasses.fields(of.calibration_of(task))}

@@ -53,7 +53,8 @@ class Calibration(Fitted):
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What a network answers of a data set that it never saw: prediction (N, ...) by its own calibration, and the targets."""
+    """What a network answers of a data set that it never saw: prediction (N, ...) by its own calibration, of the kind's own
+    class, and the targets."""
 
     prediction: np.ndarray
     targets: np.ndarray
@@ -65,8 +66,8 @@ class Kind:
 
     logits: float (N, width), the branch's outputs. prediction: what `predict` makes of them, one row per sample.
     targets: as `encode` gives them, for labelled samples only. calibration: of the kind's own class, `Calibration`.
-    quality: float (N, Q), what is known of each face besides, a column for each field of `records.Quality`, NaN where it is
-    not known; None where nothing is.
+    quality: float (N, Q), what is known of each face besides, a column for each field of `records.Quality`, NaN where it is not
+    known; None where nothing is.
     """
 
     shape: ClassVar[str]
@@ -204,7 +205,7 @@ class Kind:
         """Fit what the card keeps on the labelled samples of val. quality: see `Kind`."""
         raise NotImplementedError
 
-    def for_strangers(self, task: Task, calibration: Any, sets: Sequence[LeftOut]) -> Any:
+    def for_strangers(self, task: Task, calibration: Any, sets: Sequence[LeftOut]) -> Fitted:
         """Return the calibration with what keeps its word on data sets that were never seen too. sets: such ones, never empty."""
         return calibration
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
-from mtl_model import card
+from mtl_model import card, kinds
 from tests.cli import run, write_weights
 
 
@@ -15,7 +16,7 @@ from tests.cli import run, write_weights
 def test_a_card_is_brought_to_the_newest_format(tmp_path: Path, capsys, version: int, said: str):
     folder = write_weights(tmp_path / "weights") / "bknet"
     plain = json.loads((folder / card.CARD).read_text(encoding="utf-8"))
-    numbers = {"temperature": 1.5, "threshold": 0.8, "margin": 0.5}
+    numbers = dataclasses.asdict(kinds.named("years").Calibration(1.5, 0.8, 0.5))
     plain = {
         **plain,
         "format": version,
