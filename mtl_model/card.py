@@ -22,6 +22,7 @@ from mtl_model.destinations import temporary_name
 from mtl_model.errors import CheckpointError, UsageError, unknown
 from mtl_model.kinds import Fitted
 from mtl_model.names import is_text
+from mtl_model.records import FACE, PICTURE
 from mtl_model.registry import shipped_weights as shipped_weights
 from mtl_model.tasks import Task
 
@@ -53,7 +54,8 @@ class CropSettings:
     """How a face becomes the network's input: a square of the box's longer edge, widened by margin on each side.
 
     size_px: side of the crop. grey: one channel instead of three. mean, std: per channel, of values from 0 to 1.
-    upright: whether the square is turned with the face, by its landmarks.
+    upright: whether the square is turned with the face, by its landmarks. mirror: whether a mirror image shows the same, so that
+    it may be learned from and asked for too; of digits it does not.
     """
 
     size_px: int = 48
@@ -62,6 +64,7 @@ class CropSettings:
     mean: tuple[float, ...] = (0.5,)
     std: tuple[float, ...] = (0.25,)
     upright: bool = False
+    mirror: bool = True
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class Card:
     calibration: Mapping[str, Fitted] = field(default_factory=dict)
     """{task: what its kind fitted on val}"""
     flip_averaging: bool = False
+    subject: str = FACE
+    """What it reads, as a word: the SUBJECT of its detector."""
     weights_sha256: str = ""
     parameters: int = 0
     created: str = ""
@@ -95,6 +100,11 @@ class Card:
     limits: tuple[str, ...] = ()
     """Sentences: where it fails and what it must not be used for."""
 
+    @property
+    def reads_whole(self) -> bool:
+        """Whether a picture as a whole is read, and nothing is looked for in it."""
+        return self.subject == PICTURE
+
     def task(self, name: str) -> Task:
         return next(task for task in self.tasks if task.name == name)
 
@@ -111,6 +121,15 @@ class Card:
             if row["group"] == {task_name: answer} and low <= spread < high:
                 return row
         return None
+
+
+def expect_tasks(card: Card, name: str = "NAME") -> None:
+    """Raise CheckpointError for a start, which holds a trunk to teach from and no task."""
+    if not card.tasks:
+        raise CheckpointError(
+            "This checkpoint has no task: it is a start to teach from, and answers nothing by itself. Expected one that was "
+            f"taught; teach one with finetune --from {name}, or choose another."
+        )
 
 
 def to_json(card: Card) -> dict[str, Any]:

@@ -80,6 +80,10 @@ def _rules(card: Card) -> Iterator[Rule]:
     )
     yield "crop.size_px", crop.size_px, _whole(8, 1024), "a whole number of pixels from 8 to 1,024"
     yield "crop.grey", crop.grey, _is_boolean, "true or false"
+    yield "crop.mirror", crop.mirror, _is_boolean, "true or false"
+    allowed = crop.mirror or not card.flip_averaging
+    yield "flip_averaging", allowed, bool, "false where crop.mirror is, whose mirror image shows something else"
+    yield "subject", card.subject, _is_text, "a word such as face"
     yield "crop.margin", crop.margin, _number(-0.45, 4), "a share of the face from -0.45 to 4"
     for mean in crop.mean:
         yield "crop.mean", mean, _number(-10, 10), "numbers from -10 to 10, one per channel"
@@ -88,7 +92,6 @@ def _rules(card: Card) -> Iterator[Rule]:
     for name, calibration in card.calibration.items():
         for field, (low, high, expected) in calibration.RANGES.items():
             yield f"calibration.{name}.{field}", getattr(calibration, field), _number(low, high), expected
-    yield "tasks", card.tasks, bool, "at least one task"
     for task in card.tasks:
         yield from _rules_of_task(task)
     for name, rows in card.errors.items():

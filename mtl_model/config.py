@@ -23,12 +23,19 @@ class TrainConfig:
     )
     attributes: str = option("", "CelebA attributes to learn as further tasks, such as High_Cheekbones,Young")
     network: str = option("bknet", "network to train, a file in mtl_model/networks")
-    detector: str = option("mtcnn", "face detector that the crops are cut by, a file in mtl_model/detectors")
+    detector: str = option(
+        "mtcnn", "detector that the crops are cut by, a file in mtl_model/detectors; whole reads pictures without faces"
+    )
     start: str = option("", "checkpoint whose weights to start from, by name; fresh weights if not given")
     teacher: str = option(
         "", "checkpoints whose mean answers about the same crops are learned beside the labels, such as default,bknet"
     )
     teacher_weight: float = option(1.0, "weight of the teachers' answers; that of the labels is 1")
+    leaves: str = option(
+        "",
+        "stage of the trunk from which a task's branch leaves, such as colour=block3,age=final; the end if not given",
+    )
+    separate: bool = option(False, "give each task a trunk of its own, so that nothing is shared")
     tasks: str = option("", "tasks to learn, such as age,smile; all that the sources label if not given")
     losses: str = option("", "loss of a task, where not its usual one, such as age=mean_variance")
     mix: str = option("", "share of each batch by source, such as utkface=0.7,genki4k=0.3; by size if not given")
@@ -53,6 +60,7 @@ class TrainConfig:
     ema: float = option(0.999, "decay of the moving average of the weights that is evaluated and kept; 0 is off")
     margin: float = option(0.0, "black or picture around the square of the face, a share of its side on each side")
     upright: bool = option(False, "turn the square that is cut with the face, by its landmarks")
+    no_mirror: bool = option(False, "learn from no mirror images, where they show something else, as of digits")
     augmentation: float = option(1.0, "strength of the augmentation, 0 (off) to 1")
     scatter: float = option(1.0, "reach of the augmentation's turns, sizes and shifts, 0 (none) to 2")
     sizes: str = option(
@@ -146,6 +154,7 @@ class FinetuneConfig:
     )
     epochs: int = option(0, "passes over the pictures; 0 stands for what suits --how")
     learning_rate: float = option(0.0, "peak learning rate; 0 stands for what suits --how")
+    no_mirror: bool = option(False, "learn from no mirror images, where they show something else, as of digits")
     changes: str = option("", "JSON with pictures left out and labels put right, as the page writes it")
     seed: int = option(0, "seed of the parts, the order, the augmentation and the dropout")
     data: str = ""

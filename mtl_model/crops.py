@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from mtl_model import registry
 from mtl_model.card import CropSettings, DetectionSettings
 from mtl_model.detectors import Detector
 from mtl_model.quality import GREY, tilt
-from mtl_model.records import Box, Face
+from mtl_model.records import PICTURE, Box, Face
 
 DETECTOR_LEAST_PX = 20  # MTCNN cannot take a smaller picture
 SMALLEST_FACE_LEAST_PX = 12  # the side of the detector's own window: nothing smaller can be found
@@ -36,7 +37,8 @@ def find_all(
 ) -> list[list[Face]]:
     """All faces of each picture, largest first, boxes in pixels of the picture (not clipped to it).
 
-    The rule: scale down (never up) to the detection size, detect; where nothing is found or a box touches the border,
+    Of a detector that takes the whole picture, the box is the picture, whatever its size. The rule for all others:
+    scale down (never up) to the detection size, detect; where nothing is found or a box touches the border,
     add black, a quarter of the longer side on each side, without scaling again, detect again and keep that pass.
     Near the border the detector's boxes run wild: without the second pass they are 1.17 to 1.28 times too large on
     pictures that a face fills.
@@ -44,6 +46,8 @@ def find_all(
     pictures: uint8 RGB (H, W, 3), all of one size: they pass the detector as one batch.
     smallest_face_px: longer edge of the smallest face wanted, in pixels of the pictures; None: the setting's.
     """
+    if registry.load("detectors", settings.detector).SUBJECT == PICTURE:
+        return detector.detect(pictures, 0)
     height, width = pictures[0].shape[:2]
     scale = min(1.0, settings.size_px / max(height, width))
     least = settings.smallest_face_px

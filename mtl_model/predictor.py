@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from mtl_model import checkpoint, crops, kinds, registry
-from mtl_model.card import Card, find_checkpoint, shipped_weights
+from mtl_model.card import Card, expect_tasks, find_checkpoint, shipped_weights
 from mtl_model.detectors import Detector
-from mtl_model.errors import MtlError, UsageError
+from mtl_model.errors import CheckpointError, MtlError, UsageError
 from mtl_model.inference import logits, predictions
 from mtl_model.networks import folded
 from mtl_model.pictures import PictureSource, upright
@@ -43,7 +43,14 @@ class Predictor:
 
     def __init__(self, name: str, network: nn.Module, card: Card, device: str = "cpu") -> None:
         self.name, self.network, self.card, self.device = name, folded(network), card, device
-        self._detector: Detector = registry.load("detectors", card.detection.detector).build(device)
+        detectors = registry.load("detectors", card.detection.detector)
+        expect_tasks(card, name)
+        if card.subject != detectors.SUBJECT:
+            raise CheckpointError(
+                f"The card of '{name}' says that it reads {card.subject}s, and its detector {card.detection.detector} finds "
+                f"{detectors.SUBJECT}s. Expected the same of both; correct the card, or choose another checkpoint."
+            )
+        self._detector: Detector = detectors.build(device)
 
     @classmethod
     def load(
@@ -109,4 +116,4 @@ class Predictor:
         except MtlError as error:
             return Photo(name, str(error))
         height, width = rgb.shape[:2]
-        return Photo(name, None, tuple(readings), width, height)
+        return Photo(name, None, tuple(readings), width, height, self.card.subject)

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from mtl_model.names import caption
 from mtl_model.tasks import Label
 
+FACE, PICTURE = "face", "picture"
+"""What a checkpoint reads: faces that are found in a picture, or the picture itself. The word stands in what people read."""
 Box = tuple[float, float, float, float]
 """left, top, right, bottom in pixels of the upright picture; not clipped to it."""
 
@@ -127,13 +129,14 @@ class Reading:
 
 @dataclass(frozen=True)
 class Photo:
-    """One picture's answer: its readings in `reading_order`, or the sentence why there are none."""
+    """One picture's answer: its readings in `reading_order`, or the sentence why there are none. subject: see `Card.subject`."""
 
     photo: str
     error: str | None = None
     readings: tuple[Reading, ...] = ()
     width: int = 0
     height: int = 0
+    subject: str = FACE
 
 
 def _estimate_to_json(estimate: Estimate) -> dict:

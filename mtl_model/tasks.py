@@ -34,6 +34,7 @@ class Task:
     bands: named ranges of years (name, first year, last year), both ends included; for years, which need some.
     groups: whether its classes are worth reporting the other tasks' metrics by.
     unit: of a quantity, such as "cm"; "" where there is none. scale: of a quantity, mean and deviation of train; () before that.
+    mirror: whether the mirror image of a picture has the same label, or one that its kind works out; digits have none.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Task:
     groups: bool = False
     unit: str = ""
     scale: tuple[float, ...] = ()
+    mirror: bool = True
 
 
 TASKS: dict[str, Task] = {
@@ -144,9 +146,10 @@ def split_unit(column: str) -> tuple[str, str]:
 
 
 def to_json(task: Task) -> dict[str, object]:
-    """The task as a card holds it. What only a quantity has stands there for a quantity alone."""
+    """The task as a card holds it. What only few tasks have stands there for those alone."""
+    usual = {field.name: field.default for field in dataclasses.fields(Task) if field.name in _OPTIONAL}
     whole = dataclasses.asdict(task)
-    return {name: value for name, value in whole.items() if name != "name" and (value or name not in _OPTIONAL)}
+    return {name: value for name, value in whole.items() if name != "name" and (name, value) not in usual.items()}
 
 
 def from_json(name: str, plain: Mapping) -> Task:
@@ -179,6 +182,7 @@ def from_json(name: str, plain: Mapping) -> Task:
         groups=plain["groups"],
         unit=plain.get("unit", ""),
         scale=tuple(map(float, plain.get("scale", ()))),
+        mirror=plain.get("mirror", True),
     )
 
 
@@ -188,4 +192,4 @@ _FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "spellings": Mapping,
     "groups": bool,
 }
-_OPTIONAL: Mapping[str, type | tuple[type, ...]] = {"unit": str, "scale": (list, tuple)}
+_OPTIONAL: Mapping[str, type | tuple[type, ...]] = {"unit": str, "scale": (list, tuple), "mirror": bool}

@@ -177,7 +177,11 @@ def test_a_card_written_by_hand_is_tried_before_it_is_kept(folder: Path, tmp_pat
     assert os.listdir(tmp_path / "runs") == []
 
 
-def set_a_network_of_650_terabytes(plain: dict[str, Any]) -> None:
+def set_a_network_of_40_petabytes(plain: dict[str, Any]) -> None:
+    plain["network_options"]["hidden"] = 100_000_000
+
+
+def set_a_crop_of_any_size(plain: dict[str, Any]) -> None:
     plain["network_options"]["size_px"] = 1_600_000
 
 
@@ -188,7 +192,8 @@ def set_many_tasks(plain: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (set_a_network_of_650_terabytes, "size_px is 1600000"),
+        (set_a_network_of_40_petabytes, "do not fit its card .*, the card asks for .100000000, "),
+        (set_a_crop_of_any_size, "Expected crops of 8 to 1024 px"),
         (set_many_tasks, "asks for 101 tasks"),
     ],
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -161,3 +162,12 @@ def test_the_age_bands_leave_no_year_out():
 )
 def test_a_unit_stands_in_brackets(column: str, parts: tuple[str, str]):
     assert split_unit(column) == parts
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+def test_a_task_that_forbids_mirror_images_survives_its_card(mirror: bool) -> None:
+    task = dataclasses.replace(class_task("digit", ("6", "9")), mirror=mirror)
+    plain = to_json(task)
+    assert ("mirror" in plain) is not mirror and from_json("digit", plain) == task
+    with pytest.raises(TypeError, match="mirror"):
+        from_json("digit", {**plain, "mirror": "no"})

@@ -29,7 +29,7 @@ from mtl_model.train.prepare import Data
 
 def trunk() -> Trunk:
     """Group norm looks at one picture at a time; batch norm would see another batch on each process."""
-    return Trunk([nn.Conv2d(1, 8, 3, stride=2), nn.GroupNorm(2, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(2)], pooled=False)
+    return Trunk([nn.Conv2d(1, 8, 3, stride=2), nn.GroupNorm(2, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(2)], end="flat")
 
 
 def build(card: Card) -> MultiTaskNet:

@@ -31,7 +31,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cache", type=given_path, metavar="DIR", help="where found faces are kept, if not in the usual place"
     )
-    parser.add_argument("--no-faces", action="store_true", help="do not look for faces, which takes most of the time")
+    parser.add_argument(
+        "--no-faces",
+        action="store_true",
+        help="do not look for faces, which takes most of the time, and is not meant where whole pictures are read",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

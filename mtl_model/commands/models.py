@@ -42,11 +42,12 @@ def run(arguments: argparse.Namespace) -> int:
             say(f"{name}: {error}")
             continue
         tasks = [task.name for task in card.tasks]
-        fields = ("network", "parameters", "parent", "created")
+        fields = ("network", "parameters", "parent", "created", "subject")
+        known = ", ".join(tasks) or f"a start for {card.subject}s, without a task"
         rows.append({"name": name, "tasks": tasks, **{field: getattr(card, field) for field in fields}})
         parent = f", from {card.parent}" if card.parent else ""
         size = f"{card.parameters / 1e6:.1f} M parameters"
-        answer(f"{name}: {', '.join(tasks)}; {card.network}, {size}, {card.created}{parent}")
+        answer(f"{name}: {known}; {card.network}, {size}, {card.created}{parent}")
     if arguments.json:
         cards.write_plain(arguments.json, rows)
     return 0

@@ -69,7 +69,14 @@ def _load(arguments: argparse.Namespace) -> Predictor:
     from mtl_model.predictor import Predictor
 
     use_threads(arguments)
-    return Predictor.load(arguments.checkpoint, weights=arguments.weights, runs=arguments.runs, device=arguments.device)
+    places = {"weights": arguments.weights, "runs": arguments.runs}
+    predictor = Predictor.load(arguments.checkpoint, **places, device=arguments.device)
+    if arguments.smallest_face is not None and predictor.card.reads_whole:
+        raise UsageError(
+            f"--smallest-face is {arguments.smallest_face:g}, and '{predictor.name}' reads whole pictures. Expected none there; "
+            "leave it out, or choose another --checkpoint."
+        )
+    return predictor
 
 
 def _answer(arguments: argparse.Namespace, predictor: Predictor) -> int:

@@ -51,6 +51,7 @@ def augment(
 ) -> Tensor:
     """images: float32 (N, C, S, S) as `to_tensor` makes them. draws: float32 (N, DRAWS) from `uniform`.
     strength: 0 returns the images as they are, 1 is the full range. scatter: multiplies the reach of turns, sizes and shifts.
+    Half of the pictures are mirrored, unless the settings forbid it.
     Returns a tensor of the same shape."""
     if strength == 0:
         return images
@@ -58,7 +59,7 @@ def augment(
     std = torch.tensor(settings.std, device=images.device).view(1, -1, 1, 1)
     numbers = torch.from_numpy(draws).to(images.device)
     pictures = images * std + mean  # 0 to 1, where 0 is black: what geometry fills with
-    pictures = _move(pictures, numbers[:, 0:8], strength * scatter)
+    pictures = _move(pictures, numbers[:, 0:8], strength * scatter, settings.mirror)
     pictures = _blur(pictures, numbers[:, 8:10], strength)
     pictures = _light(pictures, numbers[:, 10:16], strength)
     pictures = _print(pictures, numbers[:, 26:32], strength)
@@ -73,9 +74,9 @@ def _spread(numbers: Tensor, reach: float) -> Tensor:
     return (numbers * 2 - 1) * reach
 
 
-def _move(pictures: Tensor, numbers: Tensor, strength: float) -> Tensor:
+def _move(pictures: Tensor, numbers: Tensor, strength: float, mirror: bool = True) -> Tensor:
     """Mirror, turn by 15 degrees, scale by 0.7 to 1.1, aspect by 6 %, shift by 10 % of the side; one resampling."""
-    flip = torch.where(numbers[:, 0] < 0.5, -1.0, 1.0)
+    flip = torch.where(numbers[:, 0] < (0.5 if mirror else 0.0), -1.0, 1.0)
     angle = _spread(numbers[:, 1], math.radians(15) * strength)
     scale = 1 + strength * (-0.3 + 0.4 * numbers[:, 2])
     aspect = 1 + _spread(numbers[:, 3], 0.06 * strength)

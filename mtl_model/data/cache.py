@@ -36,7 +36,7 @@ from mtl_model.errors import DataError, PictureError
 from mtl_model.pictures import read_picture
 from mtl_model.processes import cores
 from mtl_model.quality import quality_of, table_of
-from mtl_model.records import Face, Quality
+from mtl_model.records import PICTURE, Face, Quality
 
 FACES_VERSION = 1  # raise it when `find` changes what it returns
 CROPS_VERSION = 2  # raise it when `cut` or `quality` does
@@ -177,6 +177,8 @@ def _faces_of(
     paths: Sequence[str], digests: Sequence[str], settings: DetectionSettings, root: Path, progress: Progress
 ) -> list[tuple[Face, ...] | None]:
     settings_key = _key([FACES_VERSION, dataclasses.asdict(settings)])
+    whole = registry.load("detectors", settings.detector).SUBJECT == PICTURE
+    doing = "reading pictures" if whole else "looking for faces"
     try:
         root.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(root / "faces.sqlite", timeout=60)) as store:
@@ -192,7 +194,7 @@ def _faces_of(
                     store.executemany("INSERT OR REPLACE INTO faces VALUES (?, ?)", rows)
                 known |= {keys[path]: faces for path, faces in found.items()}
                 done += len(found)
-                progress("looking for faces", done, len(todo))
+                progress(doing, done, len(todo))
     except (OSError, sqlite3.Error) as error:
         raise _cannot_write(root, error) from None
     except BrokenProcessPool:

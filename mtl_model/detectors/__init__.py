@@ -1,4 +1,4 @@
-"""Face detectors, each in a file of its own, found through `registry`."""
+"""Detectors, each in a file of its own, found through `registry`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ class Detector(Protocol):
 
 
 class DetectorModule(Protocol):
+    SUBJECT: str
+    """What a box holds, as a word: records.FACE, or records.PICTURE for the whole of a picture, in which nothing is searched."""
+
     def build(self, device: str = "cpu") -> Detector:
         """Make the detector ready; must not download anything."""
         ...

@@ -10,7 +10,9 @@ import torch
 from facenet_pytorch import MTCNN
 from facenet_pytorch.models.utils.detect_face import detect_face
 
-from mtl_model.records import Face
+from mtl_model.records import FACE, Face
+
+SUBJECT = FACE
 
 
 class MtcnnDetector:

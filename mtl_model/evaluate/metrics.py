@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_model import kinds, layouts
-from mtl_model.card import Card
+from mtl_model.card import Card, expect_tasks
 from mtl_model.data import cache
 from mtl_model.data.batches import Labelled
 from mtl_model.errors import DataError
@@ -249,6 +249,7 @@ def evaluate(
 
     Returns the record {"source", "split", "n", "no_face", "several_faces", "unreadable", "tasks", "groups", "curves"}.
     Raises DataError where the split has no sample of the network's tasks."""
+    expect_tasks(card)
     source = layouts.read_as(layouts.read(spec, layouts.options_for(spec, options or {})), card.tasks)
     names = {task.name for task in card.tasks}
     splits = sorted({sample.split for sample in source.samples})
@@ -281,6 +282,8 @@ def record(card: Card, outputs: Mapping[str, Tensor], data: Labelled) -> dict[st
     predicted = predictions(outputs, card, data.quality)
     groups = {}
     for attribute, levels in groups_of(data).items():
+        if attribute == "face" and card.reads_whole:  # nothing was looked for
+            continue
         measured = {
             level: measure(card.tasks, predicted, data, card, rows, whole=attribute == "face")
             for level, rows in levels.items()

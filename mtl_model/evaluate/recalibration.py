@@ -12,10 +12,10 @@ from scipy.stats import binomtest
 from torch import nn
 
 from mtl_model import kinds, layouts
-from mtl_model.card import Card
+from mtl_model.card import Card, expect_tasks
 from mtl_model.data import cache
 from mtl_model.data.batches import Labelled
-from mtl_model.errors import DataError
+from mtl_model.errors import DataError, UsageError
 from mtl_model.evaluate.calibration import fit
 from mtl_model.evaluate.metrics import network_outputs, read_labelled, untaught
 from mtl_model.inference import predictions
@@ -49,7 +49,12 @@ def recalibrate(
     person should know of it.
 
     Raises DataError for a source without labelled pictures in val, and where no task has enough of them."""
+    expect_tasks(card)
     before = card
+    if flip_averaging and not card.crop.mirror:
+        raise UsageError(
+            "--flip-averaging is on, and this checkpoint's card forbids mirror images. Expected off; leave it away."
+        )
     if flip_averaging is not None:
         card = dataclasses.replace(card, flip_averaging=flip_averaging)
     read = [_read(spec, card, options, progress, note) for spec in specs]

@@ -20,26 +20,34 @@ FINAL, PLACED, TAPPED = "final", "places", "taps"
 LARGEST_PX = 1024  # side of a crop, as in card_values.py
 SIDE = 3  # of the grid to which a middle stage is pooled, so that a feature still knows where in the face it was
 Shapes = Mapping[str, tuple[int, ...]]
+ENDS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "pooled": lambda maps: maps.mean((2, 3)),
+    "flat": lambda maps: maps.flatten(1),
+    "map": lambda maps: maps,
+}
+"""What the last map of a trunk becomes for the branches that leave there."""
 
 
 class Trunk(nn.Module):
     """Blocks in a row. Images (B, C, S, S) -> {stage: map (B, C, H, W), or features (B, F)}.
 
     Stages: "block0", "block1", ... are maps, after each block that no norm or activation follows; "final" is the end of the
-    trunk, pooled, or flattened with its places; "places" and "taps" are the means of some blocks over a grid, side by side.
-    places: blocks of that stage. taps: {block: side of its grid}, where features are worth taking."""
+    trunk; "places" and "taps" are the means of some blocks over a grid, side by side.
+    places: blocks of that stage. taps: {block: side of its grid}, where features are worth taking; the last block, pooled, if
+    none is named. end: what "final" is, one of ENDS."""
 
     def __init__(
         self,
         blocks: Iterable[nn.Module],
         places: Collection[int] = (),
         taps: Mapping[int, int] | None = None,
-        pooled: bool = True,
+        end: str = "pooled",
     ) -> None:
         super().__init__()
         self.blocks = nn.Sequential(*blocks)
-        self.pooled = pooled
-        self.grids: dict[str, dict[int, int]] = {PLACED: dict.fromkeys(places, SIDE), TAPPED: dict(taps or {})}
+        self.end = end
+        taps = taps or {len(self.blocks) - 1: 1}
+        self.grids: dict[str, dict[int, int]] = {PLACED: dict.fromkeys(places, SIDE), TAPPED: dict(taps)}
         inside = (nn.BatchNorm2d, nn.ReLU, nn.ReLU6)  # they may change the map before them in place
         following = [*self.blocks][1:]
         self.ends = [k for k in range(len(self.blocks)) if k == len(following) or not isinstance(following[k], inside)]
@@ -56,7 +64,7 @@ class Trunk(nn.Module):
             if (name := f"block{index}") in stages:
                 result[name] = images
         if FINAL in stages:
-            result[FINAL] = images.mean((2, 3)) if self.pooled else images.flatten(1)
+            result[FINAL] = ENDS[self.end](images)
         return result | {name: torch.cat(features, 1) for name, features in pooled.items()}
 
     def shapes(self, channels: int, size_px: int) -> dict[str, tuple[int, ...]]:
@@ -69,9 +77,8 @@ class Trunk(nn.Module):
         return {name: tuple(stages[name].shape[1:]) for name in names}
 
     def taps(self, shapes: Shapes) -> dict[str, int]:
-        """{stage: width} of the blocks worth taking features from, in the order of the stage "taps"; the end if none is named."""
-        widths = {f"block{k}": shapes[f"block{k}"][0] * side**2 for k, side in sorted(self.grids[TAPPED].items())}
-        return widths or {FINAL: shapes[FINAL][0]}
+        """{stage: width} of the blocks worth taking features from, in the order of the stage "taps"."""
+        return {f"block{k}": shapes[f"block{k}"][0] * side**2 for k, side in sorted(self.grids[TAPPED].items())}
 
 
 class Columns(nn.Module):
@@ -131,6 +138,8 @@ class MultiTaskNet(nn.Module):
         self.branches = nn.ModuleDict(branches)
         self.leaves = {task: leaves[task] for task in branches}
         self.shapes = {stage: shapes[stage] for stage in dict.fromkeys(self.leaves.values())}
+        self.width = sum(map(math.prod, self.shapes.values()))
+        """Of what `features` gives."""
         self.taps = trunk.taps(shapes)
         """{stage: width} of what `tap` gives."""
 
@@ -139,10 +148,15 @@ class MultiTaskNet(nn.Module):
         columns = getattr(self.trunk, "columns", {})
         return [self.branches[task], *([columns[task]] if task in columns else [])]
 
+    def blocks_before(self, block: int) -> list[str]:
+        """Names of the modules of all trunks that come before a block."""
+        columns = getattr(self.trunk, "columns", None)
+        trunks = ["trunk"] if columns is None else [f"trunk.columns.{task}" for task in columns]
+        return [f"{trunk}.blocks.{index}" for trunk in trunks for index in range(block)]
+
     def tap(self, images: Tensor) -> dict[str, Tensor]:
         """{stage: features (B, width)} at the stages worth taking features from, whose widths are in `taps`."""
-        stage = FINAL if [*self.taps] == [FINAL] else TAPPED
-        features = self.trunk(images, (stage,))[stage]
+        features = self.trunk(images, (TAPPED,))[TAPPED]
         return dict(zip(self.taps, features.split([*self.taps.values()], 1), strict=True))
 
     def features(self, images: Tensor) -> Tensor:
@@ -222,8 +236,9 @@ def assemble(
 ) -> MultiTaskNet:
     """A trunk, or one per task, and a branch per task.
 
-    branch: (features, head) -> the network's own branch at the end of the trunk. leaves: {task: stage} for tasks that do not
-    leave there. separate: a trunk for each task but those that leave from "places" or "taps", which see all trunks side by side.
+    branch: (features or channels, head) -> the network's own branch at the end of the trunk. leaves: {task: stage} for tasks
+    that do not leave there. separate: a trunk for each task but those that leave from "places" or "taps", which see all trunks
+    side by side.
     Raises UsageError for a stage or a task that is not there."""
     if not 8 <= size_px <= LARGEST_PX:
         raise UsageError(f"size_px is {size_px}. Expected crops of 8 to {LARGEST_PX} px a side; give another size.")
@@ -243,10 +258,12 @@ def assemble(
             names = dict.fromkeys(name.rpartition("/")[2] for name in shapes)
             raise UsageError(unknown(f"stage for {task} to leave from,", stage, names))
         features, *map_sides = shapes[leaves[task]]
-        if map_sides:
+        if stage == FINAL:
+            branches[task] = branch(features, head)
+        elif map_sides:
             branches[task] = map_branch(features, head, dropout)
         else:
-            branches[task] = branch(features, head) if stage == FINAL else late_branch(features, head)
+            branches[task] = late_branch(features, head)
     return MultiTaskNet(made, branches, leaves, shapes)
 
 

@@ -59,7 +59,7 @@ def build(
     if size_px % 16 or size_px < 16:
         raise UsageError(f"BKNet halves its input four times and cannot take {size_px} px. Give a multiple of 16.")
     network = assemble(
-        lambda: Trunk(blocks_of(channels), PLACES, TAPS, pooled=False),
+        lambda: Trunk(blocks_of(channels), PLACES, TAPS, end="flat"),
         heads,
         channels,
         size_px,

@@ -39,6 +39,9 @@ from mtl_model.train.splits import SHARES, Part, choose_tasks, parts_of, read_so
 
 BATCH = 32
 PASSES = 4000  # pictures through a frozen trunk, at most, over all views
+FEATURES_BYTES = (
+    2**30
+)  # of features that are kept; where a trunk gives more, as an early map, each epoch passes it anew
 VIEWS = 8  # of a picture: as it is, mirrored, and augmented ones
 BESIDE = ("pictures", "checkpoint", "parent", "sentence", "weights_sha256")  # of the outcome; the card has its own
 
@@ -110,7 +113,7 @@ def finetune(
     taught = choose_tasks(config, source, card)
     names = {task.name for task in taught}
     new = [one for one in taught if one.name not in {task.name for task in card.tasks}]
-    card_of_both = _with_branches(card, new)
+    card_of_both = _with_branches(card, new, not config.no_mirror)
 
     parts, notes = parts_of(source, names, card_of_both, folder / CACHE, config, progress)
     new = [kinds.fit(task, parts["train"][0]) for task in new]
@@ -118,25 +121,29 @@ def finetune(
     used = {cache.short_digest(one.path) for split in ("train", "val") for one in parts[split][0]}
     card_of_both = dataclasses.replace(card_of_both, taught=tuple(sorted({*card.taught, *used} - {""})))
     known = [task for task in taught if task in card.tasks]
-    risks = unshown(known, [one for samples, _, _ in parts.values() for one in samples])
+    risks = unshown(known, [one for samples, _, _ in parts.values() for one in samples], card.subject)
     for note in (*notes, *risks):
         yield Noted(note)
     frozen = config.how == "branch"
-    train, val = (
-        _labelled(parts[split], card_of_both, names, Featured if frozen else Labelled) for split in ("train", "val")
-    )
-    held = _labelled(parts["test"], card_of_both, names)
     torch.manual_seed(config.seed)
-    child = checkpoint.build_network(card_of_both)
+    child: Any = checkpoint.build_network(card_of_both)
     take_weights(child, card_of_both, parent)
-    watch = functools.partial(_watch, child.to(device), card=card, seed=config.seed, device=device, progress=progress)
+    size = 4 * child.width * sum(len(parts[split][0]) for split in ("train", "val"))  # bytes of the features of a view
+    kind = Featured if frozen and 2 * size <= FEATURES_BYTES else Labelled
+    train, val = (_labelled(parts[split], card_of_both, names, kind) for split in ("train", "val"))
+    held = _labelled(parts["test"], card_of_both, names)
+    watch = functools.partial(
+        _watch, child.to(device), card=card_of_both, seed=config.seed, device=device, progress=progress
+    )
     recipe = recipe_of(config)
     if isinstance(train, Featured) and isinstance(val, Featured):
-        train.features = watch(train, max(2, min(VIEWS, PASSES // max(1, len(train)))), recipe.augmentation)
+        views = min(VIEWS, PASSES // max(1, len(train)), FEATURES_BYTES // max(1, size))
+        train.features = watch(train, max(2, views), recipe.augmentation)
         val.features = watch(val, 2)
         _standardise(child, new, train.features[0])
     else:
-        _distil(network, train, card, names, device)
+        if not frozen:
+            _distil(network, train, card, names, device)
         if new:
             _standardise(child, new, watch(train, 1)[0])
 
@@ -145,7 +152,7 @@ def finetune(
     )
     data = Data(train, val, _card_of_child(card_of_both, names, risks), [], command)
     run = Run(
-        _settings(config, recipe, card_of_both, names, len(train)),
+        _settings(config, recipe, card_of_both, child, names, len(train)),
         folder,
         data,
         accelerator_on(device),
@@ -200,20 +207,29 @@ def _watch(
         rows = np.arange(start, min(start + BATCH, len(data)))
         images = to_tensor(data.images(rows), card.crop)
         for view in range(views):
-            seen = images if view == 0 else images.flip(-1)
-            if view > 1:
+            seen = images
+            if view == 1 and card.crop.mirror:
+                seen = images.flip(-1)
+            elif view:
                 seen = augment(images, card.crop, uniform(seed, view, rows), strength)
             found[view].append(network.features(seen.to(device)).float().cpu())  # type: ignore[operator]
     progress("working out features", len(data), len(data))
     return torch.stack([torch.cat(some) for some in found])
 
 
-def _with_branches(card: Card, tasks: Sequence[Task]) -> Card:
+def _with_branches(card: Card, tasks: Sequence[Task], mirror: bool = True) -> Card:
     """The card with new tasks, whose branches leave from where a trunk still knows of everything in a face."""
     late = registry.load("networks", card.network).LATE
     leaves = {**card.network_options.get("leaves", {}), **{task.name: late for task in tasks}}
     options = {**card.network_options, "leaves": leaves} if leaves else card.network_options
-    return dataclasses.replace(card, tasks=(*card.tasks, *tasks), network_options=options)
+    mirror = card.crop.mirror and mirror and all(task.mirror for task in tasks)
+    return dataclasses.replace(
+        card,
+        tasks=(*card.tasks, *tasks),
+        network_options=options,
+        crop=dataclasses.replace(card.crop, mirror=mirror),
+        flip_averaging=card.flip_averaging and mirror,
+    )
 
 
 def _standardise(network: nn.Module, tasks: Sequence[Task], features: Tensor) -> None:
@@ -234,11 +250,13 @@ def _distil(network: nn.Module, data: Labelled, card: Card, names: set[str], dev
         data.answers[name] = torch.from_numpy(answers).float()
 
 
-def _settings(config: FinetuneConfig, recipe: Recipe, card: Card, names: set[str], count: int) -> TrainConfig:
+def _settings(
+    config: FinetuneConfig, recipe: Recipe, card: Card, child: Any, names: set[str], count: int
+) -> TrainConfig:
     """What the one training loop is told."""
     untouched = [f"branches.{task.name}" for task in card.tasks if task.name not in names]
     last = registry.load("networks", card.network).LAST_BLOCK
-    frozen = {"branch": ["trunk", *untouched], "last": [f"trunk.blocks.{number}" for number in range(last)], "all": []}
+    frozen = {"branch": ["trunk", *untouched], "last": child.blocks_before(last), "all": []}
     return TrainConfig(
         name=config.name,
         network=card.network,

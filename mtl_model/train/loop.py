@@ -250,23 +250,25 @@ class Run:
         return given * torch.exp(-torch.stack(tuple(self.log_variances)).detach()) if learned else given
 
     def _gradients(self, parts: Sequence[torch.Tensor], weights: torch.Tensor, batch: Batch) -> dict[str, float]:
-        """{task: norm of its gradient at the last layer that all tasks share}; empty where the trunk does not learn."""
-        shared = [one for one in self.bare.trunk.parameters() if one.requires_grad and one.ndim > 1][-1:]
-        if not shared:
-            return {}
-        norms = {}
-        for task, part, weight in zip(self.data.card.tasks, parts, weights, strict=True):
-            if batch.teaches(task.name):
-                (gradient,) = torch.autograd.grad(part * weight, shared, retain_graph=True, allow_unused=True)
-                norms[task.name] = 0.0 if gradient is None else float(gradient.norm())
-        return norms
+        """{task: norm of its gradient at the last layer that all labelled tasks share}; empty where none is shared or learns."""
+        layers = [
+            parameter for parameter in self.bare.trunk.parameters() if parameter.requires_grad and parameter.ndim > 1
+        ]
+        gradients = {
+            task.name: torch.autograd.grad(part * weight, layers, retain_graph=True, allow_unused=True)
+            for task, part, weight in zip(self.data.card.tasks, parts, weights, strict=True)
+            if layers and batch.teaches(task.name)
+        }
+        for row in reversed(range(len(layers))):  # a branch may leave early, or have a trunk of its own
+            if all(of_task[row] is not None for of_task in gradients.values()):
+                return {name: float(of_task[row].norm()) for name, of_task in gradients.items()}
+        return {}
 
     def _report_drowning(self) -> Iterator[Event]:
         if len(self._ratios) < 2:
             return
         loud = max(self._ratios, key=lambda name: self._ratios[name])
-        others = [norm for name, norm in self._ratios.items() if name != loud and norm]  # 0: it shares nothing
-        if others and self._ratios[loud] > DROWNING * max(others):
+        if self._ratios[loud] > DROWNING * max(norm for name, norm in self._ratios.items() if name != loud):
             shown = ", ".join(f"{name} {norm:.3g}" for name, norm in self._ratios.items())
             yield Noted(
                 f"The gradient of {loud} drowns the others at step {self.step} ({shown} at the last shared layer). "

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from mtl_model.config import TrainConfig, pairs, shares
 from mtl_model.data import cache, duplicates
 from mtl_model.data.batches import Labelled
 from mtl_model.errors import DataError, UsageError, unknown
-from mtl_model.records import Sample
+from mtl_model.records import FACE, Sample
 from mtl_model.tasks import Task
 from mtl_model.train.optimisation import freeze, take_weights
 from mtl_model.train.teachers import Teachers
@@ -80,10 +81,12 @@ def prepare(
     tasks = _taught(config, asked, [one for some in chosen for one in some])
     chosen = [_labelled(some, tasks) for some in chosen]
     module = registry.load("networks", config.network)
-    crop = CropSettings(**{**module.INPUT, "margin": config.margin, "upright": config.upright})
-    options = {"size_px": crop.size_px, "channels": 1 if crop.grey else 3}
-    card = Card(config.network, options, tasks, DetectionSettings(config.detector), crop, terms=RESEARCH_TERMS)
-    registry.load("detectors", config.detector)  # a wrong name is said now, not when faces are looked for
+    mirror = not config.no_mirror and all(task.mirror for task in tasks)
+    crop = CropSettings(**{**module.INPUT, "margin": config.margin, "upright": config.upright, "mirror": mirror})
+    options = {"size_px": crop.size_px, "channels": 1 if crop.grey else 3, **_branching(config, asked, tasks, start)}
+    subject = registry.load("detectors", config.detector).SUBJECT
+    terms = RESEARCH_TERMS if subject == FACE else read_card(start).terms if start else ""
+    card = Card(config.network, options, tasks, DetectionSettings(config.detector), crop, subject=subject, terms=terms)
     _check_names(config, [task.name for task in tasks])
     anew = _check_network(config, card, start)
     answering = Teachers(teachers, card) if teachers else None
@@ -104,7 +107,8 @@ def prepare(
     for source, every in zip(sources, chosen, strict=True):
         samples = [one for one in every if one.split in parts]  # nothing is looked for in test: a run never sees it
         crops = cache.crops_of([one.path for one in samples], card.detection, card.crop, progress=progress)
-        notes.append(f"{source.kind}: faces found, {_counted(crops.counts())}.")
+        if not card.reads_whole:
+            notes.append(f"{source.kind}: {subject}s found, {_counted(crops.counts())}.")
         for split, part in parts.items():
             rows = [row for row in np.flatnonzero(crops.readable).tolist() if samples[row].split == split]
             if split == "train":
@@ -121,7 +125,21 @@ def prepare(
                 f"No picture of val is labelled for {task.name}: it has no part in choosing the best epoch, and its answers are "
                 "not calibrated."
             )
-    return Data(train, val, dataclasses.replace(card, tasks=tasks), notes, mix=mix, teachers=answering)
+    options |= _branching(config, asked, tasks, start)
+    card = dataclasses.replace(card, tasks=tasks, network_options=options)
+    return Data(train, val, card, notes, mix=mix, teachers=answering)
+
+
+def _branching(config: TrainConfig, asked: Sequence[Task], tasks: Sequence[Task], start: Path | None) -> dict[str, Any]:
+    """Where the branches leave, and whether the trunk is shared, as options of a network: as in the start, unless given."""
+    inherited = read_card(start).network_options if start else {}
+    names = {task.name for task in tasks}
+    leaves = {**inherited.get("leaves", {}), **pairs(config.leaves, "task", [task.name for task in asked])}
+    options = {
+        "leaves": {name: stage for name, stage in leaves.items() if name in names},
+        "separate": config.separate or inherited.get("separate", False),
+    }
+    return {name: value for name, value in options.items() if value}
 
 
 def mix_of(text: str, sources: Sequence[str]) -> dict[str, float]:

@@ -19,7 +19,7 @@ from mtl_model.config import FinetuneConfig
 from mtl_model.data import cache, dataset_edits, duplicates
 from mtl_model.data.cache import Crops
 from mtl_model.errors import DataError, UsageError, unknown
-from mtl_model.records import Sample
+from mtl_model.records import FACE, Sample
 from mtl_model.tasks import Task
 
 SHARES = {"test": 0.20, "val": 0.15}
@@ -70,12 +70,16 @@ def parts_of(
     notes = [
         dataclasses.replace(source, samples=tuple(dataclasses.replace(one, split="") for one in samples)).summary()
     ]
+    if not len(rows) and card.reads_whole:
+        raise DataError(
+            f"None of the {len(samples):,} pictures can be read. Expected whole image files; choose others."
+        )
     if not len(rows):
         raise DataError(
             f"No face was found in any of the {len(samples):,} pictures. Expected photos of faces, upright and at least "
             f"{card.detection.smallest_face_px} px large; choose others."
         )
-    for kind, what in (("none", "show no face that could be found"), ("unreadable", "cannot be read")):
+    for kind, what in (("none", f"show no {card.subject} that could be found"), ("unreadable", "cannot be read")):
         if count := crops.counts()[kind]:
             notes.append(f"{count:,} of {len(samples):,} pictures {what}, and are left out.")
     taught = [{name: label for name, label in one.labels.items() if name in names} for one in samples]
@@ -185,7 +189,7 @@ def _strata(sample: Sample, tasks: Mapping[str, Task]) -> list[tuple]:
     return strata
 
 
-def unshown(tasks: Sequence[Task], samples: Sequence[Sample]) -> list[str]:
+def unshown(tasks: Sequence[Task], samples: Sequence[Sample], subject: str = FACE) -> list[str]:
     """A sentence a task of which some classes (of an age: bands) have no picture. Who is shown the old alone learns that people
     are old, and pictures that are held out of those cannot tell."""
     told = []
@@ -194,8 +198,8 @@ def unshown(tasks: Sequence[Task], samples: Sequence[Sample]) -> list[str]:
         if words := kinds.of(task).unshown(task, labels):
             listed = f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
             told.append(
-                f"{task.title}: no picture shows {listed}. Faces like those may be read worse than before, which pictures held "
-                "out of these cannot tell."
+                f"{task.title}: no picture shows {listed}. {subject.capitalize()}s like those may be read worse than before, "
+                "which pictures held out of these cannot tell."
             )
     return told
 

@@ -81,7 +81,8 @@ def _names(shared: Shared) -> Route:
 
     async def names(request: Request) -> Response:
         await asyncio.to_thread(shared.models.refresh)
-        answer = {"names": shared.models.names(), "default": shared.models.default}
+        subjects = await asyncio.to_thread(shared.models.subjects)
+        answer = {"names": list(subjects), "subjects": subjects, "default": shared.models.default}
         return JSONResponse(answer | {"user": shared.user_of(request) if shared.options.auth else ""})
 
     return Route("/mtl/models/names", guarded_route(shared, names), methods=["GET"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -120,3 +122,13 @@ def test_some_pictures_become_old_prints() -> None:
     assert 0.5 < without_colour.float().mean() < 0.9
     grey = augmentation._print(images[:, :1].clone(), numbers, 1.0)
     assert grey.shape == (800, 1, 48, 48)
+
+
+def test_the_mirror_image_can_be_forbidden() -> None:
+    images = torch.zeros(200, 1, 8, 8)
+    images[..., :4] = 0.9
+    for mirror in (True, False):
+        settings = dataclasses.replace(GREY, mirror=mirror)
+        changed = augment((images - 0.5) / 0.25, settings, uniform(0, 1, np.arange(200)), 1e-6)
+        flipped = (changed[:, 0, 4, 6] > changed[:, 0, 4, 1]).float().mean()
+        assert 0.3 < flipped < 0.7 if mirror else flipped == 0

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from mtl_model import card, checkpoint, cli, kinds, layouts, runs
-from mtl_model.card import Card, CropSettings, list_checkpoints
+from mtl_model.card import Card, CropSettings, DetectionSettings, list_checkpoints
 from mtl_model.config import FinetuneConfig
 from mtl_model.crops import to_tensor
 from mtl_model.data import cache
@@ -29,6 +29,7 @@ from mtl_model.tasks import TASKS
 from mtl_model.train import finetune, splits
 
 SIDE = 24
+REAL_LOOK = cache._look_at
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +122,69 @@ def test_tasks_that_are_not_taught_are_guarded_by_the_parents_answers(weights: P
     with torch.inference_mode():
         plain = predictions(network(to_tensor(images, parent.crop)), dataclasses.replace(parent, calibration={}))
     assert np.allclose(data.answers["gender"].numpy(), plain["gender"], atol=1e-5)
+
+
+@pytest.mark.parametrize("how", ["branch", "last"])
+@pytest.mark.parametrize(
+    ("more", "kept"),
+    [({"separate": True}, 2**30), ({"leaves": {"smile": "block6"}}, 2**30), ({"leaves": {"smile": "block6"}}, 0)],
+)
+def test_a_trunk_per_task_or_an_early_map_is_fine_tuned_too(
+    how: str, more: dict[str, Any], kept: int, glasses: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the features of a frozen trunk are too many to be kept."""
+    options = {"size_px": 16, "channels": 1, **more}
+    parent = Card("bknet", options, tuple(TASKS.values()), crop=CropSettings(**{**bknet.INPUT, "size_px": 16}))
+    checkpoint.save(weights / "bknet", checkpoint.build_network(parent), parent)
+    monkeypatch.setattr(finetune, "FEATURES_BYTES", kept)
+    assert not any(isinstance(event, Failed) for event in run(config_for(glasses, how=how, epochs=8), weights))
+    outcome = json.loads((weights.parent / "runs" / "child" / "outcome.json").read_text())
+    images = torch.randn(9, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    before, after = chances_of(weights / "bknet", images), chances_of(weights.parent / "runs" / "child", images)
+    moved = {task: float(np.abs(before[task] - after[task]).max()) for task in before}
+    assert (set(moved.values()) == {0.0}) is (how == "branch")
+    assert outcome["tasks"]["glasses"]["after"] > 0.8
+    old, new = (
+        checkpoint.load(folder)[0].state_dict() for folder in (weights / "bknet", weights.parent / "runs" / "child")
+    )
+    early = [name for name in old if ".blocks.0.weight" in name]
+    assert len(early) == (3 if "separate" in more else 1) and all(torch.equal(old[name], new[name]) for name in early)
+
+
+def pictures_start(weights: Path, **more: Any) -> None:
+    """A parent without a task, which reads whole pictures."""
+    options = {"size_px": 16, "channels": 1}
+    crop = CropSettings(**{**bknet.INPUT, "size_px": 16})
+    parent = Card("bknet", options, (), DetectionSettings("whole"), crop, subject="picture", flip_averaging=True)
+    checkpoint.save(weights / "bknet", checkpoint.build_network(parent), parent)
+
+
+@pytest.mark.parametrize("how", ["branch", "last", "all"])
+def test_whole_pictures_are_taught_from_a_start_without_a_task(
+    how: str, glasses: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "_look_at", REAL_LOOK)
+    pictures_start(weights)
+    events = run(config_for(glasses, how=how, epochs=12), weights)
+    assert not [event.text for event in events if isinstance(event, Noted) and "face" in event.text.lower()]
+    outcome = json.loads((weights.parent / "runs" / "child" / "outcome.json").read_text())
+    assert outcome["tasks"]["glasses"]["after"] > 0.8 and outcome["changed"] == {}
+    child = card.read_card(weights.parent / "runs" / "child")
+    assert child.subject == "picture" and child.detection.detector == "whole" and child.flip_averaging
+    assert not [limit for limit in child.limits if "face" in limit.lower()]
+
+
+def test_pictures_that_forbid_their_mirror_image_are_never_mirrored(
+    glasses: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "_look_at", REAL_LOOK)
+    pictures_start(weights)
+    seen: list[torch.Tensor] = []
+    monkeypatch.setattr(finetune, "augment", lambda images, crop, *more: seen.append(images) or images)
+    monkeypatch.setattr(torch.Tensor, "flip", lambda *_: pytest.fail("a mirror image"))
+    run(config_for(glasses, no_mirror=True), weights)
+    child = card.read_card(weights.parent / "runs" / "child")
+    assert seen and child.crop.mirror is False and child.flip_averaging is False
 
 
 def test_a_known_task_is_compared_with_the_parent_on_pictures_used_for_nothing_else(

@@ -17,11 +17,11 @@ import torch
 from PIL import Image
 
 from mtl_model import checkpoint, kinds
-from mtl_model.card import list_checkpoints
+from mtl_model.card import Card, list_checkpoints
 from mtl_model.config import TrainConfig
 from mtl_model.data import cache
 from mtl_model.data.batches import Labelled
-from mtl_model.errors import DataError, RunError, UsageError
+from mtl_model.errors import DataError, MtlError, RunError, UsageError
 from mtl_model.events import Evaluated, Event, Failed, Finished, Noted, Saved, Started, Step, Stopped
 from mtl_model.kinds import _named
 from mtl_model.networks import bknet
@@ -32,6 +32,8 @@ from mtl_model.train.loop import Run, train
 from mtl_model.train.optimisation import learning_rate
 from mtl_model.train.prepare import prepare
 from mtl_model.train.selection import errors_on, score_of
+
+REAL_LOOK = cache._look_at
 
 
 @pytest.fixture(autouse=True)
@@ -330,6 +332,52 @@ def test_separate_trunks_share_nothing(config: TrainConfig, tmp_path: Path) -> N
         }
         assert moved == {plan.task}
     assert not list(run._report_drowning())
+
+
+def test_gradients_meet_at_the_last_layer_that_all_tasks_share(config: TrainConfig, tmp_path: Path) -> None:
+    """Smile leaves after the second block: what it shares with the others ends there."""
+    config = dataclasses.replace(config, leaves="smile=block13", task_weights="smile=1000")
+    run = Run(config, tmp_path / "run", prepare(config), accelerate.Accelerator(cpu=True), None)
+    weights = {
+        number: layer.weight for number, layer in run.bare.trunk.blocks.named_children() if hasattr(layer, "weight")
+    }
+    asked: list[object] = []
+    norm = torch.Tensor.norm
+    shapes = {str(number): weight.shape for number, weight in weights.items() if weight.ndim > 1}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "norm", lambda gradient: asked.append(gradient.shape) or norm(gradient))
+        run._take_step(run.batches.load(run.batches.plans(0)[0], 0))
+    assert set(run._ratios) == {"age", "gender", "smile"} and all(run._ratios.values())
+    assert asked == [shapes["10"]] * 3  # the last convolution before block 13
+    (said,) = run._report_drowning()
+    assert "smile" in str(said)
+
+
+def test_branches_leave_where_they_are_told_and_a_start_passes_it_on(config: TrainConfig, tmp_path: Path) -> None:
+    run_all(dataclasses.replace(config, leaves="smile=block6", separate=True, epochs=1), tmp_path / "run")
+    network, card = checkpoint.load(tmp_path / "run")
+    assert card.network_options["leaves"] == {"smile": "block6"} and card.network_options["separate"]
+    assert set(network.trunk.columns) == {"age", "gender", "smile"}  # type: ignore[union-attr]
+    again = prepare(dataclasses.replace(config, tasks="smile,age", leaves="age=places"), start=tmp_path / "run").card
+    assert again.network_options["leaves"] == {"smile": "block6", "age": "places"}
+    assert prepare(dataclasses.replace(config, tasks="age"), start=tmp_path / "run").card.network_options["separate"]
+    assert set(prepare(config).card.network_options) == {"size_px", "channels"}
+    for leaves, said in (("smile=block999", "block999"), ("hat=final", "hat")):
+        with pytest.raises(MtlError, match=said):
+            prepare(dataclasses.replace(config, leaves=leaves))
+
+
+def test_whole_pictures_are_trained_from_a_start_without_a_task(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "_look_at", REAL_LOOK)
+    start = Card("bknet", {"size_px": 16, "channels": 1}, (), terms="Apache-2.0", subject="picture")
+    checkpoint.save(tmp_path / "start", checkpoint.build_network(start), start)
+    config = dataclasses.replace(config, detector="whole", no_mirror=True)
+    data = prepare(config, start=tmp_path / "start")
+    assert data.card.subject == "picture" and not data.card.crop.mirror and data.card.terms == "Apache-2.0"
+    assert data.train.faces.tolist() == [1] * len(data.train) and not [note for note in data.notes if "face" in note]
+    assert prepare(dataclasses.replace(config, detector="mtcnn")).card.subject == "face"
 
 
 def test_a_stop_file_stops_it_and_it_can_go_on(config: TrainConfig, tmp_path: Path) -> None:

@@ -53,7 +53,9 @@ class Shelf:
                 cards[name] = error
         parents = {name: one.parent if isinstance(one, Card) else "" for name, one in cards.items()}
         parts = []
-        for name in sorted(cards, key=lambda name: (name != self.default, name)):
+        starts = {name for name, one in cards.items() if isinstance(one, Card) and not one.tasks}
+        shown = [name for name in cards if name not in starts or found[name].parent != self.options.weights]
+        for name in sorted(shown, key=lambda name: (name != self.default, name)):
             children = [child for child, parent in parents.items() if parent == name]
             known = parents[name] if parents[name] in cards else ""
             parts.append(self._card(name, cards[name], found[name], children, known))
@@ -69,6 +71,8 @@ class Shelf:
         whole = not isinstance(card, CheckpointError)
         buttons = [("use", "Use"), ("compare", "Compare"), ("parent", "Go back to parent"), ("download", "Download")]
         wanted = [one for one in buttons if whole and (one[0] != "parent" or parent)]
+        if isinstance(card, Card) and not card.tasks:  # a start answers nothing
+            wanted = [one for one in wanted if one[0] == "download"]
         if not shipped and name != self.default:
             wanted += [("rename", "Rename"), ("delete", "Delete")]
         actions = "".join(
@@ -179,13 +183,15 @@ def _row(task: Task, card: Card, outcome: Mapping[str, Any]) -> str:
         words, unit, figure, source = measured
         value = number(float(figure["value"]), unit)
         between = " to ".join(number(float(figure.get(edge, figure["value"])), unit, False) for edge in ("low", "high"))
-        said = f"{words.lower()}, {between}, on {int(figure.get('n', 0)):,} faces of {source}"
+        said = f"{words.lower()}, {between}, on {int(figure.get('n', 0)):,} {card.subject}s of {source}"
     elif task.name in changed:
         share = float(changed[task.name])
         parent = card.parent or "its parent"
         value = "Unchanged" if share == 0 else f"{100 * share:.1f} % differ"
         said = (
-            f"answers the same as {parent}" if share == 0 else f"of the answers on held-out faces differ from {parent}"
+            f"answers the same as {parent}"
+            if share == 0
+            else f"of the answers on held-out {card.subject}s differ from {parent}"
         )
     return (
         f'<tr><th scope="row">{named(task.title)}</th><td><b>{escape(value)}</b>'

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from mtl_model.card import CARD, Card, find_checkpoint, list_checkpoints, read_card
+from mtl_model.errors import CheckpointError
 from mtl_model.predictor import Predictor
+from mtl_model.records import FACE
 from mtl_model.ui.server.options import UiOptions
 
 KEPT = 3  # loaded at once; the one unused for longest goes first
 
 Load = Callable[[str], Predictor]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """written: the time of the card, in nanoseconds."""
+
+    written: int
+    subject: str = FACE
+    answers: bool = True
 
 
 class Models:
@@ -24,13 +37,36 @@ class Models:
         self._weights, self._runs, self._device = options.weights, options.runs, options.device
         self._load = load or self._from_disk
         self._loaded: OrderedDict[str, tuple[int, Predictor]] = OrderedDict()  # with the time of its card
+        self._looks: dict[Path, _Look] = {}
         self._lock = threading.Lock()  # held while loading too: two people wanting a checkpoint load it once
         self.default = self.folder(options.checkpoint).name
 
+    def subjects(self, starts: bool = False) -> dict[str, str]:
+        """{name: what it reads, see `Card.subject`} of the checkpoints that answer, the one to begin with first.
+
+        starts: also those without a task, from which can be taught alone. One whose card is damaged is listed too."""
+        known = list_checkpoints(self._weights, self._runs)
+        looks = {name: self._look(folder) for name, folder in known.items()}
+        return {
+            name: looks[name].subject
+            for name in sorted(known, key=lambda name: (name != self.default, name))
+            if starts or looks[name].answers
+        }
+
     def names(self) -> list[str]:
-        """The one to begin with first."""
-        known = list(list_checkpoints(self._weights, self._runs))
-        return sorted(known, key=lambda name: (name != self.default, name))
+        """The checkpoints that answer, the one to begin with first."""
+        return list(self.subjects())
+
+    def _look(self, folder: Path) -> _Look:
+        """What a card says in short; read again only when it was written anew."""
+        with contextlib.suppress(OSError, CheckpointError):
+            written = (folder / CARD).stat().st_mtime_ns
+            before = self._looks.get(folder)
+            if before is None or before.written != written:
+                card = read_card(folder)
+                before = self._looks[folder] = _Look(written, card.subject, bool(card.tasks))
+            return before
+        return _Look(0)
 
     def refresh(self) -> None:
         """Forget what is gone; where the one to begin with is gone, another takes its place. Raises CheckpointError."""

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from mtl_model import kinds
 from mtl_model.card import Card
+from mtl_model.errors import UsageError
 from mtl_model.records import Estimate, Photo, Reading
 from mtl_model.tasks import Task
 from mtl_model.ui.faces import face_cards
@@ -35,6 +36,19 @@ class Side:
 
 
 Sides = tuple[Side, Side]
+
+
+def expect_alike(first: Side, name: str, card: Card) -> None:
+    """Raise UsageError for a checkpoint that reads something else than the first one."""
+    if card.subject != first.card.subject:
+        raise UsageError(
+            f"{first.name} reads {_reads(first.card)}, {name} {_reads(card)}. Expected two that read the same; choose another to "
+            "compare with."
+        )
+
+
+def _reads(card: Card) -> str:
+    return "whole pictures" if card.reads_whole else f"{card.subject}s"
 
 
 def tasks(sides: Sequence[Side]) -> list[Task]:
@@ -83,7 +97,14 @@ def cards(photo: Photo, crops: np.ndarray, sides: Sides, correctable: bool = Fal
     if not photo.readings:
         return face_cards.cards(photo, crops, sides[0].card)
     return Markup().join(
-        face_cards.face(number, crop, _verdict(sides, number), _columns(sides, number, f"{place}{number}"), correctable)
+        face_cards.face(
+            photo.subject,
+            number,
+            crop,
+            _verdict(sides, number),
+            _columns(sides, number, f"{place}{number}"),
+            correctable,
+        )
         for number, crop in enumerate(crops, start=1)
     )
 
@@ -102,7 +123,7 @@ def _columns(sides: Sides, number: int, key: str) -> Markup:
         each = zip(sides, blocks, strict=True)
         answers = [block.get(task.name, "") if side.knows(task) else None for side, block in each]
         rows.append({"task": task, "why": _why(sides, number, task), "answers": answers})
-    return render("faces/sides.html", sides=sides, number=number, key=key, rows=rows)
+    return render("faces/sides.html", subject=sides[0].card.subject, sides=sides, number=number, key=key, rows=rows)
 
 
 def table(photo: Photo, sides: Sides) -> Markup:

@@ -18,7 +18,7 @@ from PIL import Image
 from mtl_model import kinds
 from mtl_model.card import Card
 from mtl_model.names import isolated
-from mtl_model.records import Estimate, Photo, Reading, clip_box
+from mtl_model.records import PICTURE, Estimate, Photo, Reading, clip_box
 from mtl_model.tasks import Task
 from mtl_model.ui.render import named, percent, render
 
@@ -40,7 +40,11 @@ def group_text(group: str) -> str:
     return f"{group[:-1]} and over" if group.endswith("+") else group.replace("-", "–")
 
 
-def faces_text(count: int) -> str:
+def faces_text(photo: Photo) -> str:
+    """Return how many faces were found, or that the picture itself was read."""
+    if photo.subject == PICTURE:
+        return "The whole picture"
+    count = len(photo.readings)
     return "1 face found" if count == 1 else f"{count} faces found" if count else "No face found"
 
 
@@ -59,9 +63,9 @@ def data_url(rgb: np.ndarray, longest_px: int, quality: int = 88) -> str:
 
 
 def stage(rgb: np.ndarray, photo: Photo) -> Markup:
-    """Return the photo with a button over each face."""
-    alt = f"{isolated(photo.photo)}: {faces_text(len(photo.readings)).lower()}"
-    places = [_place(reading, photo) for reading in photo.readings]
+    """Return the photo with a button over each face; none where the picture itself is read."""
+    alt = f"{isolated(photo.photo)}: {faces_text(photo).lower()}"
+    places = [] if photo.subject == PICTURE else [_place(reading, photo) for reading in photo.readings]
     return render("faces/stage.html", photo=photo, picture=data_url(rgb, SHOWN_PX), alt=alt, places=places)
 
 
@@ -88,15 +92,16 @@ def _card(number: int, reading: Reading, crop: np.ndarray, card: Card, correctab
     blocks = estimates(str(number), reading, card)
     shown = [task for task, estimate in reading.estimates.items() if estimate.shape in BESIDE]
     beside = Markup().join(blocks.pop(task) for task in shown[:1])
-    return face(number, crop, beside, Markup().join(blocks.values()), correctable)
+    return face(card.subject, number, crop, beside, Markup().join(blocks.values()), correctable)
 
 
-def face(number: int, crop: np.ndarray, beside: Markup, below: Markup, correctable: bool) -> Markup:
-    """Return the frame of a card: the crop, what stands beside it and below it, and "This is wrong"."""
+def face(subject: str, number: int, crop: np.ndarray, beside: Markup, below: Markup, correctable: bool) -> Markup:
+    """Return the frame of a card: the crop, what stands beside it and below it, and "This is wrong".
+
+    subject: see `Card.subject`."""
     picture = data_url(crop, crop.shape[0], 90)
-    return render(
-        "faces/card.html", number=number, picture=picture, beside=beside, below=below, correctable=correctable
-    )
+    parts = {"subject": subject, "number": number, "picture": picture, "beside": beside, "below": below}
+    return render("faces/card.html", **parts, correctable=correctable)
 
 
 @dataclass(frozen=True)
@@ -119,19 +124,20 @@ def estimates(key: str, reading: Reading, card: Card) -> dict[str, Markup]:
     for name, estimate in reading.estimates.items():
         task, kind = card.task(name), kinds.of(card.task(name))
         why = kind.unsure(estimate, card.calibration_of(name))
-        like = _like(task, card.error_like(name, *kind.like(estimate)))
+        like = _like(task, card.error_like(name, *kind.like(estimate)), card.subject)
         block = Block(task, estimate, f"{name}-{key}", why, like)
         details = _DETAILS[estimate.shape](task, estimate) if estimate.shape in _DETAILS else {}
         blocks[name] = render(f"faces/{estimate.shape}.html", block=block, **details)
     return blocks
 
 
-def _like(task: Task, row: Mapping[str, Any] | None) -> dict[str, str] | None:
+def _like(task: Task, row: Mapping[str, Any] | None, subject: str) -> dict[str, str] | None:
     if row is None:
         return None
     (answer,) = row["group"].values()
     text, error, sure = kinds.of(task).like_text(row["error"], *row["range"])
-    return {"text": text, "why": f"{error} on {row['n']:,} validation faces estimated as {answer} {sure}."}
+    why = f"{error} on {row['n']:,} validation {subject}s estimated as {answer} {sure}."
+    return {"text": text, "why": why, "of": f"{subject}s"}
 
 
 def _curve(task: Task, estimate: Estimate) -> dict[str, Any]:
@@ -204,11 +210,17 @@ def sortable(photo: Photo, heads: Sequence[Head], rows: Sequence[Sequence[Cell]]
     if not photo.readings:
         return Markup()
     each = enumerate(zip(photo.readings, rows, strict=True), start=1)
+    detected = photo.subject != PICTURE
     whole = [
-        [Cell(str(number), number), *row, Cell(percent(reading.face.confidence), reading.face.confidence)]
+        [Cell(str(number), number), *row, *([_detection(reading)] if detected else [])]
         for number, (reading, row) in each
     ]
-    return render("faces/table.html", heads=[Head("Face"), *heads, Head("Detection")], rows=whole)
+    heads = [Head(photo.subject.capitalize()), *heads, *([Head("Detection")] if detected else [])]
+    return render("faces/table.html", subject=photo.subject, heads=heads, rows=whole)
+
+
+def _detection(reading: Reading) -> Cell:
+    return Cell(percent(reading.face.confidence), reading.face.confidence)
 
 
 def cells(task: Task, estimates: Mapping[str, Estimate]) -> list[Cell]:

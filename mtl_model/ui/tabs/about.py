@@ -111,10 +111,11 @@ def _what(card: Card) -> str:
         f"{isolated(task.title)} ({', '.join(map(isolated, kinds.of(task).choices(task))) or kinds.of(task).summary(task)})"
         for task in card.tasks
     )
+    size, colour = card.crop.size_px, "grey" if card.crop.grey else "colour"
     pairs = (
         ("Estimates", tasks),
         ("Network", f"{card.network}, {card.parameters:,} parameters" if card.parameters else card.network),
-        ("Looks at", f"{card.crop.size_px} × {card.crop.size_px} pixels, {'grey' if card.crop.grey else 'colour'}"),
+        ("Looks at", f"{'the whole picture, ' if card.reads_whole else ''}{size} × {size} pixels, {colour}"),
         ("Made", card.created),
         ("Made from", card.parent),
     )

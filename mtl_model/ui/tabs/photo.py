@@ -88,7 +88,7 @@ class _Reader:
             if await request.is_disconnected():
                 return Response(status_code=GONE)
             body = await answered(request, asked, self._annotated)
-        name = quote(f"{Path(asked.name).stem}-faces.jpg")
+        name = quote(f"{Path(asked.name).stem}-{self._shared.models.card(asked.checkpoint).subject}s.jpg")
         return Response(
             body, media_type="image/jpeg", headers={"content-disposition": f"attachment; filename*=UTF-8''{name}"}
         )
@@ -118,7 +118,8 @@ class _Reader:
             else face_cards.cards(photo, shown, predictor.card, correctable),
             "table": comparison.table(photo, sides) if sides else face_cards.table(photo, predictor.card),
             "form": correcting.form(comparison.tasks(sides or [first])) if correctable else "",
-            "smallest": _least_px(predictor.card, photo),
+            "subject": photo.subject,
+            "smallest": None if predictor.card.reads_whole else _least_px(predictor.card, photo),
         }
 
     def _second(self, asked: Asked, first: comparison.Side, rgb: np.ndarray) -> tuple[comparison.Side | None, str]:
@@ -129,6 +130,7 @@ class _Reader:
             other = self._shared.models.get(asked.compare)
             if other.name == first.name:
                 return None, f"{first.name} is compared with itself. Choose another checkpoint to compare with."
+            comparison.expect_alike(first, other.name, other.card)
             readings = other.read(rgb, [reading.face for reading in first.readings])
         except MtlError as error:
             return None, f"Nothing is compared. {error}"

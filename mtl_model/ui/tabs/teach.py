@@ -59,7 +59,9 @@ def _settings(value: Any) -> bool:
 
 
 FIELDS: dict[str, tuple[fields.Check, str]] = {
-    **dict.fromkeys(("run", "name", "base", "from", "how", "kind", "task", "file"), (fields.is_text, "text")),
+    **dict.fromkeys(
+        ("run", "name", "base", "from", "how", "kind", "task", "file", "subject"), (fields.is_text, "text")
+    ),
     **dict.fromkeys(("looked", "undo"), (lambda value: isinstance(value, bool), "true or false")),
     "word": (lambda value: value is None or fields.is_text(value), "text or null"),
     "out": (lambda value: value is None or isinstance(value, bool), "true, false or null"),
@@ -172,15 +174,18 @@ class _Teach:
     def _compare(self, run: Run, asked: Asked) -> dict[str, Any]:
         rgb = self._shared.decoders.read(asked.body)
         parent = run.record.as_learned().parent
-        before, after = self._shared.models.get(parent), self._waiting(run)
+        after = self._waiting(run)
         photo = after.photo(rgb, asked.name)
+        as_seen = dataclasses.replace(after.card.crop, size_px=CROP_PX)
+        cut = crops.cut(rgb, [reading.face for reading in photo.readings], as_seen)
+        faces = face_cards.faces_text(photo)
+        if not self._shared.models.card(parent).tasks:  # it says nothing to compare with
+            return {"html": face_cards.cards(photo, cut, after.card), "said": f"{faces}."}
+        before = self._shared.models.get(parent)
         sides = (
             comparison.Side(parent, before.card, tuple(before.read(rgb, [one.face for one in photo.readings]))),
             comparison.Side(run.name, after.card, photo.readings),
         )
-        as_seen = dataclasses.replace(after.card.crop, size_px=CROP_PX)
-        cut = crops.cut(rgb, [reading.face for reading in photo.readings], as_seen)
-        faces = face_cards.faces_text(len(photo.readings))
         return {
             "html": comparison.cards(photo, cut, sides, place="try-"),
             "said": f"{faces}. {comparison.note(sides)}".strip(),

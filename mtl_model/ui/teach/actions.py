@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import functools
@@ -14,8 +15,9 @@ from mtl_model import card, jobs, layouts
 from mtl_model import runs as folders
 from mtl_model.config import HOWS, FinetuneConfig
 from mtl_model.data import corrections
-from mtl_model.errors import RunError, UsageError, unknown
+from mtl_model.errors import CheckpointError, RunError, UsageError, unknown
 from mtl_model.options import words_of
+from mtl_model.records import FACE, PICTURE
 from mtl_model.runs import CACHE, CHANGES, REPORT
 from mtl_model.ui.teach import dataset, teaching
 from mtl_model.ui.teach.teaching import CHECK, LEARN, Record, Run
@@ -27,6 +29,8 @@ ADVANCED: Mapping[str, tuple[float, float, str]] = {
     "seed": (0, 2**31 - 1, "a whole number from 0, such as 1"),
 }
 WHOLE = ("epochs", "seed")
+START = "pictures"
+"""The shipped checkpoint without a task from which whole pictures are taught."""
 More = ParamSpec("More")
 Answer = TypeVar("Answer")
 
@@ -73,7 +77,10 @@ class Steps:
         if card.is_taken(name, self._weights, self._runs):
             raise taken
         created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        record = Record(name, user=user, created=created, parent=parent)
+        subject = ""
+        with contextlib.suppress(CheckpointError):  # one that is gone is said when learning begins
+            subject = PICTURE if self._card(parent).reads_whole else ""
+        record = Record(name, user=user, created=created, parent=parent, subject=subject)
         try:
             folders.begin(self._runs, name, {card.PENDING: None, folders.TEACH: record.to_json()})
         except FileExistsError:
@@ -128,9 +135,14 @@ class Steps:
             if "task" in layout:
                 layout["task"] = dataset.layouts_name(layout["task"]) if layout["task"] else ""
             return self._look(run, **layout)
+        if "subject" in given:
+            return self._show(run, str(given["subject"]))
         chosen: dict[str, Any] = {}
         if "from" in given:
-            card.find_checkpoint(str(given["from"]), self._weights, self._runs)
+            if (subject := self._card(str(given["from"])).subject) != record.reads:
+                raise UsageError(
+                    f"'{given['from']}' reads {subject}s, and these are taught as {record.reads}s. Choose another to start from."
+                )
             chosen["parent"] = str(given["from"])
         if "how" in given:
             if given["how"] not in HOWS:
@@ -153,12 +165,36 @@ class Steps:
             raise UsageError("No task is chosen. Expected at least one to learn; tick one.")
         return tuple(names) if len(names) < len(known) else ()
 
+    def _show(self, run: Run, subject: str) -> Record:
+        """Take what the pictures show as said, start from what reads that, and check anew where the check was of other things."""
+        self._open(run)
+        if subject not in (FACE, PICTURE):
+            raise UsageError(unknown("subject", subject, (FACE, PICTURE)))
+        before = run.record.reads
+        if subject == before:
+            return teaching.edit_record(run.folder, subject=subject)
+        self._understood(run)
+        parent = START if subject == PICTURE else card.find_checkpoint(None, self._weights, self._runs).name
+        with contextlib.suppress(CheckpointError):
+            if self._card(run.record.parent).subject == subject:
+                parent = run.record.parent
+        record = teaching.edit_record(run.folder, subject=subject, parent=parent)
+        self._check(dataclasses.replace(run, record=record))
+        return record
+
+    def _card(self, name: str) -> card.Card:
+        return card.read_card(card.find_checkpoint(name, self._weights, self._runs))
+
     @alone
     def check(self, run: Run) -> None:
         """Look at every picture, as a job."""
+        self._check(run)
+
+    def _check(self, run: Run) -> None:
         self._open(run)
         self._understood(run)
         words = [CHECK, self._source(run), "--json", str(run.folder / REPORT), "--cache", str(run.folder / CACHE)]
+        words += ["--no-faces"] if run.record.reads == PICTURE else []
         for option, value in (("--changes", self._changes(run)), ("--task", self._task(run))):
             words += [option, value] if value else []
         teaching.edit_record(run.folder, looked=False)
@@ -195,7 +231,7 @@ class Steps:
     def words(self, run: Run) -> list[str]:
         """The command line that learns what was chosen."""
         record = run.record
-        advanced = {
+        advanced: dict[str, Any] = {
             name: int(text) if name in WHOLE else float(text)
             for name, text in _advanced(record.advanced).items()
             if text

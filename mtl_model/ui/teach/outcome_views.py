@@ -103,7 +103,7 @@ def untouched(changed: Mapping[str, float], card: Card | None) -> str:
         f"{isolated(titles.get(name, name))}: {'no answer changed' if not share else f'{100 * share:.1f} % of answers changed'}"
         for name, share in changed.items()
     ]
-    return f"<p>Not taught, on the same faces: {escape('; '.join(told))}.</p>" if any(changed.values()) else ""
+    return f"<p>Not taught, on the same pictures: {escape('; '.join(told))}.</p>" if any(changed.values()) else ""
 
 
 def confusion(one: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ class Page:
         run = self._chosen(name, runs, new)
         discarded = [aside for aside in folders.asides(self._runs) if aside.waited]
         stamps = "|".join(f"{one.name} {one.version()}" for one in (*runs, *([run] if run else [])))
-        names, tokens = self._models.names(), [aside.token for aside in discarded]
+        names, tokens = self._models.subjects(starts=True), [aside.token for aside in discarded]
         ready = sum(one.done() for one in self._estimates.values())
         shown = f"{run.name if run else ''}|{stamps}|{names}|{corrected}|{ready}|{trouble}|{tokens}"
         newest = hashlib.sha256(shown.encode()).hexdigest()[:16]
@@ -78,7 +78,7 @@ class Page:
                 return None  # discarded elsewhere
         return None if new or not runs else runs[0]
 
-    def _parts(self, run: Run | None, runs: Sequence[Run], names: Sequence[str]) -> dict[str, Any]:
+    def _parts(self, run: Run | None, runs: Sequence[Run], names: Mapping[str, str]) -> dict[str, Any]:
         """One run with a damaged file takes nothing else of the tab away."""
         listed = {"runs": views.runs_list(runs, run.name if run else "")}
         answer: dict[str, Any] = {"run": run.name if run else "", "reached": 1, "step": 1, "busy": False}
@@ -94,7 +94,7 @@ class Page:
         about["parts"] |= listed
         return answer | about
 
-    def _steps(self, run: Run, runs: Sequence[Run], names: Sequence[str]) -> dict[str, Any]:
+    def _steps(self, run: Run, runs: Sequence[Run], names: Mapping[str, str]) -> dict[str, Any]:
         shown = self._labelled(run)
         about = run.record.found
         tasks = {} if shown is None else shown.tasks
@@ -121,7 +121,7 @@ class Page:
         if run.state == "checked" and shown and not picture_views.can_learn(run, shown):
             reached = 2
         stamp, edits = str(about.get("stamp", "")), _edits_stamp(run)
-        shared = {"reached": reached, "step": run.step, "busy": run.busy}
+        shared = {"reached": reached, "step": run.step, "busy": run.busy, "subject": run.record.reads}
         return {**shared, "stamp": stamp, "edits": edits, "parts": parts}
 
     def _labelled(self, run: Run) -> dataset.Labelled | None:
@@ -130,13 +130,15 @@ class Page:
         except MtlError:
             return None
 
-    def _form(self, run: Run, runs: Sequence[Run], names: Sequence[str]) -> str:
+    def _form(self, run: Run, runs: Sequence[Run], names: Mapping[str, str]) -> str:
+        """names: {checkpoint: what it reads}"""
         if not run.checked:
             return ""
         parent = self._parent(run)
         seconds = self._estimate(run, parent) if parent else None
         ahead = next((one.name for one in runs if one.busy and one.name != run.name), "")
-        return views.form(run, parent, names, seconds, ahead)
+        starts = [name for name, subject in names.items() if subject == run.record.reads]
+        return views.form(run, parent, starts, seconds, ahead)
 
     def _estimate(self, run: Run, parent: Card) -> float | None:
         """About how long the learning takes; None until it is known, which takes some seconds of another thread."""

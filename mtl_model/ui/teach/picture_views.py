@@ -10,6 +10,7 @@ from mtl_model import runs as folders
 from mtl_model.data.check import UNLABELLED
 from mtl_model.kinds import RARE
 from mtl_model.names import caption, isolated
+from mtl_model.records import PICTURE
 from mtl_model.run_records import Report
 from mtl_model.tasks import Task
 from mtl_model.ui.render import escape, named
@@ -75,15 +76,42 @@ def _is_faceless(report: Mapping[str, Any]) -> bool:
 
 
 def go_on(run: Run, shown: Labelled | None) -> str:
-    """The way to the next step. It stands above what is wrong: that may be long, and little of it has to be mended."""
+    """The way to the next step, or the question what the pictures show.
+
+    It stands above what is wrong: that may be long, and little of it has to be mended."""
     if not run.checked or run.busy or run.state == "accepted" or shown is None:
         return ""
-    again = button("check", "Check again")
+    if run.state == "checked" and not run.record.subject and _finds_few(report := _report(run)):
+        return _ask_subject(report)
+    again = button("check", "Check again") + _other_subject(run)
     if run.state != "checked" or not can_learn(run, shown):
         return again
     count = len(_listed(_report(run), shown))
     things = f"{plural(count, 'thing')} to look at below; you may go on without." if count else ""
     return f'{button("goon", "Go on: learn", primary=True)}{again}<span class="small">{things}</span>'
+
+
+def _finds_few(report: Mapping[str, Any]) -> bool:
+    """Whether a face was found in fewer than half of the pictures."""
+    return 2 * (report.get("no_face") or 0) > report.get("pictures", 0)
+
+
+def _ask_subject(report: Mapping[str, Any]) -> str:
+    with_face = report["pictures"] - report["no_face"]
+    seen = f"A face was found in {with_face:,} of" if with_face else "No face was found in"
+    return (
+        f"<span><b>{seen} {plural(report['pictures'], 'picture')}.</b> What do they show?</span>"
+        f"{button('as-pictures', 'Other things: look at the whole picture', primary=True)}{button('as-faces', 'Faces')}"
+    )
+
+
+def _other_subject(run: Run) -> str:
+    """The way to say something else of what the pictures show than was said before."""
+    if run.state != "checked":
+        return ""
+    if run.record.reads == PICTURE:
+        return button("as-faces", "Look for faces instead")
+    return button("as-pictures", "Look at whole pictures instead") if _finds_few(_report(run)) else ""
 
 
 def line(shown: Labelled) -> str:
@@ -163,7 +191,7 @@ def problems(report: Mapping[str, Any], shown: Labelled) -> str:
         faults = [
             problem(
                 "No face was found in any of these pictures, so there is nothing to learn from.",
-                "Check that these are the pictures you meant, large enough and upright; add others in step 1.",
+                "Say above if they show other things; faces have to be large enough and upright. Or add others in step 1.",
             )
         ]
     if not listed and not faults:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from mtl_model import jobs
 from mtl_model.events import Evaluated, Event, Finished, Noted, Started, Step, Stopped
+from mtl_model.records import PICTURE
 from mtl_model.tasks import Task
 from mtl_model.ui.render import escape
 from mtl_model.ui.teach import curves, teaching
@@ -17,6 +18,7 @@ from mtl_model.ui.teach.views import button, duration, plural, problem
 PROGRESS = re.compile(r"^(?P<what>[^\[]+) \[[#-]*\] (?P<done>[\d,]+) of (?P<total>[\d,]*\d)(?:, (?P<left>\d+) s left)?")
 WORDS: Mapping[str, str] = {
     "looking for faces": "looking for the faces",
+    "reading pictures": "reading them",
     "cutting crops": "cutting out the faces",
     "working out features": "working out what the network sees in them",
 }
@@ -41,7 +43,8 @@ def job_line(run: Run, queue: Sequence[jobs.Job]) -> str:
         return f'<p>{doing}.</p><progress aria-label="{doing}"></progress>'
     done, total = (int(said[0][name].replace(",", "")) for name in ("done", "total"))
     left = f", {duration(float(said[0]['left']))} left" if said[0]["left"] else ""
-    what = WORDS.get(said[0]["what"], said[0]["what"])
+    words = {**WORDS, "cutting crops": "making them square"} if run.record.reads == PICTURE else WORDS
+    what = words.get(said[0]["what"], said[0]["what"])
     return f"<p>{doing}: {escape(what)}, {done:,} of {total:,}{left}.</p>{bar(done, total, doing)}"
 
 

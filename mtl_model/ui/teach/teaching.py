@@ -23,6 +23,7 @@ from mtl_model import card, jobs, typed
 from mtl_model import runs as folders
 from mtl_model.errors import RunError, UsageError
 from mtl_model.events import Event, Failed, Finished, Started, from_line
+from mtl_model.records import FACE
 from mtl_model.run_records import Outcome, Report
 from mtl_model.runs import CHANGES, DATA, EVENTS, EXIT, JOB, LOG, OUTCOME, RECORD, REPORT, STATE, STOP, TEACH, held
 
@@ -91,7 +92,8 @@ class Record:
     checkpoint to start from. tasks: those to learn, all if empty. advanced: options of `finetune` by name, as text.
     found: see labelled.describe; {} until the upload is complete. looked: whether the visitor is done with the check.
     heard: events that an earlier learning had said when this one began. learned: parent, how, tasks, advanced and the edits of
-    the pictures as they were when the learning began; they may have changed since.
+    the pictures as they were when the learning began; they may have changed since. subject: what the visitor said that the
+    pictures show, records.FACE or records.PICTURE; "" where nobody was asked, which stands for faces.
     """
 
     name: str
@@ -107,6 +109,12 @@ class Record:
     looked: bool = False
     heard: int = 0
     learned: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    subject: str = ""
+
+    @property
+    def reads(self) -> str:
+        """What a checkpoint has to read that these pictures are taught to; see `Card.subject`."""
+        return self.subject or FACE
 
     def as_learned(self) -> Record:
         """With the settings of what was learned last."""

@@ -11,6 +11,7 @@ import pytest
 
 from mtl_model.card import Card, write_card
 from mtl_model.errors import CheckpointError
+from mtl_model.records import PICTURE
 from mtl_model.tasks import TASKS
 from mtl_model.ui.checkpoints.loaded import KEPT, Models
 from mtl_model.ui.server.options import UiOptions
@@ -105,3 +106,16 @@ def test_new_ones_are_offered_and_pending_ones_are_not(options: UiOptions) -> No
     assert "new" in models.names()
     (options.runs / "new" / "pending").touch()
     assert "new" not in models.names()
+
+
+def test_a_start_is_in_no_picker_and_offered_for_teaching(options: UiOptions) -> None:
+    write_card(options.weights / "pictures", Card("lite0", {}, (), subject=PICTURE))
+    write_card(options.weights / "flowers", Card("lite0", {}, tuple(TASKS.values())[1:2], subject=PICTURE))
+    (options.weights / "damaged").mkdir()
+    (options.weights / "damaged" / "card.json").write_text("{")
+    models = Models(options, Loads())
+    assert "pictures" not in models.names() and {"flowers", "damaged", "bknet"} <= set(models.names())
+    starts = models.subjects(starts=True)
+    assert starts["pictures"] == starts["flowers"] == PICTURE and starts["bknet"] == starts["damaged"] == "face"
+    write_card(options.weights / "flowers", Card("lite0", {}, tuple(TASKS.values())[1:2]))
+    assert models.subjects()["flowers"] == "face"  # a card written anew is read anew

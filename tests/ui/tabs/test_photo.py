@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from mtl_model.data import corrections
 from mtl_model.decoding import Decoders
 from mtl_model.errors import CheckpointError
 from mtl_model.predictor import Predictor
-from mtl_model.records import Estimate, Photo, to_json
+from mtl_model.records import PICTURE, Estimate, Photo, to_json
 from mtl_model.tasks import class_task
 from mtl_model.ui.faces import correcting, requests
 from mtl_model.ui.server.bodies import LARGEST_UPLOAD
@@ -27,7 +28,7 @@ from mtl_model.ui.server.gate import Access
 from mtl_model.ui.server.options import UiOptions
 from mtl_model.ui.tabs import photo
 from tests.test_jpeg import with_scans
-from tests.ui.conftest import FakePredictor, Served, choose
+from tests.ui.conftest import FakePredictor, Served, choose, reading
 
 DECODERS = Decoders()
 
@@ -89,6 +90,25 @@ def test_a_picture_is_answered_in_parts(client: TestClient, fake_predictor: Fake
     assert answer["csv"].startswith("photo,face,left") and answer["csv"].count("\n") == 3
     assert 'aria-label="Face 2"' in answer["cards"] and answer["stage"].count("data:image/jpeg") == 1
     assert answer["smallest"] == 20
+
+
+def test_a_whole_picture_is_answered_by_one_card_and_compared_with_its_like_alone(
+    client: TestClient, fake_predictor: FakePredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def whole(source: np.ndarray, name: str, *, smallest_face_px: float | None = None) -> Photo:
+        height, width = source.shape[:2]
+        return Photo(name, None, (reading((0.0, 0.0, width, height)),), width, height, PICTURE)
+
+    fake_predictor.card = dataclasses.replace(fake_predictor.card, subject=PICTURE)
+    monkeypatch.setattr(fake_predictor, "photo", whole)
+    answer = client.post("/mtl/photo?name=a.png&checkpoint=fake&compare=second", content=picture()).json()
+    assert answer["subject"] == PICTURE and answer["smallest"] is None and answer["json"]["faces"]
+    assert 'class="box"' not in answer["stage"] and 'aria-label="Picture 1"' in answer["cards"]
+    assert "fake reads whole pictures, second faces" in answer["note"]
+    words = re.sub(r"<[^>]*>|data:[^\"]*", " ", answer["cards"] + answer["table"])
+    assert "This is wrong" in words and "face" not in words.lower() and "Detection" not in words
+    reply = client.post("/mtl/photo/picture?name=me.png", content=picture())
+    assert "me-pictures.jpg" in reply.headers["content-disposition"]
 
 
 def test_the_smallest_face_reaches_the_predictor(client: TestClient, fake_predictor: FakePredictor) -> None:

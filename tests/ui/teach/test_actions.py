@@ -364,3 +364,28 @@ def test_a_damaged_run_can_be_discarded_and_nothing_else(steps: Steps, run: Run,
             action(steps, run)
     steps.discard(again(run))
     assert not run.folder.exists()
+
+
+def test_what_the_pictures_show_decides_the_start_and_the_check(
+    steps: Steps, run: Run, submitted: list[tuple[str, str, list[str]]]
+) -> None:
+    assert again(run).record.reads == "face"
+    steps.choose(run, {"subject": "face"})
+    assert again(run).record.subject == "face" and not submitted  # as it was read already: nothing to do anew
+    steps.choose(run, {"subject": "picture"})
+    record = again(run).record
+    assert record.reads == "picture" and record.parent == "pictures"
+    assert [kind for _, kind, _ in submitted] == ["check"] and "--no-faces" in submitted[0][2]
+    with pytest.raises(UsageError, match="reads faces"):
+        steps.choose(run, {"from": "bknet"})
+    steps.start(again(run))
+    assert "--from pictures" in " ".join(submitted[1][2])
+    steps.choose(run, {"subject": "face"})
+    assert again(run).record.parent == "default" and "--no-faces" not in submitted[2][2]
+    with pytest.raises(UsageError, match="subject"):
+        steps.choose(run, {"subject": "dogs"})
+
+
+def test_a_run_begun_from_whole_pictures_asks_nothing(steps: Steps) -> None:
+    assert steps.create("flowers", "ann", "pictures").subject == "picture"
+    assert steps.create("faces", "ann", "bknet").subject == steps.create("gone", "ann", "nothing").subject == ""

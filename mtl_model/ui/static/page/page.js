@@ -87,8 +87,8 @@ window.mtl = {
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
   },
 
-  faceCount(count) {
-    return count === 0 ? "No face" : count === 1 ? "1 face" : count + " faces";
+  faceCount(count, subject = "face") {
+    return subject === "picture" ? "The whole picture" : count === 0 ? "No face" : count === 1 ? "1 face" : count + " faces";
   },
 
   seconds(milliseconds) {

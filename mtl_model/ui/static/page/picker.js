@@ -9,10 +9,15 @@
   };
   mtl.checkpoint = recall("checkpoint") || __DEFAULT_CHECKPOINT__;
   mtl.compare = recall("compare");
-  let names = [mtl.checkpoint], asked = 0, repaint = () => {}, tell = () => {};
+  let names = [mtl.checkpoint], subjects = {}, asked = 0, repaint = () => {}, tell = () => {};
+
+  // What a checkpoint reads: "face", or "picture" for the whole of it. Two are compared only where they read the same.
+  mtl.subject = (name = mtl.checkpoint) => subjects[name] || "face";
+  const alike = (name, other) => mtl.subject(name) === mtl.subject(other);
+  const reads = (name) => `${name} reads ${mtl.subject(name) === "picture" ? "whole pictures" : mtl.subject(name) + "s"}`;
 
   function set(checkpoint, compare) {
-    const other = compare === checkpoint ? "" : compare;
+    const other = compare === checkpoint || !alike(checkpoint, compare || checkpoint) ? "" : compare;
     const changed = checkpoint !== mtl.checkpoint || other !== mtl.compare;
     mtl.checkpoint = checkpoint;
     mtl.compare = other;
@@ -23,7 +28,10 @@
 
   // The one it was compared with changes places with it.
   mtl.choose = (name) => { if (name) { tell(""); set(name, name === mtl.compare ? mtl.checkpoint : mtl.compare); } };
-  mtl.chooseComparison = (name) => { tell(""); set(mtl.checkpoint, name); };
+  mtl.chooseComparison = (name) => {
+    tell(!name || alike(name, mtl.checkpoint) ? "" : `${reads(name)}, ${reads(mtl.checkpoint)}: they are not compared.`);
+    set(mtl.checkpoint, name);
+  };
   mtl.renamed = (from, to) => {
     const now = (name) => (name === from ? to : name);
     document.dispatchEvent(new CustomEvent("mtl:renamed", { detail: { from, to } }));
@@ -36,6 +44,7 @@
     if (mine !== asked || answer.silent) return;
     if (!answer.names) return tell(answer.error || "");
     names = answer.names;
+    subjects = answer.subjects;
     mtl.user = answer.user;
     const gone = [mtl.checkpoint, mtl.compare].filter((name) => name && !names.includes(name));
     const left = (name, other) => (names.includes(name) ? name : other);
@@ -51,8 +60,9 @@
     };
     repaint = () => {
       fill(checkpoint, names.map((name) => [name, name]), mtl.checkpoint);
-      fill(compare, [["", "none"], ...names.filter((name) => name !== mtl.checkpoint).map((name) => [name, name])], mtl.compare);
-      compare.closest("label").hidden = names.length < 2;
+      const others = names.filter((name) => name !== mtl.checkpoint && alike(name, mtl.checkpoint));
+      fill(compare, [["", "none"], ...others.map((name) => [name, name])], mtl.compare);
+      compare.closest("label").hidden = !others.length;
       out.hidden = !mtl.user;
       out.textContent = `Log out ${mtl.user || ""}`;
     };

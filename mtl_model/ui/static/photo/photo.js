@@ -62,7 +62,7 @@ mtl.photo = (host) => {
   function query(photo) {
     const asked = { name: photo.name, checkpoint: mtl.checkpoint };
     if (mtl.compare) asked.compare = mtl.compare;
-    if (state.smallest) asked.smallest = state.smallest;
+    if (state.smallest && mtl.subject() !== "picture") asked.smallest = state.smallest;
     return asked;
   }
 
@@ -100,14 +100,15 @@ mtl.photo = (host) => {
 
   function tell(photo) {
     const count = photo.answer?.faces;
-    const found = count ? mtl.faceCount(count) + " found" : "No face found";
+    const whole = photo.answer?.subject === "picture", said = mtl.faceCount(count || 0, photo.answer?.subject);
+    const found = whole ? said : said + " found";
     mtl.announce(photo.error || [found, photo.answer?.note].filter(Boolean).join(". "));
   }
 
   // Saving -----------------------------------------------------------------------------------------------------------
   const stem = (photo) => photo.name.replace(/\.[^.]*$/, "") || "photo";
   const answered = () => state.photos.filter((photo) => photo.plain);
-  const saveName = (suffix) => (answered().length > 1 ? "photos" : stem(answered()[0])) + "-faces" + suffix;
+  const saveName = (suffix) => (answered().length > 1 ? "photos" : stem(answered()[0])) + `-${mtl.subject()}s` + suffix;
 
   async function savePicture() {
     const photo = state.photos[state.open];
@@ -115,7 +116,7 @@ mtl.photo = (host) => {
       const body = await photo.file.arrayBuffer();
       const reply = await fetch(mtl.address("/mtl/photo/picture", query(photo)), { method: "POST", body });
       if (!reply.ok) throw new Error((await reply.json()).error);
-      mtl.download(await reply.blob(), stem(photo) + "-faces.jpg");
+      mtl.download(await reply.blob(), `${stem(photo)}-${mtl.subject()}s.jpg`);
       say("");
     } catch (error) {
       say(error instanceof TypeError || !error.message

@@ -7,7 +7,10 @@ mtl.photoView = (root, state) => {
     const photo = state.photos[state.open];
     root.dataset.state = photo ? "chosen" : "empty";
     if (!photo) return;
-    const busy = photo.status !== "done";
+    const busy = photo.status !== "done", whole = mtl.subject() === "picture";
+    const working = whole ? "Reading the picture" : "Looking for faces";
+    find(".working > :last-child").textContent = working;
+    find(".smallest").hidden = whole;
     find(".stage").setAttribute("aria-busy", String(busy));
     find(".working").hidden = !busy;
     paintView(photo);
@@ -24,7 +27,7 @@ mtl.photoView = (root, state) => {
     root.classList.toggle("failed", !busy && !answer);
     root.classList.toggle("faceless", !answer?.faces);
     find(".status").textContent = answer && !busy
-      ? `${mtl.faceCount(answer.faces)}, ${mtl.seconds(photo.took)}` : busy ? "Looking for faces" : "";
+      ? `${mtl.faceCount(answer.faces, answer.subject)}, ${mtl.seconds(photo.took)}` : busy ? working : "";
     paintSmallest(answer);
     paintStrip();
     const done = state.photos.filter((one) => one.plain).length;
@@ -98,7 +101,7 @@ mtl.photoView = (root, state) => {
     state.photos.forEach((photo, index) => {
       const button = strip.children[index];
       const said = photo.status !== "done" ? "not read yet"
-        : photo.error ? "could not be read" : mtl.faceCount(photo.answer?.faces || 0).toLowerCase();
+        : photo.error ? "could not be read" : mtl.faceCount(photo.answer?.faces || 0, photo.answer?.subject).toLowerCase();
       button.setAttribute("aria-label", `Photo ${index + 1} of ${state.photos.length}, ${photo.name}, ${said}`);
       button.setAttribute("aria-pressed", String(index === state.open));
       button.title = photo.name;
@@ -106,7 +109,7 @@ mtl.photoView = (root, state) => {
       if (photo.answer && button.children.length < 2) { // a format that the browser itself cannot show, such as HEIC
         button.prepend(mtl.make("img", { alt: "", src: photo.answer.stage.match(/src="(data:[^"]+)"/)[1] }));
       }
-      button.lastChild.textContent = photo.status !== "done" ? "" : photo.error ? "!" : photo.answer?.faces ?? 0;
+      button.lastChild.textContent = photo.status !== "done" ? "" : photo.error ? "!" : photo.answer?.subject === "picture" ? "" : photo.answer?.faces ?? 0;
     });
   }
 

@@ -51,7 +51,7 @@ mtl.teach = (host) => {
     }
     if (!answer.run) state.fresh = true; // what others begin is listed, and never slides under the pointer
     if (answer.stamp !== state.stamp) for (const image of root.querySelectorAll("img[data-src]")) image.removeAttribute("src");
-    Object.assign(state, { run: answer.run, version: answer.version, stamp: answer.stamp });
+    Object.assign(state, { run: answer.run, version: answer.version, stamp: answer.stamp, subject: answer.subject });
     root.dataset.run = answer.run;
     root.dataset.state = answer.state;
     mtl.opens("teach", state.run);
@@ -234,7 +234,7 @@ mtl.teach = (host) => {
     const told = find(".told-try"), run = state.run;
     photo = file.name;
     say("");
-    told.textContent = "Looking for faces in both.";
+    told.textContent = state.subject === "picture" ? "Reading the picture." : "Looking for faces in both.";
     const answer = await call("/mtl/teach/try", { run, name: file.name }, { method: "POST", body: file });
     if (run !== state.run || photo !== file.name) return;
     told.textContent = answer.error ? "" : answer.said;
@@ -251,6 +251,8 @@ mtl.teach = (host) => {
     "cancel": () => sending.cancel(),
     "another": () => { show(""); find("[data-do=pick-folder]").focus(); },
     "goon": async (button, step) => { if (await act("settings", { looked: true }, step)) to(3); },
+    "as-pictures": (button, step) => act("settings", { subject: "picture" }, step),
+    "as-faces": (button, step) => act("settings", { subject: "face" }, step),
     "browse": (button) => browse({ task: button.dataset.task, class: button.dataset.class, page: 1 }, true),
     "page": (button) => browse({ ...state.browse, page: button.dataset.page }, true),
     "close": close,

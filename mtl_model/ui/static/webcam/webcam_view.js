@@ -110,7 +110,7 @@ function makeCards(list, titleOf, colourOf) {
     crop.setAttribute("aria-hidden", "true");
     const card = make("div", "face", make("div", "top", crop));
     card.setAttribute("role", "group");
-    card.setAttribute("aria-label", `Face ${number}`);
+    card.setAttribute("aria-label", mtl.subject() === "picture" ? "Picture" : `Face ${number}`);
     card.style.setProperty("--face", colourOf(number - 1));
     return card;
   }
@@ -180,7 +180,7 @@ function makeAnnouncer(announce) {
       if (count !== seen) { seen = count; since = now; }
       if (seen === said || now - since < COUNT_SETTLES_MS) return;
       said = seen;
-      announce(`${mtl.faceCount(count)} seen`);
+      announce(`${mtl.faceCount(count, mtl.subject())} seen`);
     },
     clear() { said = seen = -1; },
   };
