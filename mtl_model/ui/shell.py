@@ -111,7 +111,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def guarded_route(shared: Shared, endpoint: Endpoint) -> Endpoint:
-    """An own route that only those who may can ask, and whose errors come back as {"error": sentence}."""
+    """An own route that only those who may can ask, and whose errors come back as {"error": sentence, "code": see `errors`}."""
 
     async def answer(request: Request) -> Response:
         if shared.user_of(request) is None:
@@ -122,8 +122,9 @@ def guarded_route(shared: Shared, endpoint: Endpoint) -> Endpoint:
             return Response(status_code=bodies.GONE)
         except Exception as error:
             sentence = sentence_for(error).encode("utf-8", "replace").decode()  # a name can hold half a letter
-            code = 400 if isinstance(error, MtlError) else 507 if is_disk(error) else 500
-            return JSONResponse({"error": sentence}, code)
+            status = 400 if isinstance(error, MtlError) else 507 if is_disk(error) else 500
+            code = error.code if isinstance(error, MtlError) else "disk" if is_disk(error) else "unexpected"
+            return JSONResponse({"error": sentence, "code": code}, status)
 
     @functools.wraps(endpoint)
     async def wrapped(request: Request) -> Response:
@@ -158,7 +159,8 @@ def build(options: UiOptions, models: Models) -> tuple[gr.Blocks, Shared]:
         shared.routes += [*shared.access.routes(), _names(shared)]
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             for tab in load_tabs(options.read_only):
-                with gr.Tab(tab.TITLE, elem_id=f"tab-{tab.TITLE.lower()}"):
+                key = tab.TITLE.lower()  # by it the scripts know a tab, and by its address
+                with gr.Tab(tab.TITLE, id=key, elem_id=f"tab-{key}"):
                     tab.build(shared)
         gr.HTML(f'<p class="notice">{NOTICE}</p>', elem_id="notice")
     return blocks, shared
