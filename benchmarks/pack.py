@@ -75,7 +75,10 @@ def decode(files: Iterable[bytes], side: int) -> np.ndarray:
 def write(path: Path, data: Data, *, side: int, quality: int, val: int, most_mb: float) -> int:
     """Returns the bytes written. Raises DataError where they would be more than most_mb million."""
     files: list[bytes] = []
-    told: dict[str, Any] = {"card": cards.to_json(data.card), "notes": data.notes}
+    told: dict[str, Any] = {
+        "card": cards.to_json(data.card),
+        "notes": [dataclasses.asdict(note) for note in data.notes],
+    }
     qualities, faces = [], []
     for part in PARTS:
         labelled: Labelled = getattr(data, part)
@@ -130,7 +133,10 @@ def read(path: Path) -> Data:
         crops = Crops(images[rows], faces[rows], quality[rows])
         parts[part] = Labelled([(samples, crops, np.arange(len(samples)))], loaded.tasks)
         first += len(samples)
-    return Data(parts["train"], parts["val"], loaded, told["notes"])
+    notes = [
+        Noted(**note) if isinstance(note, dict) else Noted(note) for note in told["notes"]
+    ]  # older packs: sentences
+    return Data(parts["train"], parts["val"], loaded, notes)
 
 
 def train(

@@ -30,7 +30,7 @@ import accelerate
 import numpy as np
 import torch
 
-from mtl_model import checkpoint
+from mtl_model import checkpoint, wording
 from mtl_model.data import cache
 from mtl_model.data.batches import Labelled
 from mtl_model.config import TrainConfig
@@ -150,7 +150,7 @@ def run(trial: Trial, seed: int, arguments: argparse.Namespace) -> dict[str, Any
         one = Run(config, Path(folder), Data(train, few, card, []), accelerate.Accelerator(cpu=True), None)
         for event in one.events():
             if isinstance(event, Failed):
-                raise SystemExit(event.text)
+                raise SystemExit(wording.of(event))
     chances = predictions(network_outputs(one.evaluated, val, card), card, val.quality)
     found = {
         f"{task} {name}": value

@@ -3,7 +3,7 @@
 The floors, lowest first; a file imports only from a lower floor, or from its own floor further up in this list:
 
     0 errors, registry, names
-    1 tasks, typed, records, kinds/, answers, events, terminal, options, config, tables
+    1 tasks, typed, records, kinds/, answers, events, wording, terminal, options, config, tables
     2 pictures, destinations, layouts/, data/duplicates, data/dataset_edits, archives, card, data/corrections, processes
     2 decoding, run_records, runs, jobs, drawing
     - the torch line: nothing above it loads torch -

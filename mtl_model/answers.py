@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from mtl_model import kinds
 from mtl_model.records import Photo, clip_box
@@ -17,18 +18,23 @@ def csv_columns(tasks: Iterable[Task]) -> list[str]:
     return [*columns, *(column for task in tasks for column in kinds.of(task).columns(task)), "error"]
 
 
-def find_clash(tasks: Iterable[Task]) -> str:
-    """Return a sentence on two tasks that would write one column of the CSV, such as age and age_low; "" if there are none."""
+class Clash(NamedTuple):
+    """Two tasks that would write one column of the CSV, such as age and age_low."""
+
+    first: str
+    second: str
+    column: str
+
+
+def find_clash(tasks: Iterable[Task]) -> Clash | None:
+    """Return the first clash among the tasks, None if there is none."""
     owners: dict[str, str] = {}
     for task in tasks:
         for column in kinds.of(task).columns(task):
             other = owners.setdefault(column, task.name)
             if other != task.name:
-                return (
-                    f"The tasks {other} and {task.name} both write the column {column} of the answers. Expected columns of their "
-                    f"own; give {task.name} another name, or leave one of them out."
-                )
-    return ""
+                return Clash(other, task.name, column)
+    return None
 
 
 def to_csv(photos: Iterable[Photo], tasks: Sequence[Task]) -> str:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, cast
 
+from mtl_model import wording
 from mtl_model.errors import DataError, disk_text
 from mtl_model.pictures import SUFFIXES
 
@@ -32,16 +33,17 @@ DRIVE = re.compile(r"[A-Za-z]:")
 FORBIDDEN = frozenset('<>:"|?*' if os.name == "nt" else "")
 UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})  # categories of characters that no name needs
 
-UNSAFE = "names that lead elsewhere or cannot be kept"
-HIDDEN = "hidden files and what other programs leave behind"
-OTHER = "neither pictures nor lists of labels"
-NESTED = "archives inside the archive, which are not opened"
-LINK = "links"
-ENCRYPTED = "locked with a password"
-TWICE = "names that stand there a second time"
-LARGE = "files that are too large"
-DAMAGED = "damaged files"
-PACKED = "packed in a way that is not known here"
+UNSAFE = "unsafe"
+HIDDEN = "hidden"
+OTHER = "other"
+NESTED = "nested"
+LINK = "link"
+ENCRYPTED = "encrypted"
+TWICE = "twice"
+LARGE = "large"
+DAMAGED = "damaged"
+PACKED = "packed"
+"""Codes of `wording.WORDS`: why a file is passed over."""
 
 COMING = ".coming-"  # what begins so lies beside a folder while it is filled
 EXAMPLES = 5
@@ -63,7 +65,7 @@ class Limits:
 
 @dataclass
 class Skipped:
-    """What was passed over. counts: reason -> how many. examples: reason -> up to five of their names."""
+    """What was passed over. counts: code of the reason -> how many. examples: reason -> up to five of their names."""
 
     counts: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
@@ -74,8 +76,9 @@ class Skipped:
         if len(examples) < EXAMPLES:
             examples.append(name[:200])
 
-    def sentence(self) -> str:
-        return ", ".join(f"{count:,} {reason}" for reason, count in self.counts.items())
+    def words(self) -> dict[str, str]:
+        """Return the words for each reason."""
+        return {reason: wording.text(reason) for reason in self.counts}
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,8 @@ def unpack(archive: Path | BinaryIO, folder: Path, limits: Limits = Limits()) ->
             if not any(path.suffix.lower() in SUFFIXES for path in files):
                 raise DataError(
                     f"The archive holds no picture ({_seen(files, skipped)}). Expected pictures in folders named after "
-                    "their class, or with a labels.csv; pack it again."
+                    "their class, or with a labels.csv; pack it again.",
+                    "no_picture",
                 )
             if folder.exists():
                 files = [path for path in files if move(place / path, folder / path, skipped)]
@@ -166,7 +170,9 @@ def _seen(lists: Sequence[PurePosixPath], skipped: Skipped) -> str:
     count = "1 list of labels" if len(lists) == 1 else f"{len(lists):,} lists of labels"
     names = ", ".join(str(path) for path in lists[:EXAMPLES])
     held = [f"{count}: {names}"] if lists else []
-    return "; ".join([*held, *filter(None, [skipped.sentence()])]) or "it is empty"
+    words = skipped.words()
+    passed = ", ".join(f"{count:,} {words[reason]}" for reason, count in skipped.counts.items())
+    return "; ".join([*held, *filter(None, [passed])]) or "it is empty"
 
 
 class _Meter:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mtl_model import card_values, kinds
+from mtl_model import card_values, kinds, wording
 from mtl_model import tasks as tasks_module
 from mtl_model.answers import find_clash
 from mtl_model.destinations import temporary_name
@@ -156,7 +156,7 @@ def from_json(plain: Mapping[str, Any]) -> Card:
     for task in given["tasks"]:
         kinds.check_task(task)
     if clash := find_clash(given["tasks"]):
-        raise CheckpointError(clash)
+        raise wording.error(CheckpointError, "column_clash", clash._asdict())
     given["detection"] = DetectionSettings(**plain["detection"])
     crop = dict(plain["crop"])
     given["crop"] = CropSettings(**{**crop, "mean": tuple(crop["mean"]), "std": tuple(crop["std"])})
@@ -254,7 +254,7 @@ def read_card(folder: Path) -> Card:
         card_values.check(card)
         return card
     except CheckpointError as error:
-        raise CheckpointError(f"'{folder.name}' cannot be used. {error}") from None
+        raise CheckpointError(f"'{folder.name}' cannot be used. {error}", error.code) from None
     except Exception as error:  # one written by hand can hold anything
         raise CheckpointError(f"The {CARD} of '{folder.name}' is not whole ({error!r:.200}). {advice}") from None
 

@@ -14,30 +14,32 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtl_model import __version__, commands
-from mtl_model.errors import MtlError, RunError
+from mtl_model.errors import MtlError
+from mtl_model.events import Failed, Report
 from mtl_model.terminal import Parser, let_go, prepare, say
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None, report: Report | None = None) -> int:
+    """Run a command. report: takes how far the work is, in place of a bar, and the error by which it ends."""
     words = list(sys.argv[1:] if words is None else words)
     if words[:1] == ["--job"]:  # how jobs.py starts this program for the page
         from mtl_model import jobs
 
-        return jobs.attend(Path(words[1]), lambda: main(words[2:]))
+        return jobs.attend(Path(words[1]), lambda report: main(words[2:], report))
     prepare()
-    arguments = make_parser().parse_args(words)
+    arguments = make_parser().parse_args(words, argparse.Namespace(report=report))
     try:
         code = commands.named(arguments.command).run(arguments)
         sys.stdout.flush()  # here a full disk or a closed pipe can still be said
         return code
-    except RunError as error:
-        say(error)
-        return 1
     except MtlError as error:
-        say(error)
-        return 2
+        _fail(error.code, str(error), report)
+        return error.exit_code
     except OSError as error:
-        _say_disk(error)
+        with contextlib.suppress(OSError):
+            if not isinstance(error, BrokenPipeError):  # whoever read the answers, such as `head`, wants no more
+                _fail("disk", _disk_text(error), report)
+        let_go()
         return 1
     except KeyboardInterrupt:
         say("Stopped.")
@@ -55,16 +57,19 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _say_disk(error: OSError) -> None:
-    """Say what could not be read or written, unless whoever read the answers, such as `head`, wants no more."""
+def _fail(code: str, message: str, report: Report | None) -> None:
+    """Say by which error the command ends."""
+    say(message)
+    if report:
+        report(Failed(code, {"message": message}))
+
+
+def _disk_text(error: OSError) -> str:
     place = f"'{error.filename}'" if error.filename else "A file"  # a full disk names none
-    with contextlib.suppress(OSError):
-        if not isinstance(error, BrokenPipeError):
-            say(
-                f"{place} could not be read or written ({error.strerror or error}). Expected a place that may be; check the "
-                "path, its permissions and the free space."
-            )
-    let_go()
+    return (
+        f"{place} could not be read or written ({error.strerror or error}). Expected a place that may be; check the path, its "
+        "permissions and the free space."
+    )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 A child reads requests from its standard input and answers on its standard output, until the first is closed:
 
     parent -> child   REQUEST: bytes of the file, most pixels, seconds; then the file
-    child  -> parent  once READY; for each request a line of JSON, {"error": sentence} or {"height", "width"}, and after
+    child  -> parent  once READY; for each request a line of JSON, {"error": sentence, "code"} or {"height", "width"}, and after
                       the latter STRIP headers (top, left, rows, columns), each with its pixels, until the picture is whole
 
 Decoders are C code on files that anybody made: one that crashes takes its child with it and nothing else.
@@ -141,7 +141,7 @@ class _Child:
 
     def read(self, content: bytes, max_pixels: int, seconds: float, stop: threading.Event | None) -> np.ndarray:
         self._wait_until_ready()
-        answer: np.ndarray | str = ""
+        answer: np.ndarray | PictureError | None = None
         with self._limited(seconds, stop) as over:
             try:
                 self._to.write(REQUEST.pack(len(content), max_pixels, seconds))
@@ -151,12 +151,12 @@ class _Child:
             except (OSError, EOFError, ValueError):  # its end of the pipes is closed
                 pass
             finally:
-                if isinstance(answer, str) and not answer:
+                if answer is None:
                     self.end()
-        if isinstance(answer, np.ndarray):
+        if isinstance(answer, PictureError):
+            raise answer
+        if answer is not None:
             return answer
-        if answer:
-            raise PictureError(answer)
         if stop and stop.is_set():
             raise PictureError("Reading the picture was stopped. Expected somebody to wait for it; send it again.")
         if over.is_set():
@@ -178,11 +178,11 @@ class _Child:
             self.end()
             raise _no_child("it ended at once")
 
-    def _answer(self) -> np.ndarray | str:
-        """Return the picture, or the sentence why there is none."""
+    def _answer(self) -> np.ndarray | PictureError | None:
+        """Return the picture, or the error for which there is none; None where the child has ended."""
         answer = json.loads(self._back.readline() or "{}")
         if "height" not in answer:
-            return str(answer.get("error", ""))
+            return PictureError(str(answer["error"]), str(answer["code"])) if answer else None
         height, width = answer["height"], answer["width"]
         return Decoded(height, width, self._strips(height * width)).whole()
 
@@ -238,7 +238,7 @@ def _write_answer(answers: BinaryIO, content: bytes, max_pixels: int) -> None:
                 answers.write(STRIP.pack(strip.top, strip.left, *strip.pixels.shape[:2]))
                 answers.write(np.ascontiguousarray(strip.pixels).data)
     except PictureError as error:
-        answers.write(_line({"error": str(error)}))
+        answers.write(_line({"error": str(error), "code": error.code}))
 
 
 def _line(plain: dict[str, object]) -> bytes:

@@ -18,27 +18,37 @@ from collections.abc import Iterable
 
 
 class MtlError(Exception):
-    """Base of all errors with a sentence meant for the person who uses the program."""
+    """Base of all errors with a sentence meant for the person who uses the program.
+
+    code: stable, for whoever has to tell errors apart: the kind's own, unless the error is raised with another.
+    exit_code: that of a command which ends by it."""
+
+    code = "error"
+    exit_code = 2
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code or type(self).code
 
 
 class UsageError(MtlError):
-    pass
+    code = "usage"
 
 
 class PictureError(MtlError):
-    pass
+    code = "picture"
 
 
 class DataError(MtlError):
-    pass
+    code = "data"
 
 
 class CheckpointError(MtlError):
-    pass
+    code = "checkpoint"
 
 
 class RunError(MtlError):
-    pass
+    code, exit_code = "run", 1
 
 
 def unknown(what: str, seen: str, known: Iterable[str]) -> str:

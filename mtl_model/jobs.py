@@ -1,8 +1,9 @@
 """Checks and fine-tunings in processes of their own: queued, run one at a time, followed, stopped.
 
 All that is known of a job lies in its folder runs/<name>/, so a server that was killed, a second one on the same runs/,
-and every browser see the same: `job.json` what was asked and which process does it, `exit` how that ended, `log.txt`
-what it said. `runs/.lock` owns the queue. A process is known by its number and its start, since numbers are used again.
+and every browser see the same: `job.json` what was asked and which process does it, `latest.json` its latest event (how far
+it is, or the error that ended it), `exit` its exit code, `log.txt` what it printed. `runs/.lock` owns the queue. A process is
+known by its number and its start, since numbers are used again.
 
 A job begins only when its process has been written down: until then it waits for a word on its standard input, and
 ends unheard if whoever started it dies first. So there is never a job that nobody knows of, and none that runs twice.
@@ -26,10 +27,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from mtl_model import processes, typed
+from mtl_model import processes, typed, wording
 from mtl_model.card import NAME, check_name, write_plain, write_text
 from mtl_model.errors import RunError, UsageError, disk_text
-from mtl_model.runs import EXIT, JOB, LOG, STOP
+from mtl_model.events import Event, Failed, Report, from_line, to_line
+from mtl_model.runs import EXIT, JOB, LATEST, LOG, STOP
 
 LOCK = ".lock"  # in runs/
 CHECK = "check"
@@ -38,7 +40,6 @@ WATCH_SECONDS = 2
 LOG_BYTES, LOG_LINES = 4000, 20
 NICE = 19  # predictions of the page come first
 ACTIVE = ("running", "waiting")
-UNEXPECTED = "Something unexpected went wrong. Its log.txt says what; try again."
 
 log = logging.getLogger("mtl_model.jobs")
 _children: list[subprocess.Popen[bytes]] = []
@@ -50,7 +51,8 @@ class Job:
     """A job as its folder tells it.
 
     state: waiting (place: 1 is next), running, done (with its exit_code; 0 if it was stopped on request), or killed: the
-    process is gone and could not say how it ended. began: seconds since 1970. log: the last lines of what it said.
+    process is gone and could not say how it ended. began: seconds since 1970. latest: its latest event, Progressed or Failed.
+    log: the last lines of what it printed, for people to read.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Job:
     began: float | None = None
     exit_code: int | None = None
     log: str = ""
+    latest: Event | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def submit(runs: Path, name: str, kind: str, words: Sequence[str]) -> Job:
     with _locked(runs):
         record = _read(folder)
         if record is not None and _state(folder, record)[0] in ACTIVE:
-            raise UsageError(f"'{name}' is being worked on already. Wait until that is done, or stop it first.")
+            raise UsageError(f"'{name}' is being worked on already. Wait until that is done, or stop it first.", "busy")
         _write(folder, _Record(kind, tuple(words), time.time(), uuid.uuid4().hex))
         _start_next(runs)
     job = look(runs, name)
@@ -187,14 +190,15 @@ def _job(folder: Path, record: _Record, state: tuple[str, int | None], place: in
         began=record.began,
         exit_code=state[1],
         log=_last_lines(folder / LOG) if record.pid is not None else "",
+        latest=_latest_event(folder) if record.pid is not None else None,
     )
 
 
 # -- for the process that does it ----------------------------------------------------------------------------------
 
 
-def attend(folder: Path, work: Callable[[], int]) -> int:
-    """Do the work of the job in `folder`, in the process that was started for it; write down how it ended.
+def attend(folder: Path, work: Callable[[Report], int]) -> int:
+    """Do the work of the job in `folder`, in the process that was started for it; write down its events and how it ended.
 
     It ends by itself when its folder is deleted, and says nothing where it was killed: then the job can be resumed.
     """
@@ -206,15 +210,23 @@ def attend(folder: Path, work: Callable[[], int]) -> int:
     with contextlib.suppress(OSError):  # Linux shares out the processor by sessions first, and a job is one of its own
         Path("/proc/self/autogroup").write_text(str(NICE), encoding="ascii")
     threading.Thread(target=_watch, args=(folder, token), daemon=True).start()
+
+    def report(event: Event) -> None:
+        if _is_ours(folder, token):
+            with contextlib.suppress(OSError):  # the work goes on where this cannot be written
+                write_text(folder / LATEST, to_line(event) + "\n")
+
     code = 1
     try:
-        code = work()
+        code = work(report)
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else int(left.code is not None)
         raise
     except Exception:  # people read the last line
         traceback.print_exc()
-        print(UNEXPECTED, file=sys.stderr)
+        failed = Failed("unexpected")
+        print(wording.of(failed), file=sys.stderr)
+        report(failed)
     finally:
         if _is_ours(folder, token):
             try:
@@ -318,7 +330,7 @@ def _start_next(runs: Path) -> None:
 
 
 def _start(folder: Path, record: _Record) -> None:
-    for name in (EXIT, STOP):
+    for name in (EXIT, STOP, LATEST):
         (folder / name).unlink(missing_ok=True)
     with (folder / LOG).open("wb") as said:
         child = subprocess.Popen(
@@ -342,6 +354,13 @@ def _start(folder: Path, record: _Record) -> None:
 def command(folder: Path, words: Sequence[str]) -> list[str]:
     """The command line of a job's process."""
     return [sys.executable, "-m", "mtl_model", "--job", str(folder.absolute()), *words]
+
+
+def _latest_event(folder: Path) -> Event | None:
+    try:
+        return from_line((folder / LATEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _last_lines(path: Path) -> str:

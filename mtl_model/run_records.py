@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
@@ -25,6 +25,10 @@ def new_record(created: float = 0.0, uploaded: float = 0.0) -> Record:
 
 
 class Finding(TypedDict, total=False):
+    """See check.Finding. text: its sentence, in a report of an older version, which had no codes."""
+
+    code: str
+    values: dict[str, Any]
     text: str
     count: int
     files: list[str]
@@ -63,8 +67,16 @@ class Compared(TypedDict, total=False):
     confusion_after: list[list[int]] | None
 
 
+class Unshown(TypedDict):
+    """A task and the groups of it that no picture shows."""
+
+    title: str
+    groups: list[str]
+
+
 class Outcome(TypedDict, total=False):
-    """outcome.json. weights_sha256: of the weights that were measured."""
+    """outcome.json. titles: of the tasks in `changed`. sentence: of an older version, in place of titles and unshown.
+    weights_sha256: of the weights that were measured."""
 
     parent: str
     how: str
@@ -72,6 +84,8 @@ class Outcome(TypedDict, total=False):
     counts: dict[str, int]
     tasks: dict[str, Compared]
     changed: dict[str, float]
+    titles: dict[str, str]
+    unshown: list[Unshown]
     pictures: dict[str, list[dict[str, str]]]
     left_out: list[str]
     relabelled: dict[str, dict[str, str]]

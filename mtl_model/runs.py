@@ -27,13 +27,15 @@ from mtl_model import processes, typed
 from mtl_model.archives import COMING
 from mtl_model.card import CARD, CORRECTIONS, NAME, PENDING, WEIGHTS, is_taken, read_card, write_plain, write_text
 from mtl_model.errors import CheckpointError, RunError, UsageError, disk_text
+from mtl_model.events import Noted, from_line
 from mtl_model.run_records import Count, Outcome, Record, new_record
 
 RECORD, TEACH, CHANGES, REPORT, OUTCOME, COUNT = (
     *("run.json", "teach.json", "changes.json", "report.json", "outcome.json", "uploaded.json"),
 )
 EVENTS, STATE, STOP, LOCK = "events.jsonl", "state.pt", "stop", ".run.lock"
-JOB, EXIT, LOG = "job.json", "exit", "log.txt"
+JOB, EXIT, LOG, LATEST = "job.json", "exit", "log.txt", "latest.json"
+OF_JOBS = (JOB, EXIT, LOG, LATEST)
 DATA, CACHE, UNWRAPPED = "data", "cache", ".unwrapped"
 """Folders: the pictures; what is cut out of them; all of data/ for a moment, while a folder around it goes."""
 LEARNED = (OUTCOME, EVENTS, STATE, STOP, CARD, WEIGHTS)
@@ -72,21 +74,21 @@ def read(path: Path, kind: type[Kind]) -> Kind | None:
         return None
     except OSError as error:
         raise RunError(disk_text(f"The file {path.name} of '{path.parent.name}' could not be read", error)) from None
-    except ValueError as error:
-        raise damaged(path, str(error)) from None
+    except typed.Misfit as error:
+        raise damaged(path, error.field) from None
     if len(_read) > 64:
         _read.clear()
     _read[key] = (stamp, value)
     return value
 
 
-def damaged(path: Path, reason: str) -> RunError:
-    """Return the error for a file of a run that is not what this program wrote. reason: "FIELD: what is wrong with it"."""
-    field, _, _ = reason.partition(": ")
-    where = f" ({field})" if re.fullmatch(r"[\w.]+", field) else ""
+def damaged(path: Path, field: str = "") -> RunError:
+    """Return the error for a file of a run that is not what this program wrote. field: the first that is not."""
+    where = f" ({field})" if field else ""
     return RunError(
         f"The file {path.name} of '{path.parent.name}' is damaged{where}. Expected it as this program wrote it; put it back, or "
-        "discard the run."
+        "discard the run.",
+        "damaged",
     )
 
 
@@ -190,7 +192,7 @@ def claimed(folder: Path, weights: Path, *, begun: bool, resume: bool) -> Iterat
     except FileExistsError:
         unfinished = any((folder / file).exists() for file in (STATE, PENDING))
         more = ", or go on with that run by --resume" if unfinished and not shipped and not resume else ""
-        raise UsageError(f"The name '{name}' is taken. Choose another with --name{more}.") from None
+        raise UsageError(f"The name '{name}' is taken. Choose another with --name{more}.", "taken") from None
     lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)
@@ -259,14 +261,21 @@ def accept(folder: Path, keep: bool = False) -> None:
     _clear(folder, [folder / CACHE])  # makes room for what has to be written
     with contextlib.suppress(FileNotFoundError):  # the curves stay; notes may name pictures
         lines = (folder / EVENTS).read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-        write_text(folder / EVENTS, "".join(line for line in lines if '"event": "noted"' not in line))
+        write_text(folder / EVENTS, "".join(line for line in lines if not _is_note(line)))
     if outcome := read(folder / OUTCOME, Outcome):  # its figures stay, the names of the visitor's pictures go
         write_plain(folder / OUTCOME, {**outcome, "pictures": {}, "left_out": [], "relabelled": {}})
     write_record(folder, dataclasses.replace(read_record(folder) or new_record(created=time.time()), kept=keep))
     halves = [*folder.glob(".*.[0-9]*"), *folder.glob(f"{COMING}*")]  # of killed processes
-    gone = (STATE, STOP, LOCK, REPORT, LOG, *(() if keep else (CHANGES, COUNT, *PICTURES)))
+    gone = (STATE, STOP, LOCK, REPORT, LOG, LATEST, *(() if keep else (CHANGES, COUNT, *PICTURES)))
     _clear(folder, [*halves, *(folder / name for name in gone)])
     (folder / PENDING).unlink(missing_ok=True)  # last: from now on it is listed
+
+
+def _is_note(line: str) -> bool:
+    try:
+        return isinstance(from_line(line), Noted)
+    except ValueError:  # what cannot be read may name pictures too
+        return True
 
 
 def delete(path: Path) -> None:
@@ -320,11 +329,14 @@ def bring_back(runs: Path, token: str, weights: Path) -> str:
     """Put back what was set aside. Returns its name. Raises: UsageError if it is gone, or its name is taken; RunError."""
     aside = next((aside for aside in asides(runs) if aside.token == token), None)
     if aside is None:
-        raise UsageError("This can no longer be undone: it is brought back already, or more than 10 minutes ago.")
+        raise UsageError(
+            "This can no longer be undone: it is brought back already, or more than 10 minutes ago.", "expired"
+        )
     with held(runs, aside.name):
         if is_taken(aside.name, weights, runs):
             raise UsageError(
-                f"The name '{aside.name}' is taken by now. Expected it to be free; rename or delete that one, then undo."
+                f"The name '{aside.name}' is taken by now. Expected it to be free; rename or delete that one, then undo.",
+                "taken",
             )
         try:
             os.rename(aside.path, runs / aside.name)

@@ -13,10 +13,14 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import NoReturn
 
-from mtl_model import events
+from mtl_model import events, wording
 from mtl_model.names import printable
+
+REPORT_SECONDS, BAR_SECONDS, LINE_SECONDS = 0.5, 0.2, 10
+"""Between two events of the same stage, two states of a bar, two lines in a log."""
+BAR_WIDTH = 24
 
 
 def prepare() -> None:
@@ -67,12 +71,14 @@ def sentence(event: events.Event) -> str:
         case events.Saved():
             return f"saved the {event.kind} at step {event.step:,}"
         case events.Stopped():
-            return f"stopped at step {event.step:,}: {event.reason}"
+            return f"stopped at step {event.step:,}: {wording.of(event)}"
         case events.Finished():
             spent = f"{event.step:,} steps and {event.seconds / 60:.1f} min"
             return f"finished after {spent}; the best epoch is {event.best_epoch + 1}"
         case events.Noted() | events.Failed():
-            return event.text
+            return wording.of(event)
+        case events.Progressed():
+            return bar(event)
 
 
 def let_go() -> None:
@@ -101,25 +107,33 @@ class Parser(argparse.ArgumentParser):
         super().error(printable(message))
 
 
+def bar(event: events.Progressed) -> str:
+    """Return how far the work is, drawn in letters."""
+    full = BAR_WIDTH * event.done // max(1, event.total)
+    left = "" if event.seconds_left is None else f", {event.seconds_left:.0f} s left"
+    drawn = f"[{'#' * full}{'-' * (BAR_WIDTH - full)}]"
+    return f"{wording.stage(event.stage)} {drawn} {event.done:,} of {event.total:,}{left}"
+
+
 class Progress:
-    """A bar on stderr that says what is being done, how far it is, and how long it will take."""
+    """How far the work is: a bar on stderr with the time that is left, or events for whoever listens instead."""
 
-    width = 24
+    def __init__(self, report: events.Report | None = None) -> None:
+        self._stream, self._report = sys.stderr, report
+        self._stage, self._began, self._last = "", 0.0, 0.0
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self.stream, self.what, self.began, self.last = stream or sys.stderr, "", 0.0, 0.0
-
-    def __call__(self, what: str, done: int, total: int) -> None:
+    def __call__(self, stage: events.Stage, done: int, total: int) -> None:
         now = time.monotonic()
-        if what != self.what:
-            self.what, self.began, self.last = what, now, 0.0
-        shown = self.stream.isatty()
-        if now - self.last < (0.2 if shown else 10) and done < total:
+        if stage != self._stage:
+            self._stage, self._began, self._last = stage, now, 0.0
+        pause = REPORT_SECONDS if self._report else BAR_SECONDS if self._stream.isatty() else LINE_SECONDS
+        if now - self._last < pause and done < total:
             return
-        self.last, spent = now, now - self.began
-        left = f", {spent / done * (total - done):.0f} s left" if 0 < done < total else ""
-        full = self.width * done // max(1, total)
-        line = f"{what} [{'#' * full}{'-' * (self.width - full)}] {done:,} of {total:,}{left}"
-        print(f"\r{line}   " if shown else line, end="" if shown else "\n", file=self.stream, flush=True)
-        if shown and done >= total:
-            print(file=self.stream)
+        self._last = now
+        left = round((now - self._began) / done * (total - done), 1) if 0 < done < total else None
+        (self._report or self._draw)(events.Progressed(stage, done, total, left))
+
+    def _draw(self, event: events.Progressed) -> None:
+        shown = self._stream.isatty()
+        end = "" if shown and event.done < event.total else "\n"
+        print(f"\r{bar(event)}   " if shown else bar(event), end=end, file=self._stream, flush=True)

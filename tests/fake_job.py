@@ -3,6 +3,7 @@
 python fake_job.py FOLDER wait FILE CODE    the job of FOLDER: notes its start, ends with CODE when FILE is there
 python fake_job.py FOLDER leave CODE        ends by sys.exit
 python fake_job.py FOLDER fail              ends by an error
+python fake_job.py FOLDER report FILE       says how far it is; when FILE is there, by which error it ends
 python fake_job.py FOLDER family FILE       has a child of its own, whose number it writes into FILE
 python fake_job.py hold RUNS                holds the queue until it is killed
 python fake_job.py server RUNS NAME ...     submits `wait RUNS/go 0` for each name, then moves the queue on until RUNS/go
@@ -21,6 +22,7 @@ from typing import Any
 
 from mtl_model import jobs
 from mtl_model.errors import MtlError
+from mtl_model.events import Failed, Progressed, Report, Stage
 
 STARTS, BUSY = "starts.txt", "busy"
 
@@ -30,7 +32,7 @@ def command(folder: Path, words: Sequence[str]) -> list[str]:
     return [sys.executable, __file__, str(folder.absolute()), *words]
 
 
-def work(folder: Path, words: Sequence[str]) -> int:
+def work(folder: Path, words: Sequence[str], report: Report) -> int:
     with (folder / STARTS).open("a") as starts:
         print("started", file=starts)
     match list(words):
@@ -44,6 +46,12 @@ def work(folder: Path, words: Sequence[str]) -> int:
             return int(code)
         case ["leave", code]:
             sys.exit(int(code))
+        case ["report", file]:
+            report(Progressed(Stage.READING, 3, 9, 1.5))
+            while not Path(file).exists():
+                time.sleep(0.02)
+            report(Failed("no_face", {"message": "No face."}))
+            return 2
         case ["family", file]:
             child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
             (folder / "number").write_text(str(child.pid))
@@ -80,4 +88,4 @@ if __name__ == "__main__":
     elif sys.argv[1] == "server":
         serve(Path(sys.argv[2]), sys.argv[3:])
     else:
-        sys.exit(jobs.attend(Path(sys.argv[1]), lambda: work(Path(sys.argv[1]), sys.argv[2:])))
+        sys.exit(jobs.attend(Path(sys.argv[1]), lambda report: work(Path(sys.argv[1]), sys.argv[2:], report)))

@@ -19,7 +19,7 @@ from mtl_model.crops import tilt
 from mtl_model.data.batches import Labelled
 from mtl_model.data.cache import Crops
 from mtl_model.errors import DataError
-from mtl_model.events import Evaluated, Finished, Stopped
+from mtl_model.events import Evaluated, Finished, Noted, Stopped
 from mtl_model.predictor import Predictor
 from mtl_model.records import Sample
 from mtl_model.tasks import TASKS, Label
@@ -179,7 +179,7 @@ def packable(count: int, source: str) -> Labelled:
 @pytest.fixture
 def packed(tmp_path: Path) -> tuple[Data, Path]:
     card = Card("bknet", {"size_px": 16, "hidden": 8}, (TASKS["age"],), crop=CropSettings(size_px=16))
-    data = Data(packable(40, "made"), packable(30, "made"), card, ["a note"])
+    data = Data(packable(40, "made"), packable(30, "made"), card, [Noted("copies_left_out", {"count": 3})])
     path = tmp_path / "crops.pack"
     assert pack.write(path, data, side=16, quality=60, val=20, most_mb=1) == path.stat().st_size < 10_000
     return data, path
@@ -188,7 +188,7 @@ def packed(tmp_path: Path) -> tuple[Data, Path]:
 def test_a_pack_brings_back_crops_labels_and_card(packed: tuple[Data, Path]) -> None:
     before, path = packed
     after = pack.read(path)
-    assert len(after.train) == 40 and len(after.val) == 20 and after.card == before.card and after.notes == ["a note"]
+    assert len(after.train) == 40 and len(after.val) == 20 and after.card == before.card and after.notes == before.notes
     rows = np.arange(40)
     assert np.abs(after.train.images(rows).astype(int) - before.train.images(rows)).max() <= 4
     assert (after.train.targets["age"] == before.train.targets["age"]).all()

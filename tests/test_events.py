@@ -12,10 +12,11 @@ EXAMPLES: list[Event] = [
     events.Step(3, 1, {"age": 2.5, "smile": 0.0}, 0.001, 310.5, 42.0),
     events.Evaluated(1, 50, {"age": {"mae": 6.1}}, score=-6.1, best=True),
     events.Saved("state", 50),
-    events.Noted("12 pictures were left out: ‘ä’ is no label."),
-    events.Stopped(70, "asked to"),
+    events.Noted("label_unknown", {"task": "‘ä’", "names": ["a", "b"], "count": 12}),
+    events.Stopped(70, "no_better_epoch", {"epochs": 3, "best": 9}),
     events.Finished(100, 61.5, best_epoch=2),
-    events.Failed("The disk is full."),
+    events.Failed("disk", {"message": "The disk is full."}),
+    events.Progressed(events.Stage.READING, 3, 9, 2.5),
 ]
 
 
@@ -33,9 +34,22 @@ def test_an_event_survives_its_line(event: Event):
 
 
 @pytest.mark.parametrize(
+    ("line", "event"),
+    [
+        ('{"event": "noted", "text": "12 pictures."}', events.Noted("12 pictures.")),
+        ('{"event": "stopped", "step": 7, "reason": "It was asked to."}', events.Stopped(7, "It was asked to.")),
+        ('{"event": "failed", "text": "The disk is full."}', events.Failed("The disk is full.")),
+    ],
+)
+def test_the_sentence_of_an_older_version_stands_for_its_code(line: str, event: Event):
+    assert from_line(line) == event
+
+
+@pytest.mark.parametrize(
     "line",
     ["", "{", to_line(EXAMPLES[1])[:-5], "[]", "5", "null", "{}", '{"event": "grown"}', '{"event": "saved"}',
-     '{"event": "saved", "kind": "state", "step": 1, "more": 2}', '{"event": ["saved"]}'],
+     '{"event": "saved", "kind": "state", "step": 1, "more": 2}', '{"event": "noted"}',
+    '{"event": "step", "text": "1"}', '{"event": ["saved"]}'],
 )  # fmt: skip
 def test_a_line_that_is_no_event_is_a_value_error(line: str):
     with pytest.raises(ValueError):  # noqa: PT011 - JSON's own and ours, the caller takes both

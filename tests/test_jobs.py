@@ -18,7 +18,10 @@ import pytest
 
 from mtl_model import jobs, processes
 from mtl_model.errors import RunError, UsageError
+from mtl_model.events import Failed, Progressed, Stage
+from mtl_model.runs import LATEST
 from tests import fake_job
+from tests.codes import refused
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_SECONDS = 90
@@ -86,12 +89,39 @@ def test_the_real_program_says_how_it_ended(tmp_path: Path) -> None:
     assert wrong and wrong.exit_code == 2 and "unrecognized arguments: --rans" in wrong.log
 
 
+def latest(runs: Path, name: str) -> Any:
+    job = jobs.look(runs, name)
+    return job.latest if job else None
+
+
+def test_how_far_a_job_is_and_by_which_error_it_ended_are_events(runs: Path) -> None:
+    jobs.submit(runs, "one", "check", ["report", str(runs / "go")])
+    until(lambda: latest(runs, "one") == Progressed(Stage.READING, 3, 9, 1.5))
+    (runs / "go").touch()
+    until(lambda: state(runs, "one") == "done")
+    assert latest(runs, "one") == Failed("no_face", {"message": "No face."})
+    jobs.submit(runs, "one", "check", ["leave", "0"])  # what was said of an earlier one is gone
+    until(lambda: state(runs, "one") == "done")
+    assert latest(runs, "one") is None
+    (runs / "one" / LATEST).write_text("half a li")
+    assert latest(runs, "one") is None
+
+
+def test_the_real_program_says_by_which_error_it_ends(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    jobs.submit(runs, "one", "check", ["check", f"folders:{tmp_path / 'gone'}"])
+    until(lambda: state(runs, "one") == "done")
+    failed = latest(runs, "one")
+    assert isinstance(failed, Failed) and failed.code == "folder" and "is not a folder" in failed.values["message"]
+
+
 @pytest.mark.parametrize(("words", "code", "said"), [(["leave", "5"], 5, ""), (["fail"], 1, "meant to fail")])
 def test_every_end_that_python_sees_is_written_down(runs: Path, words: list[str], code: int, said: str) -> None:
     jobs.submit(runs, "one", "check", words)
     until(lambda: state(runs, "one") == "done")
     until(lambda: said in jobs.every(runs)[0].log)  # the traceback comes after the exit code
     assert jobs.every(runs)[0].exit_code == code
+    assert jobs.every(runs)[0].latest == (Failed("unexpected") if said else None)
 
 
 def test_one_runs_and_the_others_wait_in_their_order(runs: Path, wait: list[str]) -> None:
@@ -114,7 +144,7 @@ def test_a_name_has_one_job_at_a_time(runs: Path, wait: list[str]) -> None:
     jobs.submit(runs, "one", "finetune", wait)
     jobs.submit(runs, "two", "finetune", wait)
     for name in ("one", "two"):
-        with pytest.raises(UsageError, match=f"'{name}' is being worked on already"):
+        with refused("busy"):
             jobs.submit(runs, name, "finetune", wait)
 
 

@@ -12,10 +12,11 @@ import pytest
 
 from mtl_model import runs
 from mtl_model.card import CARD, PENDING, WEIGHTS, Card, write_card
-from mtl_model.errors import CheckpointError, RunError, UsageError
+from mtl_model.errors import CheckpointError, RunError
 from mtl_model.run_records import Count, Outcome, Record, Report
 from mtl_model.runs import CACHE, CHANGES, COUNT, DATA, EVENTS, LOG, OUTCOME, RECORD, REPORT, STATE
 from mtl_model.tasks import TASKS
+from tests.codes import refused
 
 
 @pytest.fixture
@@ -214,11 +215,11 @@ def test_what_is_set_aside_can_be_brought_back_for_ten_minutes(
     monkeypatch.setattr(time, "time", lambda: now + runs.UNDO_SECONDS - 5)
     assert runs.sweep(place) == []
     assert runs.bring_back(place, token, tmp_path) == "new" and listed(folder) == [PENDING, RECORD, "teach.json"]
-    with pytest.raises(UsageError, match="can no longer be undone"):
+    with refused("expired"):
         runs.bring_back(place, token, tmp_path)
     token = runs.set_aside(folder)
     monkeypatch.setattr(time, "time", lambda: now + 2 * runs.UNDO_SECONDS)
-    with pytest.raises(UsageError, match="can no longer be undone"):
+    with refused("expired"):
         runs.bring_back(place, token, tmp_path)
     assert runs.sweep(place) == [] and not list(place.glob(".discarded*"))
 
@@ -226,18 +227,18 @@ def test_what_is_set_aside_can_be_brought_back_for_ten_minutes(
 @pytest.mark.parametrize("token", ["", "..", "*", "1700000000-00000000"])
 def test_no_other_token_brings_anything_back(folder: Path, token: str) -> None:
     runs.set_aside(folder)
-    with pytest.raises(UsageError, match="can no longer be undone"):
+    with refused("expired"):
         runs.bring_back(folder.parent, token, folder)
 
 
 def test_nothing_is_brought_back_over_another(folder: Path, tmp_path: Path) -> None:
     token = runs.set_aside(folder)
     runs.begin(folder.parent, "new", {})
-    with pytest.raises(UsageError, match="is taken by now"):
+    with refused("taken"):
         runs.bring_back(folder.parent, token, tmp_path)
     runs.delete(folder)
     (tmp_path / "shipped" / "new").mkdir(parents=True)
-    with pytest.raises(UsageError, match="is taken by now"):
+    with refused("taken"):
         runs.bring_back(folder.parent, token, tmp_path / "shipped")
 
 

@@ -190,7 +190,7 @@ def test_whatever_lies_in_a_table_is_read_or_refused_with_a_sentence(data_set: P
         path.write_bytes(content)
         with contextlib.suppress(MtlError):
             source = layouts.read(f"{kind}:{data_set}")
-            json.dumps([source.examples, [dict(sample.labels) for sample in source.samples]], allow_nan=False)
+            json.dumps([source.summary().values, [dict(sample.labels) for sample in source.samples]], allow_nan=False)
             assert all(Path(sample.path).parent == data_set for sample in source.samples)
         path.unlink()
 

@@ -12,7 +12,7 @@ from mtl_model.config import TrainConfig
 from mtl_model.errors import UsageError
 from mtl_model.options import add_options
 from mtl_model.registry import shipped_weights
-from mtl_model.terminal import given_path, has_stdout, say, sentence
+from mtl_model.terminal import Progress, given_path, has_stdout, say, sentence
 
 if TYPE_CHECKING:
     from mtl_model.events import Event
@@ -100,12 +100,24 @@ def use_threads(arguments: argparse.Namespace) -> None:
         torch.set_num_threads(arguments.threads)
 
 
-def show(stream: Iterator[Event], folder: Path) -> Iterator[Event]:
+def progress(arguments: argparse.Namespace) -> Progress:
+    """Return the bar of a command; of a job the events in its place."""
+    return Progress(arguments.report)
+
+
+def tell(event: Event) -> None:
+    """Say an event."""
+    say(sentence(event))
+
+
+def show(stream: Iterator[Event], folder: Path, arguments: argparse.Namespace) -> Iterator[Event]:
     """Pass the events of a run on, each written to the file of the run in `folder` and shown."""
     from mtl_model import events, runs
 
     for event in events.written(stream, folder / runs.EVENTS):
-        say(sentence(event))
+        tell(event)
+        if arguments.report and isinstance(event, events.Failed):
+            arguments.report(event)
         yield event
 
 

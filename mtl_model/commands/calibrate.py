@@ -13,11 +13,13 @@ from mtl_model.commands._parts import (
     add_layout_options,
     add_places,
     layout_options,
+    progress,
+    tell,
     use_threads,
     weights_of,
 )
 from mtl_model.errors import UsageError
-from mtl_model.terminal import Progress, answer, given_path, say
+from mtl_model.terminal import answer, given_path, say
 
 HELP = "fit a checkpoint's calibration on the val splits of data sets"
 ORDER = 50
@@ -86,8 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
             for name, spec in left_out
         ],
         device=device,
-        progress=Progress(),
-        note=say,
+        progress=progress(arguments),
+        note=tell,
     )
     if before.metrics and not fitted.metrics:
         say("The card's figures were measured before and are taken out; evaluate --keep writes new ones.")

@@ -10,8 +10,9 @@ from mtl_model.commands._parts import (
     check_files,
     check_stdout,
     layout_options,
+    progress,
 )
-from mtl_model.terminal import Progress, answer, given_path
+from mtl_model.terminal import answer, given_path
 
 HELP = "say what is wrong with a data set before it is learned from"
 ORDER = 60
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.changes:
         source = dataset_edits.apply(source, dataset_edits.read_changes(arguments.changes))
     look = None if arguments.no_faces else cache.faces_of
-    report = check.check(source, Progress(), look=look, root=arguments.cache)
+    report = check.check(source, progress(arguments), look=look, root=arguments.cache)
     if arguments.json:
         card.write_plain(arguments.json, report.to_json())
     if arguments.charts:

@@ -13,11 +13,13 @@ from mtl_model.commands._parts import (
     check_files,
     check_stdout,
     layout_options,
+    progress,
+    tell,
     use_threads,
     weights_of,
 )
 from mtl_model.errors import UsageError
-from mtl_model.terminal import Progress, answer, given_path, say
+from mtl_model.terminal import answer, given_path, say
 
 HELP = "measure a checkpoint on a data set"
 ORDER = 40
@@ -83,8 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
         device=device,
         limit=arguments.limit,
         options=options,
-        progress=Progress(),
-        note=say,
+        progress=progress(arguments),
+        note=tell,
     )
     if arguments.json:
         card.write_plain(arguments.json, record)

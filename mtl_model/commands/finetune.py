@@ -13,6 +13,7 @@ from mtl_model.commands._parts import (
     add_places,
     check_files,
     exit_code,
+    progress,
     show,
     use_threads,
     weights_of,
@@ -20,7 +21,7 @@ from mtl_model.commands._parts import (
 from mtl_model.config import FinetuneConfig
 from mtl_model.errors import UsageError
 from mtl_model.options import add_options, from_options
-from mtl_model.terminal import Progress, given_path
+from mtl_model.terminal import given_path
 
 HELP = "teach a checkpoint from a folder of one's own labelled pictures"
 ORDER = 30
@@ -80,8 +81,8 @@ def _learn(settings: FinetuneConfig, folder: Path, parent: Path, arguments: argp
     use_threads(arguments)
     device = predictor.choose_device(arguments.device)
     resume = arguments.resume and (folder / runs.STATE).exists()  # one that was killed before begins anew
-    stream = finetune.finetune(settings, folder, parent, device=device, resume=resume, progress=Progress())
-    return exit_code(show(stream, folder))
+    stream = finetune.finetune(settings, folder, parent, device=device, resume=resume, progress=progress(arguments))
+    return exit_code(show(stream, folder, arguments))
 
 
 def _place(data: Path, folder: Path) -> dict[str, str]:

@@ -7,9 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtl_model.commands._parts import add_device, add_places, check_files, check_stdout, use_threads
+from mtl_model.commands._parts import (
+    add_device,
+    add_places,
+    check_files,
+    check_stdout,
+    progress,
+    use_threads,
+)
 from mtl_model.errors import UsageError
-from mtl_model.terminal import Progress, answer, given_path, say
+from mtl_model.events import Stage
+from mtl_model.terminal import answer, given_path, say
 
 if TYPE_CHECKING:
     from mtl_model.predictor import Predictor
@@ -91,16 +99,16 @@ def _answer(arguments: argparse.Namespace, predictor: Predictor) -> int:
     files = [file for pictures, _ in listed for file in pictures]
     if not files:
         say("There is no picture in " + ", ".join(f"'{path}'" for path in arguments.path) + ".")
-    progress, drawn, closed, stopped = Progress(), set(), len(photos), False
+    bar, drawn, closed, stopped = progress(arguments), set(), len(photos), False
     try:
         with processes.interruptible():
             for number, file in enumerate(files):
-                progress("pictures", number, len(files))
+                bar(Stage.PREDICTING, number, len(files))
                 photos.append(predictor.photo(file, as_text(str(file)), smallest_face_px=arguments.smallest_face))
                 if arguments.annotate and not photos[-1].error:
                     _annotate(arguments.annotate, file, arguments.path, photos[-1], drawn)
         if files:
-            progress("pictures", len(files), len(files))
+            bar(Stage.PREDICTING, len(files), len(files))
     except KeyboardInterrupt:
         stopped = True
         say(f"Stopped after {len(photos) - closed:,} of {len(files):,} pictures; the answers to them are written.")

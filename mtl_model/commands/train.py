@@ -7,11 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtl_model.commands._parts import RESUME, add_device, add_places, exit_code, show, use_threads, weights_of
+from mtl_model.commands._parts import (
+    RESUME,
+    add_device,
+    add_places,
+    exit_code,
+    progress,
+    show,
+    use_threads,
+    weights_of,
+)
 from mtl_model.config import TrainConfig, listed
 from mtl_model.errors import UsageError
 from mtl_model.options import add_options, from_options
-from mtl_model.terminal import Progress, given_path
+from mtl_model.terminal import given_path
 
 if TYPE_CHECKING:
     from mtl_model.events import Event
@@ -55,9 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
             resume=arguments.resume,
             start=start,
             teachers=teachers,
-            progress=Progress(),
+            progress=progress(arguments),
         )
-        shown = show(stream, folder)
+        shown = show(stream, folder, arguments)
         return exit_code(draw(shown, arguments.tensorboard) if arguments.tensorboard else shown)
 
 

@@ -29,10 +29,9 @@ import numpy as np
 from mtl_model import registry
 from mtl_model.card import CropSettings, DetectionSettings
 from mtl_model.crops import centre_box, cut, find_all, main_face
-from mtl_model.data.duplicates import Progress as Progress
-from mtl_model.data.duplicates import silent as silent
 from mtl_model.detectors import Detector
 from mtl_model.errors import DataError, PictureError
+from mtl_model.events import Progress, Stage, silent
 from mtl_model.pictures import read_picture
 from mtl_model.processes import cores
 from mtl_model.quality import quality_of, table_of
@@ -159,7 +158,7 @@ def _cut_all(
                 quality[index] = table_of([quality_of(images[index], face)])
                 counts[index] = len(found)
             if index % 500 == 0:
-                progress("cutting crops", index, len(paths))
+                progress(Stage.CUTTING, index, len(paths))
         images.flush()
         del images
         for array, path in zip((quality, counts), temporary[1:], strict=True):
@@ -170,7 +169,7 @@ def _cut_all(
     finally:
         for path in temporary:
             path.unlink(missing_ok=True)
-    progress("cutting crops", len(paths), len(paths))
+    progress(Stage.CUTTING, len(paths), len(paths))
 
 
 def _faces_of(
@@ -178,7 +177,7 @@ def _faces_of(
 ) -> list[tuple[Face, ...] | None]:
     settings_key = _key([FACES_VERSION, dataclasses.asdict(settings)])
     whole = registry.load("detectors", settings.detector).SUBJECT == PICTURE
-    doing = "reading pictures" if whole else "looking for faces"
+    doing = Stage.READING if whole else Stage.DETECTING
     try:
         root.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(root / "faces.sqlite", timeout=60)) as store:

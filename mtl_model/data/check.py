@@ -13,12 +13,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mtl_model import kinds
+from mtl_model import kinds, wording
 from mtl_model.answers import find_clash
 from mtl_model.card import DetectionSettings
 from mtl_model.data import cache, duplicates
+from mtl_model.events import Noted, Progress, silent
 from mtl_model.kinds import LEAST, RARE
-from mtl_model.layouts import Source
+from mtl_model.layouts import LeftOut, Source
 from mtl_model.records import Face, Sample
 from mtl_model.tasks import Label, Task
 
@@ -27,17 +28,24 @@ NAMED = 500  # files that are named for each finding; the groups of copies are n
 TAUGHT, HELD = "train", ("val", "test")
 UNLABELLED = "not labelled"
 
-Look = Callable[[Sequence[str], DetectionSettings, Path | None, cache.Progress], Sequence[tuple[Face, ...] | None]]
+Look = Callable[[Sequence[str], DetectionSettings, Path | None, Progress], Sequence[tuple[Face, ...] | None]]
 """How faces are found: cache.faces_of, or what a test puts in its place."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to look at. count: how many pictures, groups or entries; files: some of them by name."""
+    """Something to look at: a code of `wording.WORDS` with its values.
 
-    text: str
-    count: int
+    count: how many pictures, groups or entries. files: some of them by name; groups of copies are named in the report."""
+
+    code: str
+    count: int = 0
+    values: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        return wording.text(self.code, {**self.values, "count": self.count})
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ class Report:
     pictures: int
     splits: Mapping[str, int]
     labels: Mapping[str, Mapping[str, Mapping[str, int]]]
-    skipped: Mapping[str, int]
+    left_out: tuple[LeftOut, ...]
     unreadable: int
     no_face: int | None
     several_faces: int | None
@@ -79,7 +87,7 @@ class Report:
     across_splits: Copies
     faults: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Noted, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -101,17 +109,19 @@ class Report:
         for task, classes in self.labels.items():
             counts = (f"{name} {sum(where.values()):,}" for name, where in classes.items() if where)
             text.append(f"  {task}: {', '.join(counts)}")
-        text += [f"  {note}" for note in self.notes]
+        text += [f"  {wording.of(note)}" for note in self.notes]
+        copies = {"exact_copies": self.exact, "near_copies": self.near, "copies_across_splits": self.across_splits}
         for title, findings in (("fault", self.faults), ("warning", self.warnings)):
-            for one in findings:
-                example = f" For example {', '.join(one.files[:3])}." if one.files else ""
-                text.append(f"{title}: {one.text}{example}")
+            for finding in findings:
+                groups = copies[finding.code].groups if finding.code in copies else ()
+                examples = [*finding.files, *(" = ".join(group) for group in groups)][:3]
+                text.append(f"{title}: {finding.words}" + (f" For example {', '.join(examples)}." if examples else ""))
         return [*text, f"The data set is {self.verdict}."]
 
 
 def check(
     source: Source,
-    progress: cache.Progress = cache.silent,
+    progress: Progress = silent,
     *,
     look: Look | None = cache.faces_of,
     detection: DetectionSettings | None = None,
@@ -129,18 +139,18 @@ def check(
     labels = count_labels(tasks, whole)
     splits = dict(Counter(sample.split for sample in whole))
 
-    warnings = [*_skipped(source), *_finding(unreadable, "{} cannot be read as a picture.")]
+    warnings = [*_left_out(source), *_finding("unreadable", unreadable)]
     warnings += _copy_findings(exact, near, across, {one.file for one in samples if one.split == TAUGHT})
     counts: dict[str, int] = {}
     if look is not None:
         found = look(
             [one.path for one in whole], detection or DetectionSettings(), root or cache.default_root(), progress
         )
-        faceless = _faces(whole, found)
-        counts = {name: len(files) for name, (files, _) in faceless.items()}
-        warnings += [one for files, text in faceless.values() for one in _finding(files, text)]
+        odd = _odd_faces(whole, found)
+        counts = {code: len(files) for code, files in odd.items()}
+        warnings += [finding for code, files in odd.items() for finding in _finding(code, files)]
     if clash := find_clash(tasks.values()):
-        warnings.append(Finding(clash, 0))
+        warnings.append(Finding("column_clash", values=clash._asdict()))
     warnings += [*_rare(tasks, labels, splits)]
     return Report(
         kind=source.kind,
@@ -148,11 +158,11 @@ def check(
         pictures=len(whole),
         splits=splits,
         labels=labels,
-        skipped=source.skipped,
+        left_out=source.left_out,
         unreadable=len(unreadable),
-        no_face=counts.get("none"),
-        several_faces=counts.get("several"),
-        small_faces=counts.get("small"),
+        no_face=counts.get("no_face"),
+        several_faces=counts.get("several_faces"),
+        small_faces=counts.get("small_faces"),
         exact=exact,
         near=near,
         across_splits=across,
@@ -176,7 +186,7 @@ def count_labels(tasks: Mapping[str, Task], samples: Sequence[Sample]) -> dict[s
 
 
 def _copies(
-    samples: Sequence[Sample], tasks: Mapping[str, Task], seen: duplicates.Thumbnails, progress: cache.Progress
+    samples: Sequence[Sample], tasks: Mapping[str, Task], seen: duplicates.Thumbnails, progress: Progress
 ) -> tuple[Copies, Copies, Copies]:
     exact = duplicates.exact_groups(seen)
     pairs = duplicates.near_pairs(seen, rule=duplicates.WITHIN, progress=progress)
@@ -210,58 +220,39 @@ def _disagree(task: Task, labels: Sequence[Label | None]) -> bool:
     return any(kinds.of(task).contradict(task, known[0], other) for other in known[1:])
 
 
-def _finding(files: Sequence[str], text: str) -> Iterator[Finding]:
-    """One finding, if there are files; "{}" in the text becomes "1 file" or "12 files"."""
+def _finding(code: str, files: Sequence[str]) -> Iterator[Finding]:
+    """Yield one finding, if there are files."""
     if files:
-        counted = "1 file" if len(files) == 1 else f"{len(files):,} files"
-        yield Finding(text.format(counted), len(files), tuple(files[:NAMED]))
+        values = {"below_px": SMALL_FACE_PX} if code == "small_faces" else {}
+        yield Finding(code, len(files), values, tuple(files[:NAMED]))
 
 
-def _skipped(source: Source) -> Iterator[Finding]:
-    for reason, count in source.skipped.items():
-        yield Finding(f"Left out {count:,}: {reason}.", count, source.examples.get(reason, ()))
+def _left_out(source: Source) -> Iterator[Finding]:
+    for reason in source.left_out:
+        values = {"reason": reason.code, "values": reason.values}
+        yield Finding("left_out", reason.count, values, reason.examples)
 
 
 def _copy_findings(exact: Copies, near: Copies, across: Copies, taught: Iterable[str]) -> Iterator[Finding]:
-    def first_of(copies: Copies) -> tuple[str, ...]:
-        return tuple(" = ".join(group) for group in copies.groups[:NAMED])
-
-    both = [(exact, "of pictures with equal pixels")]
+    both = {"exact_copies": exact}
     if (len(near.groups), near.surplus) != (len(exact.groups), exact.surplus):
-        both.append((near, "of near copies, those with equal pixels included"))
-    for copies, what in both:
+        both["near_copies"] = near
+    for code, copies in both.items():
         if copies.groups:
-            text = f"{_groups(copies)} {what}; surplus pictures: {copies.surplus:,}."
-            if copies.disagreeing:
-                torn = ", ".join(f"{task} in {count:,}" for task, count in copies.by_task.items())
-                text += f" Groups whose labels differ: {copies.disagreeing:,} ({torn})."
-            yield Finding(text, len(copies.groups), first_of(copies))
+            values = {name: getattr(copies, name) for name in ("surplus", "disagreeing", "by_task")}
+            yield Finding(code, len(copies.groups), values)
     if across.groups:
         leaked = len(set(taught) & {file for group in across.groups for file in group})
-        text = (
-            f"{_groups(across)} of near copies across splits; pictures of {TAUGHT} among them, which training leaves "
-        )
-        yield Finding(f"{text}out: {leaked:,}.", len(across.groups), first_of(across))
+        yield Finding("copies_across_splits", len(across.groups), {"leaked": leaked})
 
 
-def _groups(copies: Copies) -> str:
-    return "1 group" if len(copies.groups) == 1 else f"{len(copies.groups):,} groups"
-
-
-def _faces(samples: Sequence[Sample], found: Sequence[tuple[Face, ...] | None]) -> dict[str, tuple[list[str], str]]:
-    """What is odd -> the files, and the sentence for them."""
+def _odd_faces(samples: Sequence[Sample], found: Sequence[tuple[Face, ...] | None]) -> dict[str, list[str]]:
+    """Return {code: files}, also where there are none."""
     seen = [(sample.file, faces or ()) for sample, faces in zip(samples, found, strict=True)]
-    small = f"under {SMALL_FACE_PX} px"
     return {
-        "none": ([file for file, faces in seen if not faces], "No face was found in {}; the centre square is used."),
-        "several": (
-            [file for file, faces in seen if len(faces) > 1],
-            "Several faces were found in {}; the large central one is used.",
-        ),
-        "small": (
-            [file for file, faces in seen if faces and max(faces[0].width, faces[0].height) < SMALL_FACE_PX],
-            f"The largest face is {small} in {{}}.",
-        ),
+        "no_face": [file for file, faces in seen if not faces],
+        "several_faces": [file for file, faces in seen if len(faces) > 1],
+        "small_faces": [file for file, faces in seen if faces and max(faces[0].width, faces[0].height) < SMALL_FACE_PX],
     }
 
 
@@ -270,7 +261,7 @@ def _rare(
 ) -> Iterator[Finding]:
     for split in HELD:
         if not splits.get(split):
-            yield Finding(f"{split} holds no picture, so nothing can be {_USE[split]} there.", 0)
+            yield Finding("empty_split", values={"split": split})
     for name in tasks:
         classes = {word: where for word, where in labels[name].items() if word != UNLABELLED}
         expected = kinds.of(tasks[name]).expected_groups(
@@ -279,28 +270,20 @@ def _rare(
         classes = {word: classes.get(word, {}) for word in expected}
         rare = {word: where.get(TAUGHT, 0) for word, where in classes.items() if where.get(TAUGHT, 0) < RARE}
         if rare:
-            told = ", ".join(f"{word} {count}" for word, count in rare.items())
-            yield Finding(f"{name}: fewer than {RARE} pictures to learn from for {told}.", sum(rare.values()))
+            yield Finding("rare_classes", sum(rare.values()), {"task": name, "least": RARE, "classes": rare})
         for split in HELD:
             unseen = [word for word, where in classes.items() if where and not where.get(split)]
             if unseen and splits.get(split):
-                yield Finding(f"{name}: {split} holds no picture of {', '.join(unseen)}.", len(unseen))
-
-
-_USE = {"val": "chosen or calibrated", "test": "measured"}
+                yield Finding("unseen_classes", len(unseen), {"task": name, "split": split, "classes": unseen})
 
 
 def _faults(
     source: Source, samples: Sequence[Sample], labels: Mapping[str, Mapping[str, Mapping[str, int]]]
 ) -> Iterator[Finding]:
     if not samples:
-        yield Finding("No labelled picture could be read. Expected pictures with labels; see what was left out.", 0)
+        yield Finding("no_picture")
     elif not any(_can_be_learned(task, labels[name]) for name, task in source.tasks.items()):
-        yield Finding(
-            f"No task can be learned. Expected in {TAUGHT} at least {LEAST} pictures each of two classes, or {RARE} with "
-            "an age; add pictures, or look at what was left out.",
-            0,
-        )
+        yield Finding("nothing_learnable", values={"least": LEAST, "rare": RARE})
 
 
 def _can_be_learned(task: Task, classes: Mapping[str, Mapping[str, int]]) -> bool:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 
@@ -22,19 +22,13 @@ import numpy as np
 from PIL import Image
 
 from mtl_model.errors import PictureError
+from mtl_model.events import Progress, Stage, silent
 from mtl_model.pictures import prepare, read_picture
 
 BLOCK = 4096  # rows and columns of one matrix product: 64 MB of correlations
 CHUNK = 256  # pictures between two reports of progress
 WAVES = 11  # frequencies of the bound, both directions together: 65 waves
 FLAT = 2.0  # grey levels: below this standard deviation a picture shows nothing that could be compared
-
-Progress = Callable[[str, int, int], None]
-"""what is being done, how many are done, how many there are"""
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """The progress of someone who does not listen."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +91,7 @@ def thumbnails(paths: Sequence[str], progress: Progress = silent) -> Thumbnails:
     prepare()
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:  # Pillow decodes outside Python's lock
         for done in pool.map(work, chunks):
-            progress("reading pictures", done, count)
+            progress(Stage.READING, done, count)
     return found
 
 
@@ -162,7 +156,7 @@ def near_pairs(
     right_sketch = left_sketch if others is None else _sketches(right, rule.side_px)
     kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for start in range(0, len(left), BLOCK):
-        progress("comparing pictures", start, len(left))
+        progress(Stage.COMPARING, start, len(left))
         for across in range(start if others is None else 0, len(right), BLOCK):
             bound = left_sketch[start : start + BLOCK] @ right_sketch[across : across + BLOCK].T
             first, second = np.nonzero(bound >= rule.least - 1e-4)
@@ -171,7 +165,7 @@ def near_pairs(
                 once = first < second
                 first, second = first[once], second[once]
             kept.append(_confirm(left, right, first, second, rule.least))
-    progress("comparing pictures", len(left), len(left))
+    progress(Stage.COMPARING, len(left), len(left))
     if not kept:
         return Pairs(np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros(0, np.float32))
     first, second, correlation = (np.concatenate(one) for one in zip(*kept, strict=True))

@@ -15,6 +15,7 @@ from mtl_model.card import Card, expect_tasks
 from mtl_model.data import cache
 from mtl_model.data.batches import Labelled
 from mtl_model.errors import DataError
+from mtl_model.events import Noted, Progress, Stage, silent
 from mtl_model.inference import predictions
 from mtl_model.kinds import POINTS, SHARE, Metric, Rows
 from mtl_model.networks import folded
@@ -201,7 +202,7 @@ def network_outputs(network: nn.Module, data: Labelled, card: Card, device: str 
 
 
 def read_labelled(
-    source: layouts.Source, samples: Sequence[Sample], card_like: Card, progress: cache.Progress = cache.silent
+    source: layouts.Source, samples: Sequence[Sample], card_like: Card, progress: Progress = silent
 ) -> Labelled:
     """Some samples of a source with their crops, as the card's detection and crop settings cut them.
 
@@ -217,19 +218,22 @@ def read_labelled(
     return Labelled([([samples[row] for row in rows], crops, np.array(rows, int))], card_like.tasks)
 
 
-def untaught(samples: Sequence[Sample], card: Card, where: str, note: Callable[[str], None]) -> list[Sample]:
-    """The samples without those that the card was fine-tuned with; how many those are is noted.
+def untaught(
+    samples: Sequence[Sample], card: Card, split: str, source: str, note: Callable[[Noted], None]
+) -> list[Sample]:
+    """Return the samples without those that the card was fine-tuned with; how many those are is noted.
 
-    Raises DataError where none is left. where: the split and source, as people name them."""
+    split, source: where the samples are from. Raises DataError where none is left."""
     taught = set(card.taught)
     left = [one for one in samples if not taught or cache.short_digest(one.path) not in taught]
     if samples and not left:
         raise DataError(
-            f"All {len(samples):,} pictures of {where} are some that this checkpoint was taught or stopped by. Expected others, "
-            "which alone say how good it is; give another split or source."
+            f"All {len(samples):,} pictures of split '{split}' of {source} are some that this checkpoint was taught or stopped "
+            "by. Expected others, which alone say how good it is; give another split or source.",
+            "all_taught",
         )
     if count := len(samples) - len(left):
-        note(f"{count:,} of {len(samples):,} pictures of {where} were learned from or stopped by, and are left out.")
+        note(Noted("taught_left_out", {"count": count, "total": len(samples), "split": split, "source": source}))
     return left
 
 
@@ -242,8 +246,8 @@ def evaluate(
     device: str = "cpu",
     limit: int | None = None,
     options: Mapping[str, str] | None = None,
-    progress: cache.Progress = cache.silent,
-    note: Callable[[str], None] = lambda text: None,
+    progress: Progress = silent,
+    note: Callable[[Noted], None] = lambda noted: None,
 ) -> dict[str, Any]:
     """Measure a loaded network on one split of a data set ("KIND:DIR"). note: is told what a person should know of it.
 
@@ -254,7 +258,7 @@ def evaluate(
     names = {task.name for task in card.tasks}
     splits = sorted({sample.split for sample in source.samples})
     samples = [one for one in source.samples if one.split == split and names & set(one.labels)]
-    samples = untaught(samples, card, f"split '{split}' of {spec}", note)
+    samples = untaught(samples, card, split, spec, note)
     if limit is not None and limit < len(samples):
         picked = np.random.default_rng(0).permutation(len(samples))[:limit]
         samples = [samples[row] for row in sorted(picked.tolist())]
@@ -265,7 +269,7 @@ def evaluate(
         )
     data = read_labelled(source, samples, card, progress)
     outputs = network_outputs(network, data, card, device)
-    progress("measuring", 0, 1)
+    progress(Stage.MEASURING, 0, 1)
     return {
         "source": source.kind,
         "split": split,

@@ -13,11 +13,11 @@ from torch import nn
 
 from mtl_model import kinds, layouts
 from mtl_model.card import Card, expect_tasks
-from mtl_model.data import cache
 from mtl_model.data.batches import Labelled
 from mtl_model.errors import DataError, UsageError
 from mtl_model.evaluate.calibration import fit
 from mtl_model.evaluate.metrics import network_outputs, read_labelled, untaught
+from mtl_model.events import Noted, Progress, silent
 from mtl_model.inference import predictions
 from mtl_model.kinds import LEAST_FITTED, Fitted, LeftOut, Steps
 from mtl_model.tasks import Task
@@ -39,8 +39,8 @@ def recalibrate(
     only_errors: bool = False,
     left_out: Sequence[Stranger] = (),
     device: str = "cpu",
-    progress: cache.Progress = cache.silent,
-    note: Callable[[str], None] = lambda text: None,
+    progress: Progress = silent,
+    note: Callable[[Noted], None] = lambda noted: None,
 ) -> Card:
     """The card with its calibration and errors measured on the val splits of all sources together. A task of which val has
     fewer than LEAST_FITTED labels keeps what it had; figures that were measured with another calibration go.
@@ -81,8 +81,8 @@ def _read(
     spec: str,
     card: Card,
     options: Mapping[str, str] | None,
-    progress: cache.Progress,
-    note: Callable[[str], None],
+    progress: Progress,
+    note: Callable[[Noted], None],
 ) -> Labelled:
     """Val of a source, without what the card was fine-tuned with."""
     source = layouts.read_as(layouts.read(spec, layouts.options_for(spec, options or {})), card.tasks)
@@ -92,7 +92,7 @@ def _read(
         raise DataError(
             f"Split '{SPLIT}' of {spec} holds no picture of {', '.join(sorted(names))}. Give another source."
         )
-    samples = untaught(samples, card, f"split '{SPLIT}' of {spec}", note)
+    samples = untaught(samples, card, SPLIT, spec, note)
     return read_labelled(source, samples, card, progress)
 
 
@@ -102,8 +102,8 @@ def _for_strangers(
     left_out: Sequence[Stranger],
     options: Mapping[str, str] | None,
     device: str,
-    progress: cache.Progress,
-    note: Callable[[str], None],
+    progress: Progress,
+    note: Callable[[Noted], None],
 ) -> dict[str, Fitted]:
     """{task: its calibration by the sets that checkpoints never saw too}, of tasks with enough labels there."""
     sets: dict[str, list[LeftOut]] = {}
@@ -116,7 +116,7 @@ def _for_strangers(
                 targets, own = data.targets[task.name].numpy()[known], card.calibration_of(task.name)
                 sets.setdefault(task.name, []).append(LeftOut(answers[task.name][known], targets, own))
     for task in tasks:
-        note(f"{task.title}: left-out sets with enough labels: {len(sets.get(task.name, ()))}.")
+        note(Noted("unseen_sets", {"title": task.title, "sets": len(sets.get(task.name, ()))}))
     return {
         task.name: kinds.of(task).for_strangers(task, fitted[task.name], sets[task.name])
         for task in tasks

@@ -16,13 +16,16 @@ from typing import Protocol, cast
 from mtl_model import kinds as kinds_of_tasks
 from mtl_model import registry
 from mtl_model.errors import DataError, UsageError, unknown
-from mtl_model.layouts._parts import SPLITS, Source, check_options, closed_folder, read_split
+from mtl_model.layouts._parts import SPLITS, FolderError, LeftOut, Source, check_options, closed_folder, read_split
 from mtl_model.records import Sample
 from mtl_model.tasks import Task
+from mtl_model.wording import Words
 
 __all__ = [
     "SPLITS",
+    "FolderError",
     "Layout",
+    "LeftOut",
     "Source",
     "kinds",
     "layout",
@@ -39,19 +42,20 @@ class Layout(Protocol):
     """What a file in this folder offers.
 
     ORDER: when it is asked, smallest first. EXPECTS: what such a folder looks like, for error messages.
-    OPTIONS: option name -> help text.
+    OPTIONS: option name -> help text. WORDS: the codes of its own reasons and notes, with their words (see `wording`).
     """
 
     ORDER: int
     EXPECTS: str
     OPTIONS: Mapping[str, str]
+    WORDS: Mapping[str, Words]
 
     def matches(self, folder: Path) -> bool:
         """Whether the folder looks like this layout; cheap, and False for whatever cannot be read."""
         ...
 
     def read(self, folder: Path, options: Mapping[str, str]) -> Source:
-        """Read the folder. Wrong names and lines are left out and counted in Source.skipped.
+        """Read the folder. Wrong names and lines are left out and counted in Source.left_out.
 
         Raises: DataError where the label file is missing or nothing in it can be made sense of as a whole.
         """
@@ -71,7 +75,7 @@ def kinds() -> list[str]:
 def recognise(folder: Path) -> str:
     """The first layout that the folder looks like. Raises DataError naming what was expected if there is none."""
     if not folder.is_dir():
-        raise DataError(f"'{folder}' is not a folder. Expected the folder of a data set; check the path.")
+        raise FolderError("{folder} is not a folder", folder, "the folder of a data set")
     try:
         os.scandir(folder).close()
     except OSError as error:  # a layout takes what cannot be read for what is not there

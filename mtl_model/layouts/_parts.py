@@ -8,16 +8,19 @@ travels with the name it was written beside, or is left out and counted.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from mtl_model import kinds
+from mtl_model import kinds, wording
 from mtl_model.errors import DataError, UsageError, unknown
+from mtl_model.events import Noted
 from mtl_model.kinds import parse_label
 from mtl_model.names import as_text, printable
 from mtl_model.pictures import SUFFIXES
@@ -50,34 +53,73 @@ ABSOLUTE = re.compile(r"[/\\~]|[A-Za-z]:[/\\]|file:")
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Entries that were left out for one reason: its code with its values (see `wording`), how many, up to EXAMPLES of them."""
+
+    code: str
+    values: Mapping[str, Any]
+    count: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Source:
     """A data set as read.
 
     samples: their labels are class names, years, or ranges of years (low, high); `split` is one of SPLITS.
     tasks: the tasks that at least one sample is labelled for.
-    skipped: why an entry was left out -> how many were. examples: the same reasons -> up to five of them.
-    notes: sentences on what the reader had to decide by itself.
+    left_out: the entries that could not be used, by their reason.
+    notes: what the reader had to decide by itself.
     """
 
     kind: str
     folder: Path
     samples: tuple[Sample, ...]
     tasks: Mapping[str, Task]
-    skipped: Mapping[str, int] = field(default_factory=dict)
-    examples: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[Noted, ...] = ()
 
     def in_split(self, split: str) -> tuple[Sample, ...]:
         return tuple(sample for sample in self.samples if sample.split == split)
 
-    def summary(self) -> str:
-        """One paragraph for people: how many pictures, what was left out and why."""
-        splits = Counter(sample.split for sample in self.samples)
-        counts = ", ".join(f"{splits[name]:,} {name}" for name in SPLITS if splits[name])
-        text = f"{self.kind}: {len(self.samples):,} labelled pictures" + (f" ({counts})." if counts else ".")
-        for reason, count in self.skipped.items():
-            text += f" Left out {count:,}: {reason} (for example {self.examples[reason][0]})."
-        return " ".join([text, *self.notes])
+    def summary(self, with_splits: bool = True) -> Noted:
+        """Return how many pictures there are, what was left out and why."""
+        counts = Counter(sample.split for sample in self.samples)
+        values = {
+            "kind": self.kind,
+            "pictures": len(self.samples),
+            "splits": {name: counts[name] for name in SPLITS if with_splits and counts[name]},
+            "left_out": [{**asdict(reason), "examples": reason.examples[:1]} for reason in self.left_out],
+            "notes": [asdict(note) for note in self.notes],
+        }
+        return Noted("source_read", values)
+
+    def check(self) -> None:
+        """Raise DataError for a set without a labelled picture."""
+        if not self.samples:
+            raise DataError(
+                f"{wording.of(self.summary())} Expected labelled pictures; look at what was left out.",
+                "no_labelled_picture",
+            )
+
+
+class FolderError(DataError):
+    """A folder that is no data set of the kind it was read as.
+
+    fault: what is wrong with it, with {folder} in its place. The page has another name for the folder, and other advice.
+    """
+
+    code = "folder"
+
+    def __init__(self, fault: str, folder: Path, expected: str, advice: str = "", code: str = "") -> None:
+        """advice: what to do; that the path may be wrong where it is ""."""
+        self._fault, self._expected, self._advice = fault, expected, advice
+        super().__init__(self.words(f"'{folder}'", "check the path"), code)
+
+    def words(self, folder: str, other_path: str) -> str:
+        """Return the sentence, for a folder of this name. other_path: the advice where the path may be wrong."""
+        sentence = self._fault.replace("{folder}", folder)
+        return f"{sentence}. Expected {self._expected}; {self._advice or other_path}."
 
 
 def check_options(kind: str, options: Mapping[str, str], known: Mapping[str, str]) -> None:
@@ -148,9 +190,8 @@ def _is_picture_name(name: str) -> bool:
 
 
 def closed_folder(folder: Path, error: OSError) -> DataError:
-    return DataError(
-        f"The folder '{folder}' cannot be read ({error.strerror or error}). Expected a readable folder; change its permissions."
-    )
+    fault = f"The folder {{folder}} cannot be read ({error.strerror or error})"
+    return FolderError(fault, folder, "a readable folder", "change its permissions", "folder_closed")
 
 
 def picture_names(folder: Path) -> list[str]:
@@ -176,7 +217,7 @@ class Collector:
 
     def __init__(self, kind: str, folder: Path):
         if not folder.is_dir():
-            raise DataError(f"'{folder}' is not a folder. Expected the folder of a data set ({kind}); check the path.")
+            raise FolderError("{folder} is not a folder", folder, f"the folder of a data set ({kind})")
         self.kind = kind
         self.folder = folder
         self.pictures = Pictures(folder)
@@ -185,30 +226,30 @@ class Collector:
         self._samples: list[Sample] = []
         self._tasks: dict[str, Task] = {}
         self._used: set[str] = set()
-        self._skipped: Counter[str] = Counter()
-        self._examples: dict[str, list[str]] = {}
+        self._left_out: dict[str, LeftOut] = {}
         self._splits = self._read_splits(folder / SPLITS_FILE)
         for name in self.pictures.closed:
-            self.skip("the folder cannot be read, nor what is in it", name)
+            self.skip("folder_closed", name)
 
-    def skip(self, reason: str, example: str) -> None:
-        """Leave an entry out and count it."""
-        self._skipped[reason] += 1
-        examples = self._examples.setdefault(reason, [])
-        if len(examples) < EXAMPLES:
-            examples.append(printable(example))
+    def skip(self, code: str, example: str, **values: Any) -> None:
+        """Leave an entry out and count it. code: of `wording.WORDS`, or "LAYOUT.CODE" for one of the layout's own WORDS; values:
+        what its words need."""
+        key = json.dumps([code, values])
+        before = self._left_out.get(key, LeftOut(code, values, 0, ()))
+        examples = before.examples if len(before.examples) == EXAMPLES else (*before.examples, printable(example))
+        self._left_out[key] = replace(before, count=before.count + 1, examples=examples)
 
     def skip_odd(self, table: Table) -> None:
         """Count the rows of a table that do not fit its header: no field of theirs can be told apart."""
         for row in table.odd:
-            self.skip("the row has another number of fields than the header", ",".join(row))
+            self.skip("row_fields", ",".join(row))
 
     def parse(self, file: str, task: Task, text: str) -> tuple[bool, Label | None]:
         """Read one label. Returns whether it could be read (if not, the entry is counted), and the label."""
         try:
             return True, parse_label(task, text)
         except DataError as error:
-            self.skip(f"a label of {task.name} that is not known", f"{file}: {error}")
+            self.skip("label_unknown", f"{file}: {error}", task=task.name)
             return False, None
 
     def parse_all(self, file: str, written: Iterable[tuple[Task, str]]) -> dict[str, Label] | None:
@@ -241,17 +282,14 @@ class Collector:
         """
         found = self.pictures.find(picture or file)
         if found is None:
-            absolute = ABSOLUTE.match(file)
-            return self.skip(
-                "the path is absolute; names are relative to the file" if absolute else "the picture is not there", file
-            )
+            return self.skip("path_absolute" if ABSOLUTE.match(file) else "picture_missing", file)
         if found in self._used:
-            return self.skip("the picture is named a second time", file)
+            return self.skip("picture_repeated", file)
         if not labels:
-            return self.skip("no label at all", file)
+            return self.skip("no_label", file)
         chosen = self._split_of(file, found, split, key or person)
         if chosen is None:
-            return self.skip(f"{SPLITS_FILE} does not name the picture", file)
+            return self.skip("split_missing", file, file=SPLITS_FILE)
         self._used.add(found)
         self._tasks |= {name: TASKS.get(name, tasks[name]) for name in labels}
         self._samples.append(
@@ -268,15 +306,14 @@ class Collector:
         )
         return None
 
-    def source(self, notes: Iterable[str] = ()) -> Source:
+    def source(self, notes: Iterable[Noted] = ()) -> Source:
         """What was gathered. Tasks come in the order in which they were first seen."""
         return Source(
             kind=self.kind,
             folder=self.folder,
             samples=tuple(self._samples),
             tasks=dict(self._tasks),
-            skipped=dict(self._skipped),
-            examples={reason: tuple(found) for reason, found in self._examples.items()},
+            left_out=tuple(self._left_out.values()),
             notes=tuple(notes),
         )
 
@@ -304,9 +341,9 @@ class Collector:
             split, name = read_split(entry["split"]), stem(_normal(entry["file"]))
             if split is None:
                 seen = f"{entry['file']}: {entry['split']}"
-                self.skip(f"{SPLITS_FILE} gives a split that is not known (known: {', '.join(SPLITS)})", seen)
+                self.skip("split_unknown", seen, file=SPLITS_FILE, known=SPLITS)
             elif splits.setdefault(name, split) != split:
-                self.skip(f"{SPLITS_FILE} names the picture a second time, in another split", entry["file"])
+                self.skip("split_conflict", entry["file"], file=SPLITS_FILE)
         return splits
 
 

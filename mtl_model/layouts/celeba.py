@@ -20,6 +20,8 @@ OPTIONS: Mapping[str, str] = {
     "attributes": "further attributes to learn as tasks of the classes no and yes, such as Eyeglasses,Young; or all",
 }
 
+WORDS: Mapping[str, str] = {"line": "the line is not a name and {values} values of 1 or -1"}
+
 ATTRIBUTES = "list_attr_celeba.txt"
 IDENTITIES = "identity_CelebA.txt"
 PARTITION = "list_eval_partition.txt"
@@ -53,7 +55,7 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
     for line in filter(str.strip, lines[2:]):
         file, *values = line.split()
         if len(values) != len(names) or not set(values) <= {"1", "-1"}:
-            collector.skip(f"the line is not a name and {len(names)} values of 1 or -1", line[:60])
+            collector.skip("celeba.line", line[:60], values=len(names))
             continue
         said = dict(zip(names, values, strict=True))
         labels: dict[str, Label] = {

@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from mtl_model.errors import DataError, UsageError
+from mtl_model.errors import UsageError
+from mtl_model.events import Noted
 from mtl_model.layouts._parts import (
     SPLITS,
     SPLITS_FILE,
     Collector,
+    FolderError,
     Source,
     declare_columns,
     most_classes,
@@ -33,6 +35,11 @@ EXPECTS = "a CSV file whose header has a column file"
 OPTIONS: Mapping[str, str] = {
     "columns": "the columns to learn, and the meaning of their codes 0, 1, ...: kind=rose|daisy,quality=poor<fair<good,age",
     "labels": "the name of the CSV file, where there are several",
+}
+WORDS: Mapping[str, str] = {
+    "split": "a split that is not known (known: {known:list})",
+    "unnamed": "Columns without a name are left out: {columns:,}.",
+    "attribute": "The column {column} has {words:,} different values and is kept as an attribute.",
 }
 
 FILE, SPLIT, PERSON = "file", "split", "person"
@@ -68,7 +75,7 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
         file = entry[FILE]
         split = read_split(entry.get(SPLIT, ""))
         if entry.get(SPLIT) and split is None:
-            collector.skip(f"a split that is not known (known: {', '.join(SPLITS)})", f"{file}: {entry[SPLIT]}")
+            collector.skip("csv.split", f"{file}: {entry[SPLIT]}", known=SPLITS)
             continue
         labels = collector.parse_all(file, [(task, entry[name]) for name, task in tasks.items()])
         if labels is not None:
@@ -84,16 +91,15 @@ def _choose(folder: Path, wanted: str) -> Path:
         return by_name[wanted]
     if not found or wanted:
         seen = f"'{wanted}' is no such file" if wanted else "There is none"
-        raise DataError(f"{seen} in '{folder}'. Expected {EXPECTS}; check its name and its first line.")
+        raise FolderError(f"{seen} in {{folder}}", folder, EXPECTS, "check its name and its first line")
     if len(found) > 1 and "labels.csv" not in by_name:
-        raise UsageError(
-            f"'{folder}' holds {len(found)} CSV files with a column file: {', '.join(by_name)}. "
-            "Expected one, or one called labels.csv; rename the one that counts, or move the others away."
-        )
+        fault = f"{{folder}} holds {len(found)} CSV files with a column file: {', '.join(by_name)}"
+        advice = "rename the one that counts, or move the others away"
+        raise FolderError(fault, folder, "one, or one called labels.csv", advice, "several_tables")
     return by_name.get("labels.csv", found[0])
 
 
-def _tasks(table: Table, columns: str) -> tuple[dict[str, Task], list[str]]:
+def _tasks(table: Table, columns: str) -> tuple[dict[str, Task], list[Noted]]:
     """Return the columns that are tasks, and what had to be decided about the others."""
     without_units = {column_name(split_unit(title)[0]): name for name, title in table.titles.items()}
     declared = {
@@ -106,9 +112,9 @@ def _tasks(table: Table, columns: str) -> tuple[dict[str, Task], list[str]]:
                 f"The option columns names '{name}', which is no column. Known: {', '.join(table.columns)}. Mend the option."
             )
     tasks: dict[str, Task] = {}
-    notes: list[str] = []
+    notes: list[Noted] = []
     if table.unnamed:
-        notes.append(f"Columns without a name are left out: {table.unnamed:,}.")
+        notes.append(Noted("csv.unnamed", {"columns": table.unnamed}))
     for name in declared or table.columns:
         task = declared.get(name) or TASKS.get(name)
         if task is None and (name in declared or name not in {FILE, SPLIT, PERSON, *ATTRIBUTES}):
@@ -119,7 +125,7 @@ def _tasks(table: Table, columns: str) -> tuple[dict[str, Task], list[str]]:
             if task is not None and task.name in taken:  # also where it has no unit: then the name stays
                 task = replace(task, name=name)
             if task is None and name not in declared and not 2 <= different <= most_classes(len(words)):
-                notes.append(f"The column {name} has {different:,} different values and is kept as an attribute.")
+                notes.append(Noted("csv.attribute", {"column": name, "words": different}))
                 continue
             task = task or task_of_words(name, words)
         if task is not None:

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mtl_model.errors import DataError
-from mtl_model.layouts._parts import Collector, Source
+from mtl_model.layouts._parts import Collector, FolderError, Source
 from mtl_model.tables import read_table
 from mtl_model.tasks import TASKS
 
 ORDER = 30
 EXPECTS = "fairface_label.csv with the columns file, age, gender, race"
 OPTIONS: Mapping[str, str] = {}
+WORDS: Mapping[str, str] = {}
 
 COLUMNS = ("file", "age", "gender", "race")
 
@@ -35,7 +36,7 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
     collector = Collector("fairface", folder)
     files = _label_files(folder)
     if not files:
-        raise DataError(f"There is no fairface_label.csv in '{folder}'. Expected {EXPECTS}; check the path.")
+        raise FolderError("There is no fairface_label.csv in {folder}", folder, EXPECTS)
     for path in files:
         _read_file(path, collector)
     return collector.source()

@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtl_model.errors import DataError
+from mtl_model.events import Noted
 from mtl_model.layouts._parts import (
     Collector,
+    FolderError,
     Pictures,
     Source,
     read_split,
@@ -28,6 +29,13 @@ from mtl_model.tasks import TASKS, Task, column_name
 ORDER = 80
 EXPECTS = "a folder a class (rose/, daisy/), or a folder a task with a folder a class in it (smile/yes/, smile/no/)"
 OPTIONS: Mapping[str, str] = {"task": "the name of the task whose classes the folders are; else the name of DIR"}
+WORDS: Mapping[str, str] = {
+    "no_class": "the picture lies in no class folder",
+    "only_class": "its class is the only one of its task",
+    "named_after_folder": (
+        "The folders are the classes of one task, called {task} after the folder; rename the folder if it is another."
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -54,22 +62,20 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
     collector = Collector("folders", folder)
     bare = column_name(options.get("task", ""))
     places = list(_places(collector.pictures.names, bare))
-    notes: list[str] = []
+    notes: list[Noted] = []
     if not bare and any(place.word and not place.task for place in places):
         bare = column_name(as_text(folder.resolve().name)) or "label"
-        notes.append(
-            f"The folders are the classes of one task, called {bare} after the folder; rename the folder if it is another."
-        )
+        notes.append(Noted("folders.named_after_folder", {"task": bare}))
     if not any(place.word for place in places):
-        raise DataError(f"No picture in '{folder}' lies in a class folder. Expected {EXPECTS}; check the path.")
+        raise FolderError("No picture in {folder} lies in a class folder", folder, EXPECTS)
     tasks = _tasks(places, bare)
     for place in places:
         if not place.word:
-            collector.skip("the picture lies in no class folder", place.file)
+            collector.skip("folders.no_class", place.file)
             continue
         task = tasks.get(place.task or bare)
         if task is None:
-            collector.skip("its class is the only one of its task", place.file)
+            collector.skip("folders.only_class", place.file)
             continue
         labels = collector.parse_all(place.file, [(task, place.word)])
         if labels:

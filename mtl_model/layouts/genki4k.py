@@ -18,6 +18,10 @@ EXPECTS = "files/file0001.jpg onwards and labels.txt, line N for file N"
 OPTIONS: Mapping[str, str] = {}
 
 LABELS = "labels.txt"
+WORDS: Mapping[str, str] = {
+    "line": "the line is not a smile of 0 or 1 with three angles",
+    "no_line": f"the picture has no line in {LABELS}",
+}
 SMILES = {"0": "not smiling", "1": "smiling"}
 
 
@@ -38,12 +42,12 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
         file = collector.pictures.find(wanted) or wanted
         smile = _parse(line)
         if smile is None:
-            collector.skip("the line is not a smile of 0 or 1 with three angles", f"line {number}: {line[:40]}")
+            collector.skip("genki4k.line", f"line {number}: {line[:40]}")
         else:
             collector.add(file, {"smile": smile}, TASKS)
     for name in collector.unused():
         if _number(name) > len(lines):
-            collector.skip("the picture has no line in labels.txt", name)
+            collector.skip("genki4k.no_line", name)
     return collector.source()
 
 

@@ -18,18 +18,24 @@ from typing import Any
 import numpy as np
 
 from mtl_model.errors import DataError
-from mtl_model.layouts._parts import Collector, Source
+from mtl_model.layouts._parts import Collector, FolderError, Source
 from mtl_model.tasks import TASKS, Label
 
 ORDER = 50
 EXPECTS = "imdb.mat or wiki.mat beside the folders of the face crops"
 OPTIONS: Mapping[str, str] = {}
+OLDEST = 100
+WORDS: Mapping[str, str] = {
+    "no_face": "no face",
+    "second_face": "a second face",
+    "gender": "unknown gender",
+    "age": f"an age outside 0 to {OLDEST}",
+}
 
 SETS = ("imdb", "wiki")
 FIELDS = ("dob", "photo_taken", "full_path", "gender", "face_score", "second_face_score")
 GENDERS = {0.0: "female", 1.0: "male"}
 MATLAB_DAYS = 366  # Matlab counts days from year 0, Python from year 1
-OLDEST = 100
 
 
 def _label_files(folder: Path) -> list[tuple[str, Path]]:
@@ -51,7 +57,7 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
     collector = Collector("imdbwiki", folder)
     found = _label_files(folder)
     if not found:
-        raise DataError(f"There is no imdb.mat or wiki.mat in '{folder}'. Expected {EXPECTS}; check the path.")
+        raise FolderError("There is no imdb.mat or wiki.mat in {folder}", folder, EXPECTS)
     for name, path in found:
         entries = _load(path, name)
         inside = path.parent.relative_to(folder).as_posix()
@@ -62,7 +68,7 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
             age = age_in_years(values["dob"], values["photo_taken"])
             fault = _find_fault(values, age)
             if fault:
-                collector.skip(fault, file)
+                collector.skip(f"imdbwiki.{fault}", file)
                 continue
             labels: dict[str, Label] = {"age": float(age), "gender": GENDERS[values["gender"]]}
             person = str(names[row]) if "name" in entries else ""
@@ -86,12 +92,12 @@ def age_in_years(birth_day: float, year_taken: float) -> int:
 
 def _find_fault(values: Mapping[str, float], age: int) -> str:
     if not math.isfinite(values["face_score"]):
-        return "no face"
+        return "no_face"
     if not math.isnan(values["second_face_score"]):
-        return "a second face"
+        return "second_face"
     if values["gender"] not in GENDERS:
-        return "unknown gender"
-    return "" if 0 <= age <= OLDEST else f"an age outside 0 to {OLDEST}"
+        return "gender"
+    return "" if 0 <= age <= OLDEST else "age"
 
 
 def _load(path: Path, name: str) -> dict[str, Any]:

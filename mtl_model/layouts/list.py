@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtl_model.errors import DataError, UsageError
+from mtl_model.errors import UsageError
+from mtl_model.events import Noted
 from mtl_model.layouts._parts import (
     Collector,
+    FolderError,
     Source,
     declare_columns,
     task_of_numbers,
@@ -34,7 +36,12 @@ OPTIONS: Mapping[str, str] = {
 LISTS = {"test.txt": "test", "val.txt": "val", "train.txt": "train", "list.txt": ""}
 BLANKS = frozenset({"-", "?"})
 PATH = re.compile(rf"^\s*(.+?(?:{'|'.join(map(re.escape, sorted(SUFFIXES)))}))(?=[,;\s]|$)", re.IGNORECASE)
-WRONG_LINE = "the line is not a path and its labels"
+WORDS: Mapping[str, str] = {
+    "line": "the line is not a path and its labels",
+    "label_count": "the line has not {labels} labels after its path",
+    "one_class": "The column {column} holds fewer than two classes and is left out.",
+    "unnamed": "The columns have no names and are called {columns:list}; the option columns names them.",
+}
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
     """Read the lists; a line with too many labels, too few, or an unknown one is counted and moves no other."""
     collector = Collector("list", folder)
     if not any((folder / name).is_file() for name in LISTS):
-        raise DataError(f"There is no train.txt in '{folder}'. Expected {EXPECTS}; check the path.")
+        raise FolderError("There is no train.txt in {folder}", folder, EXPECTS)
     titles: list[str] = []
     lines: list[_Line] = []
     for name in LISTS:
@@ -71,7 +78,7 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
         if line.spaced:  # trailing blanks cannot be seen
             fields = fields + [""] * (len(columns) - len(fields))
         if len(fields) != len(columns):
-            collector.skip(f"the line has not {len(columns)} labels after its path", line.where)
+            collector.skip("list.label_count", line.where, labels=len(columns))
             continue
         written = [(task, text) for task, text in zip(columns.values(), fields, strict=True) if task is not None]
         labels = collector.parse_all(line.path, written)
@@ -94,7 +101,7 @@ def _read_list(path: Path, collector: Collector, lines: list[_Line]) -> list[str
             titles, _ = _split(text.strip()[4:])
             check_names(path, [column_name(title) for title in titles])
         elif text.strip():
-            collector.skip(WRONG_LINE, where)
+            collector.skip("list.line", where)
     return titles
 
 
@@ -133,10 +140,8 @@ def _columns(titles: list[str], lines: list[_Line], option: str) -> dict[str, Ta
     return columns
 
 
-def _notes(columns: Mapping[str, Task | None], named: bool) -> list[str]:
-    notes = [
-        f"The column {name} holds fewer than two classes and is left out." for name in columns if not columns[name]
-    ]
+def _notes(columns: Mapping[str, Task | None], named: bool) -> list[Noted]:
+    notes = [Noted("list.one_class", {"column": name}) for name in columns if not columns[name]]
     if not named and columns:
-        notes.append(f"The columns have no names and are called {', '.join(columns)}; the option columns names them.")
+        notes.append(Noted("list.unnamed", {"columns": list(columns)}))
     return notes

@@ -17,9 +17,18 @@ ORDER = 10
 EXPECTS = "pictures named [age]_[gender]_[race]_[time].jpg"
 OPTIONS: Mapping[str, str] = {}
 
+OLDEST = 130
+WORDS: Mapping[str, str] = {
+    "lacks_field": "the name lacks a field",
+    "extra_field": "the name has a field too many",
+    "age": f"the age in the name is not a number of years from 0 to {OLDEST}",
+    "gender": "the gender in the name is not 0 or 1",
+    "race": "the race in the name is not 0, 1, 2, 3 or 4",
+    "lacks_time": "the name lacks its time",
+}
+
 GENDERS = {"0": "male", "1": "female"}
 RACES = {"0": "White", "1": "Black", "2": "Asian", "3": "Indian", "4": "Other"}
-OLDEST = 130
 
 # Of the published names one has a space before its suffix and one lacks the dot: the time is taken as the
 # digits in front, whatever follows them.
@@ -39,7 +48,7 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
         fields = file.rsplit("/", 1)[-1].split("_")
         fault = find_fault(fields)
         if fault:
-            collector.skip(fault, file)
+            collector.skip(f"utkface.{fault}", file)
         else:
             age, gender, race, _ = fields
             labels: dict[str, Label] = {"age": float(age), "gender": GENDERS[gender]}
@@ -48,18 +57,18 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
 
 
 def find_fault(fields: list[str]) -> str:
-    """Why the fields of a name cannot be read; "" if they can.
+    """Return why the fields of a name cannot be read, a code of WORDS; "" if they can.
 
     >>> find_fault("61_1_20170109142408075.jpg.chip.jpg".split("_"))
-    'the name lacks a field'
+    'lacks_field'
     """
     if len(fields) != 4:
-        return "the name lacks a field" if len(fields) < 4 else "the name has a field too many"
+        return "lacks_field" if len(fields) < 4 else "extra_field"
     age, gender, race, time = fields
     if not re.fullmatch(r"\d{1,3}", age) or int(age) > OLDEST:
-        return f"the age in the name is not a number of years from 0 to {OLDEST}"
+        return "age"
     if gender not in GENDERS:
-        return "the gender in the name is not 0 or 1"
+        return "gender"
     if race not in RACES:
-        return "the race in the name is not 0, 1, 2, 3 or 4"
-    return "" if re.match(r"\d", time) else "the name lacks its time"
+        return "race"
+    return "" if re.match(r"\d", time) else "lacks_time"

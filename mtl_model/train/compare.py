@@ -1,4 +1,4 @@
-"""What a fine-tuning brought: parent and child on the same held pictures, task by task, in figures and in a sentence."""
+"""What a fine-tuning brought: parent and child on the same held pictures, task by task, in figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from mtl_model.data.batches import Labelled
 from mtl_model.evaluate.metrics import network_outputs
 from mtl_model.inference import predictions
 from mtl_model.kinds import SHARE
-from mtl_model.names import isolated
 from mtl_model.tasks import Task
 
 RESAMPLES = 2000
@@ -30,7 +29,7 @@ def outcome_of(
     files: Sequence[str],
     taught: set[str],
 ) -> dict[str, Any]:
-    """{"tasks", "changed", "pictures", "sentence"} as outcome.json holds them. files: a name for each row of held."""
+    """{"tasks", "changed", "titles", "pictures"} as outcome.json holds them. files: a name for each row of held."""
     before, after = (
         predictions(network_outputs(network, held, card), card, held.quality) for network, card in (parent, child)
     )
@@ -69,8 +68,8 @@ def outcome_of(
         for name in answers_before
         if name not in taught
     }
-    titles = {task.name: task.title for task in child[1].tasks}
-    return {"tasks": tasks, "changed": changed, "pictures": pictures, "sentence": sentence_of(tasks, changed, titles)}
+    titles = {task.name: task.title for task in child[1].tasks if task.name in changed}
+    return {"tasks": tasks, "changed": changed, "titles": titles, "pictures": pictures}
 
 
 def _answers(card: Card, predicted: Predictions) -> dict[str, list[str]]:
@@ -130,50 +129,3 @@ def _paired(differences: np.ndarray) -> list[float]:
     random, count = np.random.default_rng(0), len(differences)
     means = [differences[random.integers(0, count, count)].mean() for _ in range(RESAMPLES)]
     return [round(float(one), 4) for one in np.quantile(means, (0.025, 0.975))]
-
-
-def sentence_of(tasks: Mapping[str, Mapping[str, Any]], changed: Mapping[str, float], titles: Mapping[str, str]) -> str:
-    """What it brought, as people say it."""
-    parts = [_told(one) for one in tasks.values()]
-    same = [isolated(titles[name].lower()) for name, share in changed.items() if share == 0]
-    if same:
-        joined = same[0] if len(same) == 1 else f"{', '.join(same[:-1])} and {same[-1]}"
-        parts.append(f"{joined[0].upper()}{joined[1:]} unchanged.")
-    parts += [
-        f"{isolated(titles[name])}: {100 * share:.0f} % of the answers changed."
-        for name, share in changed.items()
-        if share
-    ]
-    return " ".join(parts) or "No held-out picture could be measured."
-
-
-def verdict_of(one: Mapping[str, Any]) -> str:
-    """What a task's difference is worth in words: chance, where the interval contains 0 and more."""
-    if one.get("new"):
-        return "new"
-    interval = one.get("difference")
-    if not interval:
-        return "not compared"
-    low, high = interval
-    if low == high == 0:
-        return "the same"
-    if low <= 0 <= high:
-        return "could be chance"
-    metric = kinds.all_metrics().get(str(one.get("metric")))
-    return "better" if (high < 0) == (metric is not None and metric.lower_is_better) else "worse"
-
-
-def _told(one: Mapping[str, Any]) -> str:
-    share = one["unit"] == SHARE
-
-    def shown(value: float) -> str:
-        return f"{100 * value:.0f}" if share else f"{value:.1f}" if abs(value) >= 0.1 else f"{value:.2g}"
-
-    what = "% right of" if share else f"{one['unit']} of error on".strip()
-    pictures = f"{one['n']} held-out picture{'' if one['n'] == 1 else 's'}"
-    if one["before"] is None:
-        return f"{isolated(one['title'])}: {shown(one['after'])} {what} {pictures}, newly learned."
-    verdict = verdict_of(one)
-    if verdict == "the same":
-        return f"{isolated(one['title'])}: {shown(one['after'])} {what} {pictures}, as before."
-    return f"{isolated(one['title'])}: {shown(one['before'])} → {shown(one['after'])} {what} {pictures} ({verdict})."

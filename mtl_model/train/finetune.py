@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mtl_model import checkpoint, kinds, layouts, registry
+from mtl_model import checkpoint, kinds, layouts, registry, wording
 from mtl_model.card import CARD, Card, CropSettings, write_card, write_plain
 from mtl_model.config import FinetuneConfig, TrainConfig
 from mtl_model.crops import to_tensor
@@ -26,7 +26,7 @@ from mtl_model.data import cache, dataset_edits
 from mtl_model.data.augmentation import augment, uniform
 from mtl_model.data.batches import Labelled
 from mtl_model.evaluate.metrics import network_outputs
-from mtl_model.events import Event, Failed, Finished, Noted, Stopped
+from mtl_model.events import Event, Failed, Finished, Noted, Progress, Stage, Stopped, silent
 from mtl_model.inference import predictions
 from mtl_model.options import options_of
 from mtl_model.runs import CACHE, OUTCOME
@@ -43,7 +43,14 @@ FEATURES_BYTES = (
     2**30
 )  # of features that are kept; where a trunk gives more, as an early map, each epoch passes it anew
 VIEWS = 8  # of a picture: as it is, mirrored, and augmented ones
-BESIDE = ("pictures", "checkpoint", "parent", "sentence", "weights_sha256")  # of the outcome; the card has its own
+BESIDE = (
+    "pictures",
+    "checkpoint",
+    "parent",
+    "titles",
+    "unshown",
+    "weights_sha256",
+)  # of the outcome; the card has its own
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ def finetune(
     *,
     device: str = "cpu",
     resume: bool = False,
-    progress: cache.Progress = cache.silent,
+    progress: Progress = silent,
 ) -> Iterator[Event]:
     """Teach the checkpoint in `parent` from the pictures of config.data; card, weights and outcome.json go into `folder`.
 
@@ -121,9 +128,8 @@ def finetune(
     used = {cache.short_digest(one.path) for split in ("train", "val") for one in parts[split][0]}
     card_of_both = dataclasses.replace(card_of_both, taught=tuple(sorted({*card.taught, *used} - {""})))
     known = [task for task in taught if task in card.tasks]
-    risks = unshown(known, [one for samples, _, _ in parts.values() for one in samples], card.subject)
-    for note in (*notes, *risks):
-        yield Noted(note)
+    risks = unshown(known, [sample for samples, _, _ in parts.values() for sample in samples], card.subject)
+    yield from (*notes, *risks)
     frozen = config.how == "branch"
     torch.manual_seed(config.seed)
     child: Any = checkpoint.build_network(card_of_both)
@@ -168,12 +174,12 @@ def finetune(
             files = [dataset_edits.name_of(source, one.path) for one in held.samples]
             taken = checkpoint.load(folder)
             found = outcome_of((network.to("cpu"), card), taken, held, files, names)
-            found["sentence"] = " ".join([found["sentence"], *risks])
+            found["unshown"] = [risk.values for risk in risks]
             sizes = {"train": len(train), "val": len(val), "held": len(held)}
             outcome = _whole(config, parent.name, round(time.monotonic() - began, 1), sizes, found)
             outcome["weights_sha256"] = taken[1].weights_sha256
             _keep(folder, taken[1], outcome)
-            yield Noted(outcome["sentence"])
+            yield Noted("outcome", {name: outcome[name] for name in ("tasks", "changed", "titles", "unshown")})
         yield event
         if isinstance(event, Failed):
             return
@@ -197,13 +203,13 @@ def _watch(
     card: Card,
     seed: int,
     device: str,
-    progress: cache.Progress,
+    progress: Progress,
 ) -> Tensor:
     """What the trunk makes of every view of every picture, once: float32 (views, N, F)."""
     network.eval()
     found: list[list[Tensor]] = [[] for _ in range(views)]
     for start in range(0, len(data), BATCH):
-        progress("working out features", start, len(data))
+        progress(Stage.FEATURES, start, len(data))
         rows = np.arange(start, min(start + BATCH, len(data)))
         images = to_tensor(data.images(rows), card.crop)
         for view in range(views):
@@ -213,7 +219,7 @@ def _watch(
             elif view:
                 seen = augment(images, card.crop, uniform(seed, view, rows), strength)
             found[view].append(network.features(seen.to(device)).float().cpu())  # type: ignore[operator]
-    progress("working out features", len(data), len(data))
+    progress(Stage.FEATURES, len(data), len(data))
     return torch.stack([torch.cat(some) for some in found])
 
 
@@ -273,13 +279,13 @@ def _settings(
     )
 
 
-def _card_of_child(card: Card, names: set[str], risks: Sequence[str]) -> Card:
+def _card_of_child(card: Card, names: set[str], risks: Sequence[Noted]) -> Card:
     """What of the parent's card still holds."""
     kept = {name: one for name, one in card.calibration.items() if name not in names}
     errors = {name: rows for name, rows in card.errors.items() if name not in names}
     limits = (
         *card.limits,
-        *risks,
+        *map(wording.of, risks),
         "Fine-tuned with pictures that somebody brought; how it does on others was not measured.",
     )
     return dataclasses.replace(
@@ -300,7 +306,7 @@ def _keep(folder: Path, card: Card, outcome: dict[str, Any]) -> None:
     """The figures go into the card too; pictures are named by outcome.json alone, until it is accepted."""
     told = {name: one for name, one in outcome.items() if name not in BESIDE}
     told |= {"left_out": len(outcome["left_out"]), "relabelled": len(outcome["relabelled"])}
-    summary = f"Fine-tuned from {outcome['parent']}. {outcome['sentence']}"
+    summary = f"Fine-tuned from {outcome['parent']}. {wording.outcome(**outcome)}"
     write_card(folder, dataclasses.replace(card, summary=summary, training={**card.training, "outcome": told}))
     write_plain(folder / OUTCOME, outcome)
 

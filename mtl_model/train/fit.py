@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtl_model.data.cache import Progress, silent
+from mtl_model.events import Progress, Stage, silent
 from mtl_model.kinds import Family
 
 LANDMARKS = 1000
@@ -91,12 +91,12 @@ def fit(
     outside: list[np.ndarray] = []  # a candidate: the logits of each picture without its fold, (N, penalties, width)
     number = int(folds.max()) + 1
     for names in candidates or [tuple(features)]:
-        progress("choosing stages and penalty", len(bases), len(candidates) or 1)
+        progress(Stage.FITTING, len(bases), len(candidates) or 1)
         bases.append(_Basis(names, stages, landmarks, shares, CONSTANT if offset is None else 0.0))
         found = _cross_validate(bases[-1], family, folds, number, shares, start, penalties)
         errors.append(found[0])
         outside.append(found[1])
-    progress("choosing stages and penalty", len(bases), len(bases))
+    progress(Stage.FITTING, len(bases), len(bases))
 
     out_of_fold = np.zeros_like(family.targets)
     for fold in range(number):

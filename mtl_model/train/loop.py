@@ -22,14 +22,13 @@ from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from mtl_model import __version__, checkpoint, layouts
+from mtl_model import __version__, checkpoint, layouts, wording
 from mtl_model.config import TrainConfig, shares
-from mtl_model.data import cache
 from mtl_model.data.batches import Batch, Batches
 from mtl_model.errors import CheckpointError, DataError, RunError, UsageError
 from mtl_model.evaluate.calibration import fit
 from mtl_model.evaluate.metrics import network_outputs
-from mtl_model.events import Evaluated, Event, Failed, Finished, Noted, Saved, Started, Step, Stopped
+from mtl_model.events import Evaluated, Event, Failed, Finished, Noted, Progress, Saved, Started, Step, Stopped, silent
 from mtl_model.inference import predictions
 from mtl_model.options import options_of
 from mtl_model.runs import STATE, STOP
@@ -40,7 +39,7 @@ from mtl_model.train.selection import errors_on, score_of
 
 SAVE_SECONDS = 300  # what a power cut costs at most
 REPORT_SECONDS = 2
-DROWNING = 10  # times the next largest gradient
+DOMINATING = 10  # times the next largest gradient
 
 
 def train(
@@ -51,7 +50,7 @@ def train(
     resume: bool = False,
     start: Path | str | None = None,
     teachers: Sequence[Path | str] = (),
-    progress: cache.Progress = cache.silent,
+    progress: Progress = silent,
 ) -> Iterator[Event]:
     """Train in `folder`; yields events (on the main process alone, if there are several).
 
@@ -158,11 +157,9 @@ class Run:
 
     def events(self) -> Iterator[Event]:
         """The whole run from where it is; every process goes through it in step with the others."""
-        for note in self.data.notes:
-            yield Noted(note)
+        yield from self.data.notes
         if self.precision != self.config.precision:
-            asked, used = self.config.precision, self.precision
-            yield Noted(f"This processor has no arithmetic in {asked}; {used} is used, which is quicker here.")
+            yield Noted("precision_replaced", {"asked": self.config.precision, "used": self.precision})
         yield Started(self.config.name, self.steps, self.config.epochs, self.step, self.data.train.counts())
         if not self.reference:
             self.reference = {name: found["error"] for name, found in self._measure().items()}
@@ -170,31 +167,30 @@ class Run:
         self._clock = self._saved = time.monotonic()
         for epoch in range(self.step // self.batches.steps, self.config.epochs):
             if self.config.patience and self.stale >= self.config.patience:
-                text = f"No better epoch in {self.stale}; the best, epoch {self.best_epoch + 1}, is kept."
-                yield Stopped(self.step, text)
+                yield Stopped(self.step, "no_better_epoch", {"epochs": self.stale, "best": self.best_epoch + 1})
                 break
             plans = self.batches.plans(epoch)
             for plan in plans[self.step - epoch * self.batches.steps :]:
-                fault, losses = self._take_step(self.batches.load(plan, epoch, self.config.size_px(epoch)))
-                if fault:
-                    yield Failed(fault)
+                failure, losses = self._take_step(self.batches.load(plan, epoch, self.config.size_px(epoch)))
+                if failure:
+                    yield failure
                     return
                 self.step += 1
                 self.seconds = time.monotonic() - began
-                yield from self._report_drowning()
+                yield from self._report_gradients()
                 yield from self._report(epoch, losses)
                 if self._is_asked_to_stop():
                     yield from self._save_state()
-                    yield Stopped(self.step, "It was asked to stop; the best so far is kept, and it can be resumed.")
+                    yield Stopped(self.step, "asked_to_stop")
                     return
-            fault = yield from self._end_epoch(epoch)
-            if fault:
-                yield Failed(fault)
+            failure = yield from self._end_epoch(epoch)
+            if failure:
+                yield failure
                 return
         yield Finished(self.step, round(self.seconds, 1), self.best_epoch)
 
-    def _take_step(self, batch: Batch) -> tuple[str, dict[str, float]]:
-        """One step of the optimiser. Returns what went wrong ("" if nothing), and each task's loss over the whole batch."""
+    def _take_step(self, batch: Batch) -> tuple[Failed | None, dict[str, float]]:
+        """One step of the optimiser. Returns what went wrong, and each task's loss over the whole batch."""
         config, device, processes = self.config, self.accelerator.device, self.accelerator.num_processes
         self.network.train()
         for module in self.frozen:
@@ -230,16 +226,13 @@ class Run:
         bad = [name for name, loss in losses.items() if not math.isfinite(loss)]
         if bad or not math.isfinite(float(norm if norm is not None else 0.0)):
             blamed = bad[0] if bad else max(losses, key=lambda name: losses[name])
-            return (
-                f"The loss of {blamed} overflowed at step {self.step + 1} (losses: {losses}). The best checkpoint so far "
-                "is kept; try a smaller --learning-rate, or a smaller weight of that task.",
-                losses,
-            )
+            values = {"task": blamed, "step": self.step + 1, "losses": as_text(losses)}
+            return Failed("loss_overflowed", values), losses
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.average.update_parameters(self.bare)
         self._seen += len(batch.images) * processes
-        return "", {name: loss for name, loss in losses.items() if batch.teaches(name)}
+        return None, {name: loss for name, loss in losses.items() if batch.teaches(name)}
 
     def _weights(self, device: torch.device) -> torch.Tensor:
         """float32 (T,): the given weights, times those learned from each task's uncertainty, if asked for.
@@ -264,16 +257,14 @@ class Run:
                 return {name: float(of_task[row].norm()) for name, of_task in gradients.items()}
         return {}
 
-    def _report_drowning(self) -> Iterator[Event]:
+    def _report_gradients(self) -> Iterator[Event]:
         if len(self._ratios) < 2:
             return
         loud = max(self._ratios, key=lambda name: self._ratios[name])
-        if self._ratios[loud] > DROWNING * max(norm for name, norm in self._ratios.items() if name != loud):
-            shown = ", ".join(f"{name} {norm:.3g}" for name, norm in self._ratios.items())
-            yield Noted(
-                f"The gradient of {loud} drowns the others at step {self.step} ({shown} at the last shared layer). "
-                f"Give {loud} a smaller weight, such as --task-weights {loud}=0.1, or use --weighting learned."
-            )
+        others = [norm for name, norm in self._ratios.items() if name != loud and norm]  # 0: it shares nothing
+        if others and self._ratios[loud] > DOMINATING * max(others):
+            norms = {name: f"{norm:.3g}" for name, norm in self._ratios.items()}
+            yield Noted("gradient_dominates", {"task": loud, "step": self.step, "norms": norms})
 
     def _report(self, epoch: int, losses: Mapping[str, float]) -> Iterator[Event]:
         now = time.monotonic()
@@ -294,19 +285,16 @@ class Run:
             self.accelerator.set_trigger()
         return self.accelerator.check_trigger()
 
-    def _end_epoch(self, epoch: int) -> Generator[Event, None, str]:
-        """Returns what went wrong ("" if nothing)."""
+    def _end_epoch(self, epoch: int) -> Generator[Event, None, Failed | None]:
+        """Returns what went wrong, if something did."""
         try:
             found = self._measure()
         except CheckpointError as error:  # answers that are no numbers
-            return f"{error} The best checkpoint before epoch {epoch + 1} is kept; try a smaller --learning-rate."
+            return Failed("answers_not_finite", {"fault": str(error), "epoch": epoch + 1})
         score = score_of(found, self.reference, self.config.select)
         if not math.isfinite(score):
-            errors = {name: one["error"] for name, one in found.items()}
-            return (
-                f"The score on val is {score} after epoch {epoch + 1} (errors: {errors}). Expected a number; the best checkpoint "
-                "so far is kept, try a smaller --learning-rate."
-            )
+            errors = as_text({name: figures["error"] for name, figures in found.items()})
+            return Failed("score_not_finite", {"score": str(score), "epoch": epoch + 1, "errors": errors})
         better = score > self.best
         if better:
             self.best, self.best_epoch, self.stale = score, epoch, 0
@@ -319,7 +307,7 @@ class Run:
         if better:
             yield Saved("checkpoint", self.step)
         yield from self._save_state()
-        return ""
+        return None
 
     def _measure(self) -> dict[str, dict[str, float]]:
         """Val, by the moving average; worked out once and told to the other processes."""
@@ -345,7 +333,7 @@ class Run:
             "command": self.data.command or command_of(self.config),
             "data": self.data.train.counts(),
             "val": self.data.val.counts(),
-            "notes": self.data.notes,
+            "notes": [wording.of(note) for note in self.data.notes],  # a card is read by people, without this program
             "epoch": epoch + 1,
             "epochs": self.config.epochs,
             "step": self.step,
@@ -425,6 +413,11 @@ class Run:
             one.data.copy_(before)
         self.step, self.best, self.best_epoch = state["step"], state["best"], state["best_epoch"]
         self.stale, self.seconds, self.reference = state["stale"], state["seconds"], state["reference"]
+
+
+def as_text(numbers: Mapping[str, float]) -> dict[str, str]:
+    """Return numbers as text: JSON has none that are not finite."""
+    return {name: str(number) for name, number in numbers.items()}
 
 
 def read_state(config: TrainConfig, folder: Path) -> dict[str, Any]:

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from mtl_model import checkpoint, kinds, layouts, registry
+from mtl_model import checkpoint, kinds, layouts, registry, wording
 from mtl_model.answers import find_clash
 from mtl_model.card import Card, CropSettings, DetectionSettings, read_card
 from mtl_model.config import TrainConfig, pairs, shares
 from mtl_model.data import cache, duplicates
 from mtl_model.data.batches import Labelled
 from mtl_model.errors import DataError, UsageError, unknown
+from mtl_model.events import Noted, Progress, silent
 from mtl_model.records import FACE, Sample
 from mtl_model.tasks import Task
 from mtl_model.train.optimisation import freeze, take_weights
@@ -38,7 +39,7 @@ class Data:
     train: Labelled
     val: Labelled
     card: Card
-    notes: list[str]
+    notes: list[Noted]
     command: str = ""
     """The command that repeats the run, where it is not `train`."""
     mix: Mapping[str, float] = field(default_factory=dict)
@@ -59,7 +60,7 @@ class Data:
 
 def prepare(
     config: TrainConfig,
-    progress: cache.Progress = cache.silent,
+    progress: Progress = silent,
     start: Path | None = None,
     teachers: Sequence[Path] = (),
 ) -> Data:
@@ -70,8 +71,7 @@ def prepare(
         raise UsageError("No --source is given. Expected at least one, such as --source utkface:DIR.")
     sources = [layouts.read(spec, layouts.options_for(spec, config.layout_options)) for spec in config.source]
     for source in sources:
-        if not source.samples:
-            raise DataError(f"{source.summary()} Expected labelled pictures; look at what was left out.")
+        source.check()
     parents = [task for folder in (*((start,) if start else ()), *teachers) for task in read_card(folder).tasks]
     sources = _alike(sources, parents)
     asked = _tasks(config, sources)
@@ -93,7 +93,7 @@ def prepare(
 
     notes = [source.summary() for source in sources]
     if start:
-        notes += [f"The branch of {name} starts anew: '{start.name}' knows other classes of it." for name in anew]
+        notes += [Noted("branch_anew", {"task": name, "start": start.name}) for name in anew]
     notes += answering.notes if answering else []
     left_out: set[str] = set()
     if not config.keep_copies:
@@ -101,14 +101,14 @@ def prepare(
         taught = [one for some in chosen for one in some if one.split == "train"]
         mine, theirs = (duplicates.thumbnails([one.path for one in some], progress) for some in (taught, held))
         left_out = {taught[row].path for row in duplicates.leak(mine, theirs, progress=progress)}
-        notes.append(f"{len(left_out)} training pictures are near copies of val or test pictures and are left out.")
+        notes.append(Noted("copies_left_out", {"count": len(left_out)}))
 
     parts: dict[str, list] = {"train": [], "val": []}
     for source, every in zip(sources, chosen, strict=True):
         samples = [one for one in every if one.split in parts]  # nothing is looked for in test: a run never sees it
         crops = cache.crops_of([one.path for one in samples], card.detection, card.crop, progress=progress)
         if not card.reads_whole:
-            notes.append(f"{source.kind}: {subject}s found, {_counted(crops.counts())}.")
+            notes.append(Noted("faces_found", {"kind": source.kind, "counts": crops.counts()}))
         for split, part in parts.items():
             rows = [row for row in np.flatnonzero(crops.readable).tolist() if samples[row].split == split]
             if split == "train":
@@ -119,12 +119,9 @@ def prepare(
     train, val = (Labelled(parts[split], tasks) for split in ("train", "val"))
     for task in asked:
         if task not in tasks:
-            notes.append(f"{task.name} is not learned: no training picture that is drawn is labelled for it.")
+            notes.append(Noted("task_not_learned", {"task": task.name}))
         elif not bool(val.known[task.name].any()):
-            notes.append(
-                f"No picture of val is labelled for {task.name}: it has no part in choosing the best epoch, and its answers are "
-                "not calibrated."
-            )
+            notes.append(Noted("task_without_val", {"task": task.name}))
     options |= _branching(config, asked, tasks, start)
     card = dataclasses.replace(card, tasks=tasks, network_options=options)
     return Data(train, val, card, notes, mix=mix, teachers=answering)
@@ -209,7 +206,7 @@ def _tasks(config: TrainConfig, sources: Sequence[layouts.Source]) -> tuple[Task
         if name not in found:
             raise UsageError(unknown("task of these sources", name, found))
     if clash := find_clash(found[name] for name in wanted):
-        raise DataError(clash)
+        raise wording.error(DataError, "column_clash", clash._asdict())
     losses = pairs(config.losses, "task", wanted)
     for name, loss in losses.items():
         if loss not in kinds.of(found[name]).losses:
@@ -244,7 +241,3 @@ def _share(samples: Sequence[Sample], config: TrainConfig) -> list[Sample]:
     order = np.random.default_rng(config.seed).permutation(len(taught))
     dropped = {taught[one] for one in order[max(1, round(len(taught) * config.fraction)) :]}
     return [one for row, one in enumerate(samples) if row not in dropped]
-
-
-def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in counts.items() if count) or "no picture of train or val"

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mtl_model import kinds, layouts
+from mtl_model import kinds, layouts, wording
 from mtl_model.answers import find_clash
 from mtl_model.card import Card
 from mtl_model.config import FinetuneConfig
 from mtl_model.data import cache, dataset_edits, duplicates
 from mtl_model.data.cache import Crops
 from mtl_model.errors import DataError, UsageError, unknown
+from mtl_model.events import Noted, Progress
 from mtl_model.records import FACE, Sample
 from mtl_model.tasks import Task
 
@@ -32,8 +33,7 @@ def read_source(config: FinetuneConfig) -> layouts.Source:
     source = layouts.read(spec, layouts.options_for(spec, {"task": config.task, "labels": config.labels}))
     if config.changes:
         source = dataset_edits.apply(source, dataset_edits.read_changes(Path(config.changes)))
-    if not source.samples:
-        raise DataError(f"{source.summary()} Expected labelled pictures; look at what was left out.")
+    source.check()
     return source
 
 
@@ -49,11 +49,12 @@ def choose_tasks(config: FinetuneConfig, source: layouts.Source, card: Card) -> 
         if theirs and not kinds.covers(theirs, mine):
             raise DataError(
                 f"The parent knows {name} as {kinds.of(theirs).summary(theirs)}; these pictures have "
-                f"{kinds.of(mine).summary(mine)}. Rename the folders, or give the task another name."
+                f"{kinds.of(mine).summary(mine)}. Rename the folders, or give the task another name.",
+                "other_classes",
             )
         chosen.append(theirs or mine)
     if clash := find_clash([*card.tasks, *chosen]):
-        raise DataError(clash)
+        raise wording.error(DataError, "column_clash", clash._asdict())
     return tuple(chosen)
 
 
@@ -61,27 +62,27 @@ Part = tuple[list[Sample], Crops, np.ndarray]
 
 
 def parts_of(
-    source: layouts.Source, names: set[str], card: Card, root: Path, config: FinetuneConfig, progress: cache.Progress
-) -> tuple[dict[str, Part], list[str]]:
+    source: layouts.Source, names: set[str], card: Card, root: Path, config: FinetuneConfig, progress: Progress
+) -> tuple[dict[str, Part], list[Noted]]:
     """{"train", "val", "test": samples with their crops}, and what a person should know of them."""
     samples = [one for one in source.samples if names & set(one.labels)]
     crops = cache.crops_of([one.path for one in samples], card.detection, card.crop, root, progress)
     rows = np.flatnonzero(crops.faces > 0)
-    notes = [
-        dataclasses.replace(source, samples=tuple(dataclasses.replace(one, split="") for one in samples)).summary()
-    ]
+    notes = [dataclasses.replace(source, samples=tuple(samples)).summary(with_splits=False)]
     if not len(rows) and card.reads_whole:
         raise DataError(
-            f"None of the {len(samples):,} pictures can be read. Expected whole image files; choose others."
+            f"None of the {len(samples):,} pictures can be read. Expected whole image files; choose others.",
+            "unreadable",
         )
     if not len(rows):
         raise DataError(
             f"No face was found in any of the {len(samples):,} pictures. Expected photos of faces, upright and at least "
-            f"{card.detection.smallest_face_px} px large; choose others."
+            f"{card.detection.smallest_face_px} px large; choose others.",
+            "no_face",
         )
-    for kind, what in (("none", f"show no {card.subject} that could be found"), ("unreadable", "cannot be read")):
+    for kind, code in (("none", "faceless_left_out"), ("unreadable", "unreadable_left_out")):
         if count := crops.counts()[kind]:
-            notes.append(f"{count:,} of {len(samples):,} pictures {what}, and are left out.")
+            notes.append(Noted(code, {"count": count, "total": len(samples)}))
     taught = [{name: label for name, label in one.labels.items() if name in names} for one in samples]
     kept = [dataclasses.replace(samples[row], labels=taught[row]) for row in rows]
     splits = part_of(kept, source.tasks, config.seed, progress)
@@ -91,21 +92,15 @@ def parts_of(
         for mine in [np.flatnonzero(splits == split)]
     }
     if any(_declared(one) for one in kept):
-        notes.append("What these pictures themselves say of train, val and test is kept.")
+        notes.append(Noted("splits_kept"))
     if count := int((splits == LEFT_OUT).sum()):
-        notes.append(
-            f"{count:,} pictures to learn from are near copies of some that are held out or to stop by, or show the same "
-            "people, and are left out."
-        )
+        notes.append(Noted("leaks_left_out", {"count": count}))
     check_parts(parts, names)
-    counts = ", ".join(
-        f"{len(some):,} {word}"
-        for (some, _, _), word in zip(parts.values(), ("to learn from", "to stop by", "held out"), strict=True)
-    )
-    return parts, [*notes, f"Pictures: {counts}."]
+    counts = {split: len(part) for split, (part, _, _) in parts.items()}
+    return parts, [*notes, Noted("parts", counts)]
 
 
-def part_of(samples: Sequence[Sample], tasks: Mapping[str, Task], seed: int, progress: cache.Progress) -> np.ndarray:
+def part_of(samples: Sequence[Sample], tasks: Mapping[str, Task], seed: int, progress: Progress) -> np.ndarray:
     """The part of each sample, as words: near copies and pictures of one person in the same one, each label in all of them.
 
     Parts that the visitor's own lists or folders declare are kept; one that is missing is taken from what else there is. Of that,
@@ -135,7 +130,7 @@ def _declared(sample: Sample) -> str:
     return next((one for one in words if one in ("train", *SHARES)), "")
 
 
-def _together(samples: Sequence[Sample], seen: duplicates.Thumbnails, progress: cache.Progress) -> list[list[int]]:
+def _together(samples: Sequence[Sample], seen: duplicates.Thumbnails, progress: Progress) -> list[list[int]]:
     """Rows that have to stay in one part."""
     same = duplicates.near_groups(seen, progress=progress)
     people: dict[str, list[int]] = defaultdict(list)
@@ -189,19 +184,15 @@ def _strata(sample: Sample, tasks: Mapping[str, Task]) -> list[tuple]:
     return strata
 
 
-def unshown(tasks: Sequence[Task], samples: Sequence[Sample], subject: str = FACE) -> list[str]:
-    """A sentence a task of which some classes (of an age: bands) have no picture. Who is shown the old alone learns that people
-    are old, and pictures that are held out of those cannot tell."""
-    told = []
+def unshown(tasks: Sequence[Task], samples: Sequence[Sample], subject: str = FACE) -> list[Noted]:
+    """Return one note per task of which some classes (of an age: bands) have no picture. Who is shown the old alone learns that
+    people are old, and pictures that are held out of those cannot tell."""
+    notes = []
     for task in tasks:
-        labels = [one.labels[task.name] for one in samples if task.name in one.labels]
-        if words := kinds.of(task).unshown(task, labels):
-            listed = f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
-            told.append(
-                f"{task.title}: no picture shows {listed}. {subject.capitalize()}s like those may be read worse than before, "
-                "which pictures held out of these cannot tell."
-            )
-    return told
+        labels = [sample.labels[task.name] for sample in samples if task.name in sample.labels]
+        if groups := kinds.of(task).unshown(task, labels):
+            notes.append(Noted("unshown", {"title": task.title, "groups": groups, "subject": subject}))
+    return notes
 
 
 def check_parts(parts: dict[str, Part], names: set[str]) -> None:
@@ -214,7 +205,8 @@ def check_parts(parts: dict[str, Part], names: set[str]) -> None:
         if len(every) < 2:
             raise DataError(
                 f"All pictures of {name} are of one class ({next(iter(every), 'none')}). Expected pictures of two at least, some "
-                "ten of each; add pictures of another one."
+                "ten of each; add pictures of another one.",
+                "one_class",
             )
         lacks = {
             "those to learn from are all of one class": len(set(map(str, labels["train"]))) < 2,
@@ -225,5 +217,6 @@ def check_parts(parts: dict[str, Part], names: set[str]) -> None:
             count = sum(map(len, labels.values()))
             raise DataError(
                 f"There are too few pictures of {name} ({count}): {what}. Expected at least three of each class, better "
-                "twenty; add some."
+                "twenty; add some.",
+                "too_few",
             )

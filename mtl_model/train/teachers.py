@@ -13,6 +13,7 @@ from torch.nn import functional
 from mtl_model import checkpoint, kinds
 from mtl_model.card import Card, CropSettings
 from mtl_model.errors import UsageError
+from mtl_model.events import Noted
 from mtl_model.inference import predictions
 from mtl_model.networks import folded
 from mtl_model.quality import GREY
@@ -30,7 +31,7 @@ class Teachers:
 
         Raises UsageError for a teacher that cannot see the student's crops, or knows none of its tasks."""
         self._crop, self._members = student.crop, []
-        self.notes: list[str] = []
+        self.notes: list[Noted] = []
         self.digests: list[str] = []
         """The sums of the teachers' weights: other teachers would make another training."""
         for folder in folders:
@@ -107,9 +108,9 @@ def _check_crop(name: str, teacher: Card, student: Card) -> None:
         )
 
 
-def _note(name: str, tasks: Sequence[Task], theirs: CropSettings, own: CropSettings) -> str:
-    scaled = "" if theirs.size_px == own.size_px else f", from crops scaled from {own.size_px} to {theirs.size_px} px"
-    return f"The teacher '{name}' answers {_listed(tasks)}{scaled}."
+def _note(name: str, tasks: Sequence[Task], theirs: CropSettings, own: CropSettings) -> Noted:
+    values = {"teacher": name, "tasks": [task.name for task in tasks], "from_px": own.size_px, "to_px": theirs.size_px}
+    return Noted("teacher", values)
 
 
 def _listed(tasks: Sequence[Task]) -> str:

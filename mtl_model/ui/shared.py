@@ -48,7 +48,8 @@ class Shared:
 
 
 def guarded_route(shared: Shared, endpoint: Endpoint) -> Endpoint:
-    """Return an own route that only those who may can ask, and whose errors come back as {"error": sentence}."""
+    """Return an own route that only those who may can ask, and whose errors come back as {"error": sentence, "code": see
+    `errors`}."""
 
     async def answer(request: Request) -> Response:
         if shared.user_of(request) is None:
@@ -59,8 +60,9 @@ def guarded_route(shared: Shared, endpoint: Endpoint) -> Endpoint:
             return Response(status_code=bodies.GONE)
         except Exception as error:
             sentence = sentence_for(error).encode("utf-8", "replace").decode()  # a name can hold half a letter
-            code = 400 if isinstance(error, MtlError) else 507 if is_disk(error) else 500
-            return JSONResponse({"error": sentence}, code)
+            status = 400 if isinstance(error, MtlError) else 507 if is_disk(error) else 500
+            code = error.code if isinstance(error, MtlError) else "disk" if is_disk(error) else "unexpected"
+            return JSONResponse({"error": sentence, "code": code}, status)
 
     @functools.wraps(endpoint)
     async def wrapped(request: Request) -> Response:

@@ -70,7 +70,8 @@ def build(options: UiOptions, models: Models) -> tuple[gr.Blocks, Shared]:
         shared.routes += [*shared.access.routes(), _names(shared)]
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             for tab in load_tabs(options.read_only):
-                with gr.Tab(tab.TITLE, elem_id=f"tab-{tab.TITLE.lower()}"):
+                key = tab.TITLE.lower()  # by it the scripts know a tab, and by its address
+                with gr.Tab(tab.TITLE, id=key, elem_id=f"tab-{key}"):
                     tab.build(shared)
         gr.HTML(f'<p class="notice">{NOTICE}</p>', elem_id="notice")
     return blocks, shared

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from mtl_model import layouts
-from mtl_model.data.check import check, count_labels
+from mtl_model.data.check import Finding, check, count_labels
 from mtl_model.records import Face, Sample
 from mtl_model.tasks import TASKS
 
@@ -53,13 +53,18 @@ def checked(folder: Path, look=one_face):
     return check(layouts.read(str(folder)), look=look)
 
 
-def texts(findings) -> str:
-    return " | ".join(one.text for one in findings)
+def found(findings, code: str) -> Finding:
+    (finding,) = (finding for finding in findings if finding.code == code)
+    return finding
+
+
+def codes(findings) -> list[str]:
+    return [finding.code for finding in findings]
 
 
 def test_a_sound_set_is_usable(folder):
     report = checked(folder)
-    assert (report.verdict, report.exit_code) == ("usable", 0), texts(report.warnings)
+    assert (report.verdict, report.exit_code) == ("usable", 0), report.warnings
     assert report.pictures == 90
     assert report.splits == {"train": 70, "val": 10, "test": 10}
     assert report.labels["smile"] == {
@@ -76,8 +81,12 @@ def test_the_report_is_plain_json_and_readable(folder):
     plain = json.loads(json.dumps(report.to_json()))
     assert plain["verdict"] == "usable with warnings"
     assert plain["exact"]["groups"] == [["04.png", "05.png"]]
+    assert codes(report.warnings) == [finding["code"] for finding in plain["warnings"]] == ["exact_copies"]
     lines = report.lines()
     assert lines[0].startswith("csv,") and "90 labelled pictures" in lines[0]
+    assert lines[-2].endswith(
+        "surplus pictures: 1. Groups whose labels differ: 1 (smile in 1, age in 1). For example 04.png = 05.png."
+    )
     assert lines[-1] == "The data set is usable with warnings."
 
 
@@ -86,29 +95,26 @@ def test_unreadable_and_skipped_are_counted_and_named(folder):
     change(folder, 4, smile="perhaps")
     report = checked(folder)
     assert (report.unreadable, report.exit_code, report.pictures) == (1, 1, 88)
-    by_text = {one.text: one.files for one in report.warnings}
-    assert by_text["1 file cannot be read as a picture."] == ("03.png",)
-    (skipped,) = (one for one in report.warnings if one.text == "Left out 1: a label of smile that is not known.")
-    assert "04.png: 'perhaps' is not a label of smile." in skipped.files[0]
+    unreadable, left_out = found(report.warnings, "unreadable"), found(report.warnings, "left_out")
+    assert (unreadable.files, unreadable.words) == (("03.png",), "1 file cannot be read as a picture.")
+    assert (left_out.count, left_out.values) == (1, {"reason": "label_unknown", "values": {"task": "smile"}})
+    assert left_out.words == "Left out 1: a label of smile that is not known."
+    assert "04.png: 'perhaps' is not a label of smile." in left_out.files[0]
 
 
 @pytest.mark.parametrize(
-    ("faces", "counts", "text"),
-    [
-        ((), (1, 0, 0), "No face was found in 1 file"),
-        ((FACE, SMALL), (0, 1, 0), "Several faces were found in 1 file"),
-        ((SMALL,), (0, 0, 1), "The largest face is under 40 px in 1 file"),
-    ],
+    ("faces", "counts", "code"),
+    [((), (1, 0, 0), "no_face"), ((FACE, SMALL), (0, 1, 0), "several_faces"), ((SMALL,), (0, 0, 1), "small_faces")],
 )
-def test_faces_are_counted(folder, faces, counts, text):
+def test_faces_are_counted(folder, faces, counts, code):
     def look(paths: Sequence[str], *_: object) -> list[tuple[Face, ...] | None]:
         return [faces if path.endswith("07.png") else (FACE,) for path in paths]
 
     report = checked(folder, look)
     assert (report.no_face, report.several_faces, report.small_faces) == counts
     assert report.exit_code == 1
-    (finding,) = (one for one in report.warnings if text in one.text)
-    assert finding.files == ("07.png",)
+    finding = found(report.warnings, code)
+    assert (finding.count, finding.files) == (1, ("07.png",))
 
 
 def test_faces_need_not_be_looked_for(folder):
@@ -128,48 +134,39 @@ def test_copies_and_what_their_labels_say(folder):
     assert (report.exact.surplus, report.exact.disagreeing, dict(report.exact.by_task)) == (2, 1, {"age": 1})
     assert report.near.groups == (*report.exact.groups, ("20.png", "22.png"))
     assert report.across_splits.groups == ()
-    assert (
-        "2 groups of pictures with equal pixels; surplus pictures: 2. Groups whose labels differ: 1 (age in 1)."
-        in texts(report.warnings)
-    )
+    copies = found(report.warnings, "exact_copies")
+    assert (copies.count, copies.values) == (2, {"surplus": 2, "disagreeing": 1, "by_task": {"age": 1}})
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "text"),
-    [
-        ("00.png", "85.png", "which training leaves out: 1."),
-        (
-            "75.png",
-            "85.png",
-            "1 group of near copies across splits; pictures of train among them, which training leaves out: 0.",
-        ),
-        ("10.png", "11.png", ""),
-    ],
+    ("first", "second", "leaked"), [("00.png", "85.png", 1), ("75.png", "85.png", 0), ("10.png", "11.png", None)]
 )
-def test_copies_across_splits(folder, first, second, text):
+def test_copies_across_splits(folder, first, second, leaked):
     with Image.open(folder / first) as image:
         image.resize((70, 70)).save(folder / second)
     report = checked(folder)
-    assert report.across_splits.groups == (((first, second),) if text else ())
-    assert text in texts(report.warnings)
+    assert report.across_splits.groups == (() if leaked is None else ((first, second),))
+    said = [finding.values for finding in report.warnings if finding.code == "copies_across_splits"]
+    assert said == ([] if leaked is None else [{"leaked": leaked}])
 
 
 def test_rare_classes_and_empty_splits(folder):
     for number in range(90):
         change(folder, number, split="train" if number < 80 else "val", smile="no" if number > 8 else "yes")
     report = checked(folder)
-    told = texts(report.warnings)
-    assert "test holds no picture, so nothing can be measured there." in told
-    assert "smile: fewer than 10 pictures to learn from for smiling 9." in told
-    assert "smile: val holds no picture of smiling." in told
+    assert found(report.warnings, "empty_split").values == {"split": "test"}
+    rare = [finding.values for finding in report.warnings if finding.code == "rare_classes"]
+    assert {"task": "smile", "least": 10, "classes": {"smiling": 9}} in rare
+    unseen = [finding.values for finding in report.warnings if finding.code == "unseen_classes"]
+    assert {"task": "smile", "split": "val", "classes": ["smiling"]} in unseen
     assert report.exit_code == 1
 
 
 def test_ages_that_are_known_as_ranges_are_not_called_rare(folder):
     for number in range(90):
         change(folder, number, split="train", age="20-29" if number % 2 else "30-39")
-    told = texts(checked(folder).warnings)
-    assert "age: fewer than" not in told
+    rare = [finding.values["task"] for finding in checked(folder).warnings if finding.code == "rare_classes"]
+    assert "age" not in rare
 
 
 def test_tasks_that_would_write_one_column_are_warned_of(folder):
@@ -177,7 +174,7 @@ def test_tasks_that_would_write_one_column_are_warned_of(folder):
     rows = [f"{line},{('a', 'b')[number % 2]}" for number, line in enumerate(lines[1:])]
     (folder / "labels.csv").write_text("\n".join([f"{lines[0]},Age Low", *rows]))
     report = checked(folder)
-    assert report.exit_code == 1 and "age_low" in texts(report.warnings)
+    assert report.exit_code == 1 and found(report.warnings, "column_clash").values["column"] == "age_low"
 
 
 def test_one_class_alone_cannot_be_learned(folder):
@@ -185,14 +182,14 @@ def test_one_class_alone_cannot_be_learned(folder):
         change(folder, number, smile="no", age="")
     report = checked(folder)
     assert (report.verdict, report.exit_code) == ("not usable", 2)
-    assert "No task can be learned" in texts(report.faults)
+    assert codes(report.faults) == ["nothing_learnable"]
 
 
 def test_nothing_at_all_is_not_usable(folder):
     (folder / "labels.csv").write_text("file,smile\ngone.png,yes\n")
     report = checked(folder)
     assert report.exit_code == 2 and report.pictures == 0
-    assert "No labelled picture could be read." in texts(report.faults)
+    assert codes(report.faults) == ["no_picture"]
 
 
 def test_what_is_not_labelled_is_counted():
@@ -206,8 +203,7 @@ def test_the_real_detector_is_asked(folder, tmp_path_factory, root):
         image.save(folder / "00.png")
     report = check(layouts.read(str(folder)), root=tmp_path_factory.mktemp("cache"))
     assert report.no_face is not None and 0 < report.no_face <= 89
-    (finding,) = (one for one in report.warnings if one.text.startswith("No face was found"))
-    assert "00.png" not in finding.files
+    assert "00.png" not in found(report.warnings, "no_face").files
 
 
 @pytest.mark.data
@@ -215,8 +211,8 @@ def test_the_real_detector_is_asked(folder, tmp_path_factory, root):
 def test_utkface_as_unpacked(data):
     report = check(layouts.read(str(data / "utkface")), look=None)
     assert len(report.exact.groups) == 375 and report.exact.surplus == 390
-    assert dict(report.skipped) == {"the name lacks a field": 3}
-    (names,) = (one.files for one in report.warnings if "the name lacks a field" in one.text)
+    assert [(reason.code, reason.count) for reason in report.left_out] == [("utkface.lacks_field", 3)]
+    names = found(report.warnings, "left_out").files
     assert len(names) == 3 and all(name.split("_")[2].startswith("2017") for name in names)
     assert report.exact.by_task["age"] == 205
     assert report.exit_code == 1

@@ -32,7 +32,7 @@ def test_what_is_added_is_read_as_a_data_set(tmp_path: Path) -> None:
     corrections.add(tmp_path, FACE, {"glasses": "without", "smile": "not smiling"})
     assert corrections.count(tmp_path) == 3
     source = layouts.read(str(corrections.folder(tmp_path)))
-    assert source.kind == "csv" and not source.skipped
+    assert source.kind == "csv" and not source.left_out
     expected = [
         {"age": (30.0, 39.0), "gender": "male"},
         {"glasses": "with"},

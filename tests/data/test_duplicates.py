@@ -9,6 +9,7 @@ from PIL import Image, ImageFilter
 from mtl_model import layouts
 from mtl_model.data import duplicates
 from mtl_model.data.duplicates import ACROSS, WITHIN, Rule, Thumbnails
+from mtl_model.events import Stage
 
 
 def scene(seed: int, side: int = 160) -> Image.Image:
@@ -115,11 +116,11 @@ def test_pairs_become_groups():
 
 
 def test_progress_ends_at_the_whole(album):
-    told: list[tuple[str, int, int]] = []
+    told: list[tuple[Stage, int, int]] = []
     seen = duplicates.thumbnails(list(album.values()), lambda *one: told.append(one))
     duplicates.near_groups(seen, progress=lambda *one: told.append(one))
     last = {what: (done, total) for what, done, total in told}
-    assert set(last) == {"reading pictures", "comparing pictures"}
+    assert set(last) == {Stage.READING, Stage.COMPARING}
     assert all(done == total for done, total in last.values())
 
 

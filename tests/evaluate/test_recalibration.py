@@ -17,10 +17,12 @@ from mtl_model.data.batches import Labelled
 from mtl_model.data.cache import Crops
 from mtl_model.errors import DataError
 from mtl_model.evaluate.recalibration import LEAST_LIKE, errors_like, recalibrate
+from mtl_model.events import Noted
 from mtl_model.kinds import LEAST_FITTED
 from mtl_model.kinds.years import YearsCalibration
 from mtl_model.records import Sample
 from mtl_model.tasks import TASKS
+from tests.codes import refused
 
 
 def test_what_val_has_too_few_labels_of_keeps_its_calibration_and_errors(
@@ -46,12 +48,12 @@ def test_what_val_has_too_few_labels_of_keeps_its_calibration_and_errors(
     same = recalibrate(checkpoint.build_network(card), card, [f"csv:{tmp_path}"], only_errors=True)
     assert same.calibration == old and same.metrics == card.metrics and "gender" in same.errors
     known = tuple(cache.short_digest(tmp_path / f"{number}.png") for number in range(10))
-    notes: list[str] = []
+    notes: list[Noted] = []
     taught = dataclasses.replace(card, taught=known)
     recalibrate(checkpoint.build_network(card), taught, [f"csv:{tmp_path}"], note=notes.append)
-    assert len(notes) == 1 and notes[0].startswith("10 of 110 pictures of split 'val'")
+    assert notes == [Noted("taught_left_out", {"count": 10, "total": 110, "split": "val", "source": f"csv:{tmp_path}"})]
     (tmp_path / "labels.csv").write_text("\n".join(lines[:11]))
-    with pytest.raises(DataError, match="All 10 pictures of split 'val'"):
+    with refused("all_taught", DataError):
         recalibrate(checkpoint.build_network(card), taught, [f"csv:{tmp_path}"])
     (tmp_path / "labels.csv").write_text("\n".join(lines[:50]))
     with pytest.raises(DataError, match="fewer than 100 labels of every task"):
@@ -73,13 +75,13 @@ def test_a_set_never_seen_widens_what_the_kind_widens(tmp_path: Path, monkeypatc
     card = Card("bknet", {"size_px": 16, "hidden": 8}, (TASKS["age"],), crop=CropSettings(size_px=16))
     network = Fifty()
     home, away = f"csv:{tmp_path}/home", f"csv:{tmp_path}/away"
-    notes: list[str] = []
+    notes: list[Noted] = []
     as_before = recalibrate(network, card, [home])
     wider = recalibrate(network, card, [home], left_out=[(network, as_before, away)], note=notes.append)
     narrow, wide = as_before.calibration["age"], wider.calibration["age"]
     assert isinstance(narrow, YearsCalibration) and isinstance(wide, YearsCalibration)
     assert narrow.widening == 0 < wide.widening
-    assert wider.metrics == () and notes == ["Age: left-out sets with enough labels: 1."]
+    assert wider.metrics == () and notes == [Noted("unseen_sets", {"title": "Age", "sets": 1})]
     kept = recalibrate(network, wider, [home], only_errors=True, left_out=[(network, as_before, away)])
     assert kept.calibration == wider.calibration
 

@@ -8,6 +8,7 @@ import pytest
 from mtl_model import layouts
 from mtl_model.errors import DataError, UsageError
 from mtl_model.tasks import TASKS, class_task
+from tests.codes import reasons
 
 NAMES = "Eyeglasses Male Smiling"
 
@@ -66,7 +67,7 @@ def test_an_unknown_attribute_is_refused(draw):
 @pytest.mark.parametrize("wrong", ["000002.jpg -1 1", "000002.jpg -1 1 0", "000002.jpg -1 1 -1 1"])
 def test_a_wrong_line_is_counted_and_moves_no_other(draw, wrong):
     source = layouts.read(str(write(draw, [LINES[0], wrong, LINES[2]])))
-    assert dict(source.skipped) == {"the line is not a name and 3 values of 1 or -1": 1}
+    assert reasons(source) == {"celeba.line": 1}
     assert {one.file: one.labels["smile"] for one in source.samples} == {
         "000001.jpg": "smiling",
         "000003.jpg": "not smiling",
@@ -93,6 +94,6 @@ def test_the_set_as_unpacked(data):
     assert splits == {"train": 20000, "val": 2000, "test": 4000, "fewshot": 1218}
     fewshot = Counter(one.labels["eyeglasses"] for one in source.in_split("fewshot"))
     assert fewshot == {"yes": 578, "no": 640}
-    assert not source.skipped
+    assert not source.left_out
     persons = {name: {one.person for one in source.in_split(name)} for name in splits}
     assert all(not persons[a] & persons[b] for a in persons for b in persons if a < b)

@@ -6,6 +6,7 @@ import pytest
 
 from mtl_model import layouts
 from mtl_model.errors import DataError
+from tests.codes import reasons
 
 
 def read(draw, rows: list[str], name: str = "fairface_label.csv"):
@@ -30,15 +31,15 @@ def test_ages_are_ranges(draw, text, label):
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        ("train/2.jpg,50-59,Male", "the row has another number of fields than the header"),
-        ("train/2.jpg,59-50,Male,White", "a label of age that is not known"),
-        ("train/2.jpg,50-59,1,White", "a label of gender that is not known"),
-        ("train/9.jpg,50-59,Male,White", "the picture is not there"),
+        ("train/2.jpg,50-59,Male", "row_fields"),
+        ("train/2.jpg,59-50,Male,White", "label_unknown"),
+        ("train/2.jpg,50-59,1,White", "label_unknown"),
+        ("train/9.jpg,50-59,Male,White", "picture_missing"),
     ],
 )
 def test_a_wrong_row_is_counted_and_moves_no_other(draw, wrong, reason):
     source = read(draw, ["train/1.jpg,3-9,Male,White", wrong, "val/1.jpg,20-29,Female,Black"])
-    assert dict(source.skipped) == {reason: 1}
+    assert reasons(source) == {reason: 1}
     assert {sample.file: sample.labels["age"] for sample in source.samples} == {
         "train/1.jpg": (3, 9),
         "val/1.jpg": (20, 29),
@@ -59,7 +60,7 @@ def test_the_set_as_unpacked(data):
     ages = Counter(sample.labels["age"] for sample in source.samples)
     assert len(ages) == 9 and ages[70.0, 100.0] == 444 and ages[0.0, 2.0] == 919
     assert len({sample.attributes["race"] for sample in source.samples}) == 7
-    assert not source.skipped
+    assert not source.left_out
 
 
 def test_a_label_file_saved_by_a_spreadsheet_is_read(draw):

@@ -4,6 +4,8 @@ import pytest
 
 from mtl_model import layouts
 from mtl_model.errors import DataError
+from mtl_model.events import Noted
+from tests.codes import reasons
 
 
 def labels(source) -> dict[str, dict]:
@@ -54,14 +56,14 @@ def test_bare_class_folders_with_a_named_task(draw, option):
 def test_bare_class_folders_of_a_known_task(draw):
     source = layouts.read(str(draw(["yes/a.jpg", "no/b.jpg", "maybe/c.jpg"])), {"task": "smile"})
     assert labels(source) == {"yes/a.jpg": {"smile": "smiling"}, "no/b.jpg": {"smile": "not smiling"}}
-    assert dict(source.skipped) == {"a label of smile that is not known": 1}
+    assert reasons(source) == {"label_unknown": 1}
 
 
 def test_bare_class_folders_without_a_name_are_named_after_their_folder_and_said(draw, tmp_path):
     draw(["flowers/rose/a.jpg", "flowers/daisy/b.jpg"])
     source = layouts.read(str(tmp_path / "flowers"))
     assert list(source.tasks) == ["flowers"]
-    assert "called flowers after the folder" in source.summary()
+    assert source.notes == (Noted("folders.named_after_folder", {"task": "flowers"}),)
 
 
 @pytest.mark.parametrize("option", [{}, {"task": "flower"}])
@@ -97,7 +99,7 @@ def test_some_folders_are_never_a_class(draw, name):
 def test_loose_pictures_and_single_classes_are_counted(draw):
     source = layouts.read(str(draw(["smile/yes/a.jpg", "loose.jpg", "hat/with/b.jpg", "files/c.jpg", "smile/d.jpg"])))
     assert labels(source) == {"smile/yes/a.jpg": {"smile": "smiling"}}
-    assert dict(source.skipped) == {
-        "the picture lies in no class folder": 3,
-        "its class is the only one of its task": 1,
+    assert reasons(source) == {
+        "folders.no_class": 3,
+        "folders.only_class": 1,
     }

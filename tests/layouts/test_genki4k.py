@@ -5,8 +5,9 @@ from collections import Counter
 import pytest
 
 from mtl_model import layouts
+from tests.codes import reasons
 
-REASON = "the line is not a smile of 0 or 1 with three angles"
+REASON = "genki4k.line"
 
 
 def read(draw, lines: list[str], pictures: int = 5):
@@ -33,26 +34,26 @@ def test_line_n_is_for_file_n(draw):
         "0004": "smiling",
         "0005": "not smiling",
     }
-    assert not source.skipped
+    assert not source.left_out
 
 
 @pytest.mark.parametrize("wrong", ["", "2 0 0 0", "yes", "1 0.1", "1 a b c", "-1 0 0 0"])
 def test_a_wrong_line_is_counted_and_moves_no_other(draw, wrong):
     source = read(draw, [YES, wrong, NO, YES, NO])
-    assert dict(source.skipped) == {REASON: 1}
-    assert source.examples[REASON][0].startswith("line 2:")
+    assert reasons(source) == {REASON: 1}
+    assert source.left_out[0].examples[0].startswith("line 2:")
     assert smiles(source) == {"0001": "smiling", "0003": "not smiling", "0004": "smiling", "0005": "not smiling"}
 
 
 def test_too_few_and_too_many_lines_are_counted(draw):
-    assert dict(read(draw, [YES, NO, YES, NO]).skipped) == {"the picture has no line in labels.txt": 1}
+    assert reasons(read(draw, [YES, NO, YES, NO])) == {"genki4k.no_line": 1}
     source = read(draw, [YES, NO, YES, NO, YES, NO])
-    assert source.examples == {"the picture is not there": ("files/file0006.jpg",)}
+    assert [(one.code, one.examples) for one in source.left_out] == [("picture_missing", ("files/file0006.jpg",))]
 
 
 @pytest.mark.data
 def test_the_set_as_unpacked(data):
     source = layouts.read(str(data / "genki4k"))
     assert Counter(sample.split for sample in source.samples) == {"train": 2759, "val": 249, "test": 992}
-    assert not source.skipped
+    assert not source.left_out
     assert {int(number) for number, smile in smiles(source).items() if smile == "smiling"} == set(range(1, 2163))

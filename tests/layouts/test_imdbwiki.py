@@ -7,6 +7,7 @@ import pytest
 
 from mtl_model import layouts
 from mtl_model.errors import DataError
+from tests.codes import reasons
 
 savemat = pytest.importorskip("scipy.io").savemat
 
@@ -58,14 +59,14 @@ def test_ages_and_genders(draw, change, age, gender):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"face_score": -np.inf}, "no face"),
-        ({"second_face_score": 1.5}, "a second face"),
-        ({"gender": np.nan}, "unknown gender"),
-        ({"dob": matlab_day(1909, 1, 1)}, "an age outside 0 to 100"),
-        ({"dob": matlab_day(2011, 1, 1)}, "an age outside 0 to 100"),
-        ({"dob": 0.0}, "an age outside 0 to 100"),
-        ({"dob": np.nan}, "an age outside 0 to 100"),
-        ({"full_path": "00/9.jpg"}, "the picture is not there"),
+        ({"face_score": -np.inf}, "imdbwiki.no_face"),
+        ({"second_face_score": 1.5}, "imdbwiki.second_face"),
+        ({"gender": np.nan}, "imdbwiki.gender"),
+        ({"dob": matlab_day(1909, 1, 1)}, "imdbwiki.age"),
+        ({"dob": matlab_day(2011, 1, 1)}, "imdbwiki.age"),
+        ({"dob": 0.0}, "imdbwiki.age"),
+        ({"dob": np.nan}, "imdbwiki.age"),
+        ({"full_path": "00/9.jpg"}, "picture_missing"),
     ],
 )
 def test_what_is_dropped_is_counted_and_moves_no_other(draw, change, reason):
@@ -73,7 +74,7 @@ def test_what_is_dropped_is_counted_and_moves_no_other(draw, change, reason):
     first, last = {"full_path": "00/1.jpg", "gender": 0.0}, {"full_path": "00/3.jpg", "photo_taken": 2020}
     write(folder, [first, {"full_path": "00/2.jpg", **change}, last])
     source = layouts.read(str(folder))
-    assert dict(source.skipped) == {reason: 1}
+    assert reasons(source) == {reason: 1}
     assert {one.file: dict(one.labels) for one in source.samples} == {
         "00/1.jpg": {"age": 30, "gender": "female"},
         "00/3.jpg": {"age": 40, "gender": "male"},

@@ -12,13 +12,14 @@ import pytest
 from mtl_model import layouts
 from mtl_model.data.check import check
 from mtl_model.errors import DataError, UsageError
+from tests.codes import reasons
 
 
 @pytest.mark.parametrize("kind", layouts.kinds())
 def test_every_layout_offers_what_the_protocol_says(kind, tmp_path):
     one = layouts.layout(kind)
     assert isinstance(one.ORDER, int)
-    assert one.EXPECTS and all(one.OPTIONS.values())
+    assert one.EXPECTS and all(one.OPTIONS.values()) and all(one.WORDS.values())
     with pytest.raises(UsageError, match=f"option of the layout {kind}"):
         layouts.read(f"{kind}:{tmp_path}", {"nonsense": "1"})
     with pytest.raises(DataError, match="is not a folder"):
@@ -107,8 +108,8 @@ def test_a_folder_inside_that_cannot_be_read_is_counted(draw, monkeypatch):
     folder = draw([f"kind/{name}/{number}.jpg" for name in ("rose", "daisy", "lily") for number in range(3)])
     shut(monkeypatch, "lily")
     source = layouts.read(str(folder))
-    assert dict(source.skipped) == {"the folder cannot be read, nor what is in it": 1}
-    assert source.examples["the folder cannot be read, nor what is in it"] == ("kind/lily",)
+    assert reasons(source) == {"folder_closed": 1}
+    assert source.left_out[0].examples == ("kind/lily",)
     assert check(source, look=None).exit_code == 1
 
 
@@ -157,6 +158,8 @@ def test_names_are_read_in_a_locale_of_another_encoding(draw, listed):
     code = """
 import json, sys
 from mtl_model import layouts
+from tests.codes import reasons
+from tests.codes import reasons
 source = layouts.read(sys.argv[1])
 print(json.dumps([[sample.file, dict(sample.labels)] for sample in source.samples]), sys.getfilesystemencoding())
 """

@@ -6,6 +6,8 @@ import pytest
 
 from mtl_model import layouts
 from mtl_model.errors import DataError, UsageError
+from mtl_model.events import Noted
+from tests.codes import reasons
 
 COLUMNS = {"columns": "kind=rose|daisy,colour=red|pink|white"}
 NAMES = ["rose/a.webp", "rose/b.webp", "rose/my flower.webp", "daisy/c.webp", "daisy/d.webp"]
@@ -48,20 +50,20 @@ def test_lines_are_read(draw, line, file, labels):
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        ("rose/b.webp, 0", "the line has not 2 labels after its path"),
-        ("rose/b.webp, 0, 1, 2", "the line has not 2 labels after its path"),
-        ("rose/b.webp 0 1 2", "the line has not 2 labels after its path"),
-        ("rose/b.webp, 2, 1", "a label of kind that is not known"),
-        ("rose/gone.webp, 0, 1", "the picture is not there"),
-        ("rose, 0, 1", "the line is not a path and its labels"),
-        ("rose/b.webp, ,", "no label at all"),
+        ("rose/b.webp, 0", "list.label_count"),
+        ("rose/b.webp, 0, 1, 2", "list.label_count"),
+        ("rose/b.webp 0 1 2", "list.label_count"),
+        ("rose/b.webp, 2, 1", "label_unknown"),
+        ("rose/gone.webp, 0, 1", "picture_missing"),
+        ("rose, 0, 1", "list.line"),
+        ("rose/b.webp, ,", "no_label"),
     ],
 )
 def test_a_wrong_line_is_counted_and_moves_no_other(draw, wrong, reason):
     folder = write(draw, train=["rose/a.webp, 0, 0", wrong, "daisy/c.webp, 1, 2"])
     source = layouts.read(str(folder), COLUMNS)
     assert source.kind == "list"
-    assert dict(source.skipped) == {reason: 1}
+    assert reasons(source) == {reason: 1}
     assert {one.file: tuple(one.labels.values()) for one in source.samples} == {
         "rose/a.webp": ("rose", "red"),
         "daisy/c.webp": ("daisy", "white"),
@@ -78,7 +80,7 @@ def test_the_lists_are_the_splits_and_test_keeps_what_is_named_twice(draw):
         "daisy/d.webp": "val",
         "rose/b.webp": "test",
     }
-    assert dict(source.skipped) == {"the picture is named a second time": 1}
+    assert reasons(source) == {"picture_repeated": 1}
 
 
 def test_a_first_line_names_the_columns(draw):
@@ -90,8 +92,10 @@ def test_a_first_line_names_the_columns(draw):
 def test_columns_without_names_are_numbered_and_said(draw):
     source = layouts.read(str(write(draw, train=["rose/a.webp, 0, x", "daisy/c.webp, 1, x"])))
     assert list(source.tasks) == ["label_1"]
-    assert "The column label_2 holds fewer than two classes" in source.summary()
-    assert "are called label_1, label_2" in source.summary()
+    assert source.notes == (
+        Noted("list.one_class", {"column": "label_2"}),
+        Noted("list.unnamed", {"columns": ["label_1", "label_2"]}),
+    )
 
 
 def test_a_header_and_an_option_that_do_not_agree(draw):
@@ -108,7 +112,7 @@ def test_one_list_is_split_by_the_hash(draw):
 @pytest.mark.data
 def test_the_flowers_as_unpacked(data):
     source = layouts.read(str(data / "flowers"), COLUMNS)
-    assert source.kind == "list" and not source.skipped
+    assert source.kind == "list" and not source.left_out
     assert Counter(one.split for one in source.samples) == {"train": 883, "val": 367, "test": 219}
     assert all(one.file.startswith(str(one.labels["kind"])) for one in source.samples)
     assert Counter((one.labels["kind"], one.labels.get("colour")) for one in source.samples) == {

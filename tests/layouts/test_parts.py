@@ -4,9 +4,11 @@ from collections import Counter
 
 import pytest
 
+from mtl_model import wording
 from mtl_model.errors import DataError, UsageError
 from mtl_model.layouts import _parts
 from mtl_model.tasks import TASKS
+from tests.codes import reasons
 
 SMILES = {"smile": "smiling"}
 
@@ -87,8 +89,8 @@ def test_splits_csv_decides_and_leaves_out_what_it_does_not_name(draw):
         collector.add(name, SMILES, TASKS, split="train")
     source = collector.source()
     assert [(sample.file, sample.split) for sample in source.samples] == [("a.webp", "val")]
-    assert source.skipped["splits.csv does not name the picture"] == 2
-    assert sum(source.skipped.values()) == 3
+    assert reasons(source)["split_missing"] == 2
+    assert sum(reasons(source).values()) == 3
 
 
 def test_splits_csv_without_its_columns_is_refused(draw):
@@ -116,7 +118,7 @@ def test_a_picture_in_two_splits_is_counted_and_stays_in_the_first(draw):
     collector = _parts.Collector("csv", folder)
     collector.add("a.jpg", SMILES, TASKS)
     assert [sample.split for sample in collector.source().samples] == ["test"]
-    assert list(collector.source().skipped.values()) == [1]
+    assert reasons(collector.source()) == {"split_conflict": 1}
 
 
 def test_what_cannot_be_used_is_counted_with_its_name(draw):
@@ -128,12 +130,12 @@ def test_what_cannot_be_used_is_counted_with_its_name(draw):
     collector.add("b.jpg", {}, TASKS)
     source = collector.source()
     assert [sample.file for sample in source.samples] == ["a.jpg"]
-    assert source.examples == {
-        "the picture is named a second time": ("a.png",),
-        "the picture is not there": ("gone.jpg",),
-        "no label at all": ("b.jpg",),
+    assert {reason.code: reason.examples for reason in source.left_out} == {
+        "picture_repeated": ("a.png",),
+        "picture_missing": ("gone.jpg",),
+        "no_label": ("b.jpg",),
     }
-    assert "Left out 1: the picture is not there (for example gone.jpg)." in source.summary()
+    assert "Left out 1: the picture is not there (for example gone.jpg)." in wording.of(source.summary())
 
 
 @pytest.mark.parametrize(
@@ -156,10 +158,10 @@ def test_labels_are_read(draw, task, text, label):
 def test_an_unknown_label_is_counted_with_what_is_known(draw, task, text):
     collector = _parts.Collector("csv", draw([]))
     assert collector.parse_all("a.jpg", [(TASKS[task], text)]) is None
-    ((reason, examples),) = collector.source().examples.items()
-    assert reason == f"a label of {task} that is not known"
-    assert f"'{text}' is not a label of {task}." in examples[0]
-    assert "Known:" in examples[0] or "Expected" in examples[0]
+    (reason,) = collector.source().left_out
+    assert (reason.code, reason.values) == ("label_unknown", {"task": task})
+    assert f"'{text}' is not a label of {task}." in reason.examples[0]
+    assert "Known:" in reason.examples[0] or "Expected" in reason.examples[0]
 
 
 def test_columns_are_declared():

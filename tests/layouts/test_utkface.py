@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from mtl_model import layouts
+from tests.codes import reasons
 
 
 @pytest.mark.parametrize(
@@ -26,22 +27,22 @@ def test_names_are_read(draw, name, age, gender, race):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("39_1_20170116174525125.jpg.chip.jpg", "the name lacks a field"),
-        ("portrait.jpg", "the name lacks a field"),
-        ("39_1_0_0_20170116174525125.jpg", "the name has a field too many"),
-        ("x_1_0_2017.jpg", "the age in the name is not a number of years from 0 to 130"),
-        ("131_1_0_2017.jpg", "the age in the name is not a number of years from 0 to 130"),
-        ("_1_0_2017.jpg", "the age in the name is not a number of years from 0 to 130"),
-        ("39_2_0_2017.jpg", "the gender in the name is not 0 or 1"),
-        ("39_1_5_2017.jpg", "the race in the name is not 0, 1, 2, 3 or 4"),
-        ("39_1_0_.jpg", "the name lacks its time"),
+        ("39_1_20170116174525125.jpg.chip.jpg", "utkface.lacks_field"),
+        ("portrait.jpg", "utkface.lacks_field"),
+        ("39_1_0_0_20170116174525125.jpg", "utkface.extra_field"),
+        ("x_1_0_2017.jpg", "utkface.age"),
+        ("131_1_0_2017.jpg", "utkface.age"),
+        ("_1_0_2017.jpg", "utkface.age"),
+        ("39_2_0_2017.jpg", "utkface.gender"),
+        ("39_1_5_2017.jpg", "utkface.race"),
+        ("39_1_0_.jpg", "utkface.lacks_time"),
     ],
 )
 def test_a_wrong_name_is_counted_and_moves_no_label(draw, name, reason):
     folder = draw(["38_0_0_2016.jpg", name, "40_1_1_2018.jpg"])
     source = layouts.read(f"utkface:{folder}")
-    assert dict(source.skipped) == {reason: 1}
-    assert source.examples[reason] == (name,)
+    assert reasons(source) == {reason: 1}
+    assert source.left_out[0].examples == (name,)
     assert {sample.file: sample.labels["age"] for sample in source.samples} == {
         "38_0_0_2016.jpg": 38,
         "40_1_1_2018.jpg": 40,
@@ -66,7 +67,7 @@ def test_the_set_as_unpacked(data):
     source = layouts.read(str(data / "utkface"))
     assert source.kind == "utkface"
     assert Counter(sample.split for sample in source.samples) == {"train": 19316, "val": 2195, "test": 2194}
-    assert dict(source.skipped) == {"the name lacks a field": 3}
+    assert reasons(source) == {"utkface.lacks_field": 3}
     labels = {sample.file: sample.labels for sample in source.samples}
     assert labels["24_0_1_20170116220224657 .jpg.chip.webp"] == {"age": 24, "gender": "male"}
     assert labels["55_0_0_20170116232725357jpg.chip.webp"] == {"age": 55, "gender": "male"}

@@ -13,20 +13,21 @@ import pytest
 import torch
 from PIL import Image
 
-from mtl_model import card, checkpoint, cli, kinds, layouts, runs
+from mtl_model import card, checkpoint, cli, kinds, layouts, runs, wording
 from mtl_model.card import Card, CropSettings, DetectionSettings, list_checkpoints
 from mtl_model.config import FinetuneConfig
 from mtl_model.crops import to_tensor
 from mtl_model.data import cache
 from mtl_model.data.batches import Labelled
-from mtl_model.errors import DataError, UsageError
+from mtl_model.errors import DataError
 from mtl_model.evaluate.metrics import evaluate
-from mtl_model.events import Event, Failed, Finished, Noted
+from mtl_model.events import Event, Failed, Finished, Noted, Stopped, silent
 from mtl_model.inference import predictions
 from mtl_model.networks import bknet
 from mtl_model.records import Face, Sample
 from mtl_model.tasks import TASKS
 from mtl_model.train import finetune, splits
+from tests.codes import refused
 
 SIDE = 24
 REAL_LOOK = cache._look_at
@@ -88,7 +89,8 @@ def chances_of(folder: Path, images: torch.Tensor) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("how", ["branch", "last", "all"])
 def test_a_new_task_is_learned_and_the_others_are_kept(how: str, glasses: Path, weights: Path) -> None:
     events = run(config_for(glasses, how=how, epochs=12), weights)
-    assert isinstance(events[-1], Finished) or "No better epoch" in str(events[-1])
+    last = events[-1]
+    assert isinstance(last, Finished) or (isinstance(last, Stopped) and last.code == "no_better_epoch")
     folder = weights.parent / "runs" / "child"
     outcome = json.loads((folder / "outcome.json").read_text())
     assert (
@@ -104,7 +106,10 @@ def test_a_new_task_is_learned_and_the_others_are_kept(how: str, glasses: Path, 
     if how == "branch":
         assert outcome["tasks"]["glasses"]["after"] > 0.8
         assert set(moved.values()) == {0.0}, "to the last bit"
-        assert set(outcome["changed"].values()) == {0.0} and "unchanged" in outcome["sentence"]
+        assert set(outcome["changed"].values()) == {0.0}
+        assert wording.outcome(**outcome).endswith(
+            "newly learned. Apparent age, gender as perceived and smile unchanged."
+        )
     else:
         assert 0 < max(moved.values()) < 0.2
 
@@ -166,7 +171,7 @@ def test_whole_pictures_are_taught_from_a_start_without_a_task(
     monkeypatch.setattr(cache, "_look_at", REAL_LOOK)
     pictures_start(weights)
     events = run(config_for(glasses, how=how, epochs=12), weights)
-    assert not [event.text for event in events if isinstance(event, Noted) and "face" in event.text.lower()]
+    assert not [event for event in events if isinstance(event, Noted) and "face" in wording.of(event).lower()]
     outcome = json.loads((weights.parent / "runs" / "child" / "outcome.json").read_text())
     assert outcome["tasks"]["glasses"]["after"] > 0.8 and outcome["changed"] == {}
     child = card.read_card(weights.parent / "runs" / "child")
@@ -212,12 +217,12 @@ def test_ages_that_no_picture_shows_are_named_as_a_risk(tmp_path: Path, weights:
     """Who is shown old faces alone learns that people are old; the held-out ones are old as well."""
     for number in range(30):
         save(tmp_path / "data" / "age" / f"{58 + number % 3}" / f"{number}.png", 70 * (number % 3), number)
-    told = [one.text for one in run(config_for(tmp_path / "data"), weights) if isinstance(one, Noted)]
-    risk = next(one for one in told if one.startswith("Age: no picture shows"))
-    assert "1-13, 14-23, 24-39 or 40-55." in risk and "56+" not in risk
+    events = run(config_for(tmp_path / "data"), weights)
+    (risk,) = (event for event in events if isinstance(event, Noted) and event.code == "unshown")
+    assert risk.values == {"title": "Age", "groups": ["1-13", "14-23", "24-39", "40-55"]}
     child = weights.parent / "runs" / "child"
-    assert json.loads((child / "outcome.json").read_text())["sentence"].endswith(risk)
-    assert risk in card.read_card(child).limits
+    assert json.loads((child / "outcome.json").read_text())["unshown"] == [risk.values]
+    assert wording.of(risk) in card.read_card(child).limits
 
 
 def test_a_killed_run_resumes_to_the_same_weights(glasses: Path, weights: Path, tmp_path: Path) -> None:
@@ -239,13 +244,13 @@ def test_copies_of_one_picture_stay_in_one_part_and_each_label_is_in_all(glasses
         original = glasses / "glasses" / word / f"{number}.png"
         (original.parent / f"copy{number}.png").write_bytes(original.read_bytes())
     source = layouts.read(str(glasses))
-    parts = splits.part_of(source.samples, source.tasks, 0, cache.silent)
+    parts = splits.part_of(source.samples, source.tasks, 0, silent)
     where = {Path(one.path).stem: part for one, part in zip(source.samples, parts.tolist(), strict=True)}
     assert all(where[f"copy{number}"] == where[str(number)] for number in range(0, 60, 3))
     for part in ("train", "val", "test"):
         words = {one.labels["glasses"] for one, mine in zip(source.samples, parts, strict=True) if mine == part}
         assert words == {"with", "without"}, part
-    again = splits.part_of(source.samples, source.tasks, 0, cache.silent)
+    again = splits.part_of(source.samples, source.tasks, 0, silent)
     assert (parts == again).all()
 
 
@@ -256,7 +261,7 @@ def test_pictures_of_one_person_stay_in_one_part(tmp_path: Path) -> None:
         lines.append(f"{number}.png,{'yes' if number % 2 else 'no'},{number // 4}")
     (tmp_path / "labels.csv").write_text("\n".join(lines))
     source = layouts.read(str(tmp_path))
-    parts = splits.part_of(source.samples, source.tasks, 0, cache.silent)
+    parts = splits.part_of(source.samples, source.tasks, 0, silent)
     people: dict[str, set] = {}
     for one, part in zip(source.samples, parts.tolist(), strict=True):
         people.setdefault(one.person, set()).add(part)
@@ -278,7 +283,7 @@ def test_parts_that_the_visitor_made_are_kept(tmp_path: Path, folders: tuple[str
         word = "rose" if number % 4 < 2 else "daisy"
         save(tmp_path / folders[number % len(folders)] / word / f"{number}.png", 0, number)
     source = layouts.read(f"folders:{tmp_path}", {"task": "flower"})
-    found = splits.part_of(source.samples, source.tasks, 0, cache.silent)
+    found = splits.part_of(source.samples, source.tasks, 0, silent)
     assert all(abs(int((found == one).sum()) - count) <= 1 for one, count in parts.items())
     named = [one.split if one.declared else "" for one in source.samples]
     assert all(mine == given for given, mine in zip(named, found.tolist(), strict=True) if given in ("val", "test"))
@@ -295,13 +300,13 @@ def test_the_split_that_a_list_declares_is_kept_and_its_copies_are_not_learned_f
         lines.append(f"{number}.png,{'yes' if number % 2 else 'no'},{split},{person}")
     (tmp_path / "data" / "labels.csv").write_text("\n".join(lines))
     source = layouts.read(str(tmp_path / "data"))
-    chosen = splits.part_of(source.samples, source.tasks, 0, cache.silent).tolist()
+    chosen = splits.part_of(source.samples, source.tasks, 0, silent).tolist()
     parts = dict(zip((sample.file for sample in source.samples), chosen, strict=True))
     assert {file for file, part in parts.items() if part == "test"} == {f"{number}.png" for number in range(45, 60)}
     assert {file for file, part in parts.items() if part == splits.LEFT_OUT} == {"10.png", "20.png"}
     assert "val" in parts.values()
-    told = " ".join(one.text for one in run(config_for(tmp_path / "data"), weights) if isinstance(one, Noted))
-    assert "is kept." in told and "2 pictures to learn from are near copies" in told
+    events = run(config_for(tmp_path / "data"), weights)
+    assert Noted("splits_kept") in events and Noted("leaks_left_out", {"count": 2}) in events
 
 
 def test_pictures_of_many_labels_are_parted_so_that_each_can_be_learned(tmp_path: Path) -> None:
@@ -330,33 +335,33 @@ def test_pictures_of_many_labels_are_parted_so_that_each_can_be_learned(tmp_path
 def test_pictures_without_a_face_are_left_out_and_said(glasses: Path, weights: Path) -> None:
     save(glasses / "glasses" / "with" / "faceless.png", 150, 99)
     (glasses / "glasses" / "with" / "broken.png").write_bytes(b"no picture")
-    said = [getattr(event, "text", "") for event in run(config_for(glasses), weights)]
-    assert "1 of 62 pictures show no face that could be found, and are left out." in said
-    assert "1 of 62 pictures cannot be read, and are left out." in said
+    events = run(config_for(glasses), weights)
+    for code in ("faceless_left_out", "unreadable_left_out"):
+        assert Noted(code, {"count": 1, "total": 62}) in events
 
 
 @pytest.mark.parametrize(
-    ("files", "more", "says"),
+    ("files", "more", "code"),
     [
-        (["glasses/with/faceless%d.png", "glasses/without/faceless%d.png"], {}, "No face was found in any of the 20"),
-        (["smile/yes/%d.png"], {}, "of one class"),
-        (["smile/yes/%d.png", "smile/no/%d.png"], {"tasks": "smiel"}, "smile"),
+        (["glasses/with/faceless%d.png", "glasses/without/faceless%d.png"], {}, "no_face"),
+        (["smile/yes/%d.png"], {}, "one_class"),
+        (["smile/yes/%d.png", "smile/no/%d.png"], {"tasks": "smiel"}, "usage"),
     ],
 )
 def test_what_cannot_be_learned_gets_a_sentence(
-    files: list[str], more: dict, says: str, tmp_path: Path, weights: Path
+    files: list[str], more: dict, code: str, tmp_path: Path, weights: Path
 ) -> None:
     for place, file in enumerate(files):
         for number in range(10):
             save(tmp_path / "data" / (file % number), 50 * place, number + 100 * place)
-    with pytest.raises((DataError, UsageError), match=says):
+    with refused(code):
         run(config_for(tmp_path / "data", **more), weights)
 
 
 def test_too_few_pictures_get_a_sentence(tmp_path: Path, weights: Path) -> None:
     for number in range(4):
         save(tmp_path / "data" / "smile" / ("yes" if number % 2 else "no") / f"{number}.png", 0, number)
-    with pytest.raises(DataError, match="too few pictures of smile"):
+    with refused("too_few", DataError):
         run(config_for(tmp_path / "data"), weights)
 
 
@@ -365,7 +370,7 @@ def test_classes_that_the_parent_does_not_know_are_refused(tmp_path: Path, glass
     for number in range(20):
         save(tmp_path / "more" / "glasses" / ("round" if number % 2 else "square") / f"{number}.png", 0, number)
     child = FinetuneConfig(name="grandchild", data=str(tmp_path / "more"))
-    with pytest.raises(DataError, match="The parent knows glasses"):
+    with refused("other_classes", DataError):
         list(finetune.finetune(child, tmp_path / "runs" / "grandchild", tmp_path / "runs" / "child"))
 
 
@@ -387,16 +392,16 @@ def test_evaluating_leaves_out_what_was_taught_and_stopped_by(glasses: Path, wei
     network, loaded = checkpoint.load(tmp_path / "runs" / "child")
     counts = json.loads((tmp_path / "runs" / "child" / "outcome.json").read_text())["counts"]
     assert len(loaded.taught) == counts["train"] + counts["val"] == 48 and {len(one) for one in loaded.taught} == {16}
-    notes: list[str] = []
+    notes: list[Noted] = []
     measured = 0
     for split in ("train", "val", "test"):
         with contextlib.suppress(DataError):
             measured += evaluate(network, loaded, f"folders:{glasses}", split, note=notes.append)["n"]
-    assert measured == counts["held"] and "were learned from or stopped by, and are left out." in notes[0]
+    assert measured == counts["held"] and {note.code for note in notes} == {"taught_left_out"}
     for path in glasses.rglob("*.png"):
         if cache.short_digest(path) not in loaded.taught:
             path.unlink()
-    with pytest.raises(DataError, match="All .* pictures of split 'train' .* taught or stopped by. Expected others"):
+    with refused("all_taught", DataError):
         evaluate(network, loaded, f"folders:{glasses}", "train")
 
 
@@ -406,7 +411,7 @@ def test_a_loss_that_overflows_ends_with_its_task_and_leaves_no_checkpoint(
     losses = kinds.named("classes").losses
     monkeypatch.setitem(losses, "cross_entropy", lambda output, target, known: output.sum() * float("nan"))
     events = run(config_for(glasses), weights)
-    assert isinstance(events[-1], Failed) and "glasses" in events[-1].text
+    assert isinstance(events[-1], Failed) and events[-1].values["task"] == "glasses"
     assert not (weights.parent / "runs" / "child" / "card.json").exists()
 
 

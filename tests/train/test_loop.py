@@ -22,7 +22,19 @@ from mtl_model.config import TrainConfig
 from mtl_model.data import cache
 from mtl_model.data.batches import Labelled
 from mtl_model.errors import DataError, MtlError, RunError, UsageError
-from mtl_model.events import Evaluated, Event, Failed, Finished, Noted, Saved, Started, Step, Stopped
+from mtl_model.events import (
+    Evaluated,
+    Event,
+    Failed,
+    Finished,
+    Noted,
+    Saved,
+    Started,
+    Step,
+    Stopped,
+    from_line,
+    to_line,
+)
 from mtl_model.kinds import _named
 from mtl_model.networks import bknet
 from mtl_model.records import Sample
@@ -144,7 +156,8 @@ def test_a_teacher_teaches_beside_the_labels_and_the_run_resumes_exactly(
         return train(config, tmp_path / name, teachers=[tmp_path / by], resume=resume)
 
     events = list(taught("whole"))
-    assert "The teacher 'teacher' answers age, gender, smile." in [one.text for one in events if isinstance(one, Noted)]
+    (note,) = (one for one in events if isinstance(one, Noted) and one.code == "teacher")
+    assert (note.values["teacher"], note.values["tasks"]) == ("teacher", ["age", "gender", "smile"])
     steps = [one.losses for one in events if isinstance(one, Step)]
     assert steps and set(steps[-1]) == {"age", "gender", "smile"}
     monkeypatch.setattr(loop, "SAVE_SECONDS", 0)
@@ -279,7 +292,7 @@ def test_a_learned_weight_rests_while_its_task_is_not_in_the_batch(
 def test_a_gradient_that_drowns_the_others_is_said(config: TrainConfig, tmp_path: Path) -> None:
     def told(weights: str) -> list[str]:
         events = run_all(dataclasses.replace(config, epochs=1, task_weights=weights), tmp_path / weights)
-        return [one.text for one in events if isinstance(one, Noted) and "drowns" in one.text]
+        return [one.values["task"] for one in events if isinstance(one, Noted) and one.code == "gradient_dominates"]
 
     assert told("age=0.1") == []
     (text,) = told("age=1000")
@@ -310,10 +323,8 @@ def test_a_processor_without_bf16_takes_float32_and_says_so(
     monkeypatch.setattr(torch.nn.Conv2d, "forward", watched)
     events = run_all(dataclasses.replace(config, precision=asked, epochs=1), tmp_path / "run")
     assert seen == {torch.bfloat16 if used == "bf16" else torch.float32}
-    said = [one.text for one in events if isinstance(one, Noted) and "bf16" in one.text]
-    assert said == (
-        [] if asked == used else ["This processor has no arithmetic in bf16; float32 is used, which is quicker here."]
-    )
+    said = [one.values for one in events if isinstance(one, Noted) and one.code == "precision_replaced"]
+    assert said == ([] if asked == used else [{"asked": asked, "used": used}])
 
 
 def test_separate_trunks_share_nothing(config: TrainConfig, tmp_path: Path) -> None:
@@ -331,7 +342,7 @@ def test_separate_trunks_share_nothing(config: TrainConfig, tmp_path: Path) -> N
             if "columns" in name and not one.equal(before[name])
         }
         assert moved == {plan.task}
-    assert not list(run._report_drowning())
+    assert not list(run._report_gradients())
 
 
 def test_gradients_meet_at_the_last_layer_that_all_tasks_share(config: TrainConfig, tmp_path: Path) -> None:
@@ -349,8 +360,8 @@ def test_gradients_meet_at_the_last_layer_that_all_tasks_share(config: TrainConf
         run._take_step(run.batches.load(run.batches.plans(0)[0], 0))
     assert set(run._ratios) == {"age", "gender", "smile"} and all(run._ratios.values())
     assert asked == [shapes["10"]] * 3  # the last convolution before block 13
-    (said,) = run._report_drowning()
-    assert "smile" in str(said)
+    (said,) = run._report_gradients()
+    assert isinstance(said, Noted) and said.values["task"] == "smile"
 
 
 def test_branches_leave_where_they_are_told_and_a_start_passes_it_on(config: TrainConfig, tmp_path: Path) -> None:
@@ -376,7 +387,7 @@ def test_whole_pictures_are_trained_from_a_start_without_a_task(
     config = dataclasses.replace(config, detector="whole", no_mirror=True)
     data = prepare(config, start=tmp_path / "start")
     assert data.card.subject == "picture" and not data.card.crop.mirror and data.card.terms == "Apache-2.0"
-    assert data.train.faces.tolist() == [1] * len(data.train) and not [note for note in data.notes if "face" in note]
+    assert data.train.faces.tolist() == [1] * len(data.train) and not [note for note in data.notes if note.code == "faces_found"]
     assert prepare(dataclasses.replace(config, detector="mtcnn")).card.subject == "face"
 
 
@@ -402,7 +413,8 @@ def test_a_loss_that_overflows_names_its_task_and_keeps_the_best(
                 kinds.named("years").losses, "soft_years", lambda output, target, known: output.sum() * float("nan")
             )
         last = event
-    assert isinstance(last, Failed) and "loss of age overflowed" in last.text and "--learning-rate" in last.text
+    assert isinstance(last, Failed) and (last.code, last.values["task"]) == ("loss_overflowed", "age")
+    assert from_line(to_line(last)) == last, "JSON holds no number that is not finite"
     checkpoint.load(folder)  # the best so far is whole
 
 
@@ -412,7 +424,8 @@ def test_a_score_that_is_no_number_ends_a_run_and_keeps_the_best(
     scores = iter([0.5, float("nan")])
     monkeypatch.setattr(loop, "score_of", lambda *_: next(scores))
     events = list(train(config, str(tmp_path / "run")))  # a folder may be text
-    assert isinstance(events[-1], Failed) and "The score on val is nan after epoch 2" in events[-1].text
+    assert isinstance(events[-1], Failed) and events[-1].code == "score_not_finite"
+    assert (events[-1].values["score"], events[-1].values["epoch"]) == ("nan", 2)
     assert checkpoint.load(tmp_path / "run")[1].training["epoch"] == 1
     assert torch.load(tmp_path / "run" / loop.STATE, weights_only=True)["best"] == 0.5
 
@@ -439,7 +452,9 @@ def test_a_full_disk_ends_a_run_with_a_sentence_and_what_was_saved(
 
 def test_patience_ends_a_run_that_no_longer_improves(config: TrainConfig, tmp_path: Path) -> None:
     events = run_all(dataclasses.replace(config, epochs=12, learning_rate=1e-9, ema=0.0, patience=2), tmp_path / "run")
-    assert any(isinstance(one, Stopped) and "No better epoch in 2" in one.reason for one in events)
+    assert any(
+        isinstance(one, Stopped) and one.code == "no_better_epoch" and one.values["epochs"] == 2 for one in events
+    )
     assert isinstance(events[-1], Finished)
     again = run_all(
         dataclasses.replace(config, epochs=12, learning_rate=1e-9, ema=0.0, patience=2), tmp_path / "run", True
@@ -513,9 +528,9 @@ def test_a_task_without_a_label_to_learn_from_gets_no_branch(config: TrainConfig
         return f"{number},{hat},{scarf}"
 
     config = dataclasses.replace(config, source=(listed(tmp_path / "set", "age,hat,scarf", row),), epochs=1)
-    said = [one.text for one in run_all(config, tmp_path / "run") if isinstance(one, Noted)]
-    assert any(one.startswith("hat is not learned: no training picture") for one in said)
-    assert any(one.startswith("No picture of val is labelled for scarf") for one in said)
+    said = run_all(config, tmp_path / "run")
+    assert Noted("task_not_learned", {"task": "hat"}) in said
+    assert Noted("task_without_val", {"task": "scarf"}) in said
     _, card = checkpoint.load(tmp_path / "run")
     assert [task.name for task in card.tasks] == ["age", "scarf"] and set(card.calibration) == {"age"}
     assert any("scarf" in one for one in card.training["notes"])
@@ -528,7 +543,7 @@ def test_a_source_without_a_share_teaches_nothing_and_counts_nowhere(config: Tra
     data = prepare(config)
     assert [task.name for task in data.card.tasks] == ["age", "gender"]
     assert set(data.train.counts()) == {"utkface"} == set(data.val.counts())
-    assert any(one.startswith("smile is not learned") for one in data.notes)
+    assert Noted("task_not_learned", {"task": "smile"}) in data.notes
     with pytest.raises(UsageError, match="--tasks names smile"):
         prepare(dataclasses.replace(config, tasks="age,smile"))
 
@@ -594,7 +609,7 @@ def test_a_branch_of_other_classes_starts_anew_and_that_is_said(config: TrainCon
 
     run_all(kinds("rose", "tulip"), tmp_path / "parent")
     said = list(train(kinds("daisy", "tulip"), tmp_path / "child", start=tmp_path / "parent"))
-    assert Noted("The branch of kind starts anew: 'parent' knows other classes of it.") in said
+    assert Noted("branch_anew", {"task": "kind", "start": "parent"}) in said
     parent, child = (checkpoint.load(tmp_path / name)[0].state_dict() for name in ("parent", "child"))
     matrices = [name for name, one in parent.items() if name.startswith("branches.") and one.ndim > 1]
     for name in matrices:
@@ -633,8 +648,9 @@ def test_a_copy_of_a_held_picture_is_left_out_of_training_across_sources(config:
     both = (f"utkface:{held}", f"utkface:{taught}")
     data = prepare(dataclasses.replace(config, source=both, keep_copies=False))
     assert sorted(Path(one.path).name[:2] for one in data.train.samples) == ["20", "21", "23", "24", "25"]
-    assert any("1 training pictures are near copies" in note for note in data.notes)
-    assert "utkface: faces found, no picture of train or val." in data.notes  # nor looked for in test
+    assert Noted("copies_left_out", {"count": 1}) in data.notes
+    counts = next(note.values["counts"] for note in data.notes if note.code == "faces_found")
+    assert not any(counts.values()), "nor looked for in test"
     assert len(prepare(dataclasses.replace(config, source=both)).train) == 6
 
 

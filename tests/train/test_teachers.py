@@ -13,6 +13,7 @@ import torch
 from mtl_model import checkpoint, crops
 from mtl_model.card import Card, CropSettings, DetectionSettings
 from mtl_model.errors import UsageError
+from mtl_model.events import Noted
 from mtl_model.inference import predictions
 from mtl_model.tasks import TASKS, Task
 from mtl_model.train.teachers import Teachers
@@ -101,5 +102,6 @@ def test_a_teacher_that_cannot_see_the_crops_or_knows_no_task_is_refused(
 def test_they_say_what_they_answer_and_how_they_see_it(tmp_path: Path) -> None:
     folder = teacher(tmp_path / "big", card_of(dataclasses.replace(GREY, size_px=32)))
     teachers = Teachers([folder], card_of(GREY))
-    assert teachers.notes == ["The teacher 'big' answers smile, age, from crops scaled from 16 to 32 px."]
+    values = {"teacher": "big", "tasks": ["smile", "age"], "from_px": 16, "to_px": 32}
+    assert teachers.notes == [Noted("teacher", values)]
     assert teachers.digests == [checkpoint.load(folder)[1].weights_sha256]

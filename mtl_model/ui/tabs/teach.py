@@ -205,7 +205,7 @@ class _Teach:
         """The checkpoint with its card, as a zip."""
         run = self._run(request.query_params.get("run", ""))
         if run.state not in ("done", "accepted"):
-            raise UsageError(f"'{run.name}' has learned nothing yet. Start learning first.")
+            raise UsageError(f"'{run.name}' has learned nothing yet. Start learning first.", "nothing_learned")
         stream = io.BytesIO()
         await asyncio.to_thread(checkpoint_zip.pack, run.folder, stream)
         disposition = f'attachment; filename="{run.name}.zip"'

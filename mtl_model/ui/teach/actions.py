@@ -46,7 +46,7 @@ def alone(
     def wrapped(self: Steps, run: Run, *more: More.args, **named: More.kwargs) -> Answer:
         with teaching.alone(run.folder.parent, run.name) as now:
             if now.damage and not damaged:
-                raise RunError(now.damage)
+                raise RunError(now.damage, "damaged")
             return action(self, now, *more, **named)
 
     return wrapped
@@ -72,7 +72,8 @@ class Steps:
     def create(self, name: str, user: str, parent: str) -> Record:
         name = card.check_name(name.strip())
         taken = UsageError(
-            f"The name '{name}' is taken. Expected one that no checkpoint has; try '{self.suggest(name)}', or another."
+            f"The name '{name}' is taken. Expected one that no checkpoint has; try '{self.suggest(name)}', or another.",
+            "taken",
         )
         if card.is_taken(name, self._weights, self._runs):
             raise taken
@@ -102,7 +103,9 @@ class Steps:
     def look(self, run: Run) -> Record:
         """Understand what was uploaded. What was found of an earlier upload no longer counts."""
         if run.state == "done":
-            raise UsageError(f"'{run.name}' waits for your decision. Accept or discard it, then begin a new one.")
+            raise UsageError(
+                f"'{run.name}' waits for your decision. Accept or discard it, then begin a new one.", "undecided"
+            )
         return self._look(run)
 
     def _look(self, run: Run, **layout: str) -> Record:
@@ -217,7 +220,7 @@ class Steps:
         """Go on from the last state, with the settings of that learning, whatever the form says by now."""
         self._open(run)
         if not run.can_resume:
-            raise RunError("There is nothing to go on from: nothing was saved yet. Start again.")
+            raise RunError("There is nothing to go on from: nothing was saved yet. Start again.", "nothing_saved")
         card.find_checkpoint(run.record.as_learned().parent, self._weights, self._runs)
         teaching.edit_record(run.folder, heard=len(teaching.read_events(run.folder)))
         self._forget(run, folders.STOP)
@@ -269,7 +272,9 @@ class Steps:
     def discard(self, run: Run) -> None:
         """End the job, then take the run's whole folder away; it can be brought back for 10 minutes."""
         if not (run.folder / card.PENDING).exists():  # whatever else cannot be read
-            raise UsageError(f"'{run.name}' has been accepted already. Delete it on the Models tab if it is to go.")
+            raise UsageError(
+                f"'{run.name}' has been accepted already. Delete it on the Models tab if it is to go.", "accepted"
+            )
         if run.job:
             jobs.kill(self._runs, run.name)
         if run.state == "empty":  # as after an upload that brought nothing: there is nothing to bring back
@@ -284,20 +289,24 @@ class Steps:
         """Offer the checkpoint everywhere; the pictures it was taught with go, unless they are kept."""
         self._open(run)  # nor once more: pictures that were kept would go
         if run.state != "done":
-            raise UsageError(f"'{run.name}' has learned nothing yet. Start learning first.")
+            raise UsageError(f"'{run.name}' has learned nothing yet. Start learning first.", "nothing_learned")
         folders.accept(run.folder, keep)
         dataset.forget(run.folder)
 
     def _idle(self, run: Run) -> None:
         if run.busy:
             what = "checked" if run.kind == CHECK else "learned from"
-            raise UsageError(f"The pictures of '{run.name}' are being {what}. Wait until that is done, or stop it.")
+            raise UsageError(
+                f"The pictures of '{run.name}' are being {what}. Wait until that is done, or stop it.", "busy"
+            )
 
     def _open(self, run: Run) -> None:
         """Neither at work nor accepted: an accepted checkpoint is nobody's to change."""
         self._idle(run)
         if run.state == "accepted":
-            raise UsageError(f"'{run.name}' has been accepted already. Begin a new one to teach it further.")
+            raise UsageError(
+                f"'{run.name}' has been accepted already. Begin a new one to teach it further.", "accepted"
+            )
 
     def _understood(self, run: Run) -> None:
         if not run.record.found or run.record.found.get("error"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import threading
@@ -16,7 +17,7 @@ from mtl_model.data import dataset_edits
 from mtl_model.data.check import UNLABELLED
 from mtl_model.errors import DataError, MtlError, UsageError
 from mtl_model.kinds import parse_label
-from mtl_model.layouts import Source
+from mtl_model.layouts import FolderError, Source
 from mtl_model.names import caption, isolated
 from mtl_model.records import Sample
 from mtl_model.runs import CHANGES, DATA, UNWRAPPED
@@ -42,18 +43,18 @@ _lock = threading.Lock()
 def describe(folder: Path, record: Record, stamp: str) -> dict[str, Any]:
     """What is understood of an upload, as teach.json keeps it.
 
-    kind, pictures, tasks ({name: title, kind, classes}), skipped, notes; bare: whether the folders are the classes of
-    one task, whose name the visitor may say; error: the sentence where nothing was understood. stamp: differs from that
+    kind, pictures, tasks ({name: title, kind, classes}), left_out, notes; bare: whether the folders are the classes of
+    one task, whose name the visitor may say; error, code: the sentence where nothing was understood. stamp: differs from that
     of any earlier upload.
     """
     data = folder / DATA
     unwrap(data)
-    base: dict[str, Any] = {"stamp": stamp, "kind": "", "pictures": 0, "tasks": {}, "skipped": {}, "notes": []}
-    base |= {"kind": record.kind, "bare": bool(record.task), "task": record.task, "error": ""}
+    base: dict[str, Any] = {"stamp": stamp, "kind": "", "pictures": 0, "tasks": {}, "left_out": [], "notes": []}
+    base |= {"kind": record.kind, "bare": bool(record.task), "task": record.task, "error": "", "code": ""}
     try:
         kind = record.kind or layouts.recognise(data)
     except MtlError:  # it names every layout, and the page shows them below
-        return base | {"error": NOTHING_KNOWN}
+        return base | {"error": NOTHING_KNOWN, "code": "nothing_known"}
     try:
         source = layouts.read(f"{kind}:{data}", _options(kind, record.task))
         # A name that the visitor gave can be given anew, whatever came of it.
@@ -68,9 +69,11 @@ def describe(folder: Path, record: Record, stamp: str) -> dict[str, Any]:
             raise DataError(
                 f"The name {strange!r:.80} cannot be shown. Expected letters in UTF-8; rename the folder or the column."
             )
+    except FolderError as error:
+        sentence = error.words("what was uploaded", "upload it again")
+        return base | {"error": sentence[:1].upper() + sentence[1:], "code": error.code}
     except MtlError as error:
-        plain = str(error).replace(f"'{data}'", "what was uploaded").replace("check the path", "upload it again")
-        return base | {"error": plain[:1].upper() + plain[1:]}
+        return base | {"error": str(error), "code": error.code}
     tasks = {
         name: {
             "title": task.title,
@@ -80,16 +83,17 @@ def describe(folder: Path, record: Record, stamp: str) -> dict[str, Any]:
         }
         for name, task in source.tasks.items()
     }
-    error = "" if source.samples else _no_labels(source)
+    code, error = ("", "") if source.samples else _no_labels(source)
     return base | {
         "kind": kind,
         "pictures": len(source.samples),
         "tasks": tasks,
-        "skipped": dict(source.skipped),
-        "notes": list(source.notes) if not (bare or error) else [],
+        "left_out": [{"code": one.code, "values": one.values, "count": one.count} for one in source.left_out],
+        "notes": [] if bare or error else [dataclasses.asdict(note) for note in source.notes],
         "bare": bare,
         "task": task,
         "error": error,
+        "code": code,
     }
 
 
@@ -98,14 +102,17 @@ def _names(source: Source) -> Iterator[str]:
         yield from (name, task.title, *task.classes)
 
 
-def _no_labels(source: Source) -> str:
-    if "its class is the only one of its task" in source.skipped:
-        return (
+def _no_labels(source: Source) -> tuple[str, str]:
+    """Return code and sentence of why no picture has a label."""
+    reasons = {reason.code: reason for reason in source.left_out}
+    if "folders.only_class" in reasons:
+        return "only_class", (
             "All pictures lie in one class, so there is nothing to tell apart. Expected at least two classes, such as "
             "glasses/with and glasses/without; add pictures of the other class."
         )
-    unknown = next((some[0] for reason, some in source.examples.items() if "that is not known" in reason), "")
-    return f"No picture has a label that is known here. {unknown}" if unknown else NOTHING_KNOWN
+    if unknown := reasons.get("label_unknown"):
+        return "label_unknown", f"No picture has a label that is known here. {unknown.examples[0]}"
+    return "nothing_known", NOTHING_KNOWN
 
 
 def layouts_name(name: str) -> str:
@@ -208,7 +215,7 @@ def read_labelled(run: Run) -> Labelled:
     """Raises DataError where the upload holds nothing that can be read."""
     found = run.record.found
     if not found or found.get("error"):
-        raise DataError(found.get("error") if found else "The upload is not complete. Upload the pictures first.")
+        raise DataError(found["error"] if found else "The upload is not complete. Upload the pictures first.")
     key = (str(run.folder), str(found.get("stamp")))
     with _lock:
         _there(run)
@@ -226,7 +233,8 @@ def _there(run: Run) -> None:
     """Raises UsageError where the pictures are deleted: then their names are not told, nor written down again."""
     if not run.data.is_dir():
         raise UsageError(
-            f"The pictures of '{run.name}' are deleted. Expected some; begin a new run to teach it further."
+            f"The pictures of '{run.name}' are deleted. Expected some; begin a new run to teach it further.",
+            "pictures_deleted",
         )
 
 
@@ -288,7 +296,7 @@ def undo(run: Run) -> str:
     with _changing:
         edits, steps = _edits(run.folder), _undo(run.folder)
         if not steps:
-            raise UsageError("Nothing has been changed, so there is nothing to undo.")
+            raise UsageError("Nothing has been changed, so there is nothing to undo.", "nothing_changed")
         _write(run.folder, _with(edits, steps[-1]), steps[:-1])
     return f"The last change is undone: {isolated(steps[-1]['file'])} is as before."
 

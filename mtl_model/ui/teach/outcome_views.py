@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtl_model import runs as folders
+from mtl_model import wording
 from mtl_model.card import Card
 from mtl_model.names import caption, isolated
-from mtl_model.train.compare import verdict_of
 from mtl_model.ui.figures import METRICS, quantity
 from mtl_model.ui.render import escape, named
 from mtl_model.ui.server.retention import megabytes
@@ -38,9 +38,14 @@ def summary(outcome: Mapping[str, Any], child: Card | None) -> str:
         else ""
     )
     return (
-        f'<p class="sentence">{escape(outcome.get("sentence", ""))}</p><p class="small">{escape(learned)}</p>{few}'
+        f'<p class="sentence">{escape(sentence(outcome))}</p><p class="small">{escape(learned)}</p>{few}'
         f"{table(tasks)}{untouched(outcome.get('changed', {}), child)}"
     )
+
+
+def sentence(outcome: Mapping[str, Any]) -> str:
+    """What it brought in words; an outcome of an older version holds them."""
+    return outcome.get("sentence") or (wording.outcome(**outcome) if "titles" in outcome else "")
 
 
 def details(outcome: Mapping[str, Any]) -> str:
@@ -74,7 +79,7 @@ def range_text(interval: Sequence[float] | None, unit: str) -> str:
 def table(tasks: Mapping[str, Any]) -> str:
     rows = ""
     for one in tasks.values():
-        unit, word = str(one.get("unit", "share")), verdict_of(one)
+        unit, verdict = str(one.get("unit", "share")), wording.verdict_of(one)
         interval = interval_text(one.get("difference"), unit)
         metric = str(one.get("metric", ""))
         measured = f"{METRICS.get(metric, metric).lower()}, {plural(int(one.get('n', 0)), 'picture')}"
@@ -83,7 +88,7 @@ def table(tasks: Mapping[str, Any]) -> str:
             f'<td data-head="Before">{figure(one.get("before"), unit)}</td>'
             f'<td data-head="After"><b>{figure(one.get("after"), unit)}</b> '
             f'<span class="small">{escape(range_text(one.get("interval"), unit))}</span></td>'
-            f'<td data-head="Difference"><b class="verdict {word.replace(" ", "-")}">{word}</b> '
+            f'<td data-head="Difference"><b class="verdict {verdict}">{wording.VERDICTS[verdict]}</b> '
             f'<span class="small">{escape(interval)}</span></td></tr>'
         )
     if not rows:

@@ -105,7 +105,7 @@ class Page:
         line = f"{about.get('pictures', 0):,} pictures: {views.tasks_text(about.get('tasks', {}))}"
         parts = {
             "line1": escape(line) if about and not about.get("error") else "",
-            "found": kept if gone else views.found(run, shown.source.examples if shown else {}),
+            "found": kept if gone else views.found(run, shown.source.left_out if shown else ()),
             "check": kept if gone else picture_views.check(run, queue),
             **(self._contents(run, shown) if run.checked and shown else {}),
             "goon": picture_views.go_on(run, shown),
@@ -115,7 +115,7 @@ class Page:
             "outcome": outcome_views.summary(outcome, self._card(run.folder) if outcome else None),
             "details": outcome_views.details({**outcome, "pictures": {}} if gone else outcome),
             "decide": outcome_views.decide(run),
-            "line4": escape(outcome.get("sentence", "")),
+            "line4": escape(outcome_views.sentence(outcome)),
         }
         reached = 4 if decided else 3 if run.checked else 2 if run.step == 2 else 1
         if run.state == "checked" and shown and not picture_views.can_learn(run, shown):

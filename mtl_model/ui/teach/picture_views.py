@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mtl_model import jobs, kinds
+from mtl_model import jobs, kinds, wording
 from mtl_model import runs as folders
 from mtl_model.data.check import UNLABELLED
 from mtl_model.kinds import RARE
@@ -24,11 +24,12 @@ PAGE = 24
 NEEDED = 3  # of a class: one to learn from, one to stop by, one to measure with
 AT_ONCE = 20  # things to look at, and pictures of one; the others are folded away
 MOST_GROUPS = 200  # of copies, of either kind
-HERE: Mapping[str, str] = {
-    "the centre square is used": "nothing is learned from what shows none",
-    "cannot be read as a picture.": "cannot be read as a picture; nothing is learned from it.",
+HERE: Mapping[str, wording.Words] = {
+    "no_face": "No face was found in {count:n file}; nothing is learned from what shows none.",
+    "unreadable": "{count:n file} cannot be read as a picture; nothing is learned from it.",
 }
-"""What a check says of any data set -> what is done here."""
+"""What a fine-tuning does about findings; of any data set `check` says something else."""
+COPIES = ("exact_copies", "near_copies", "copies_across_splits")
 
 
 def check(run: Run, queue: Sequence[jobs.Job]) -> str:
@@ -186,7 +187,7 @@ def problems(report: Mapping[str, Any], shown: Labelled) -> str:
     lacking, listed = unlearnable(shown), _listed(report, shown)
     faults = [problem(text, "Add pictures in step 1.") for text in lacking.values()]
     if not report.get("pictures", True):  # then it says that none could be read
-        faults = [problem(str(one.get("text", ""))) for one in report.get("faults", ())]
+        faults = [problem(_words(finding)) for finding in report.get("faults", ())]
     elif _is_faceless(report):
         faults = [
             problem(
@@ -244,19 +245,22 @@ def _disagree(group: Sequence[str], shown: Labelled) -> bool:
 
 def _findings(report: Mapping[str, Any], shown: Labelled) -> Iterable[str]:
     """What the check names by file. How it would split the pictures is no matter here, and copies are told above."""
-    for one in report.get("warnings", ()):
-        files = [str(file) for file in one.get("files", ())]
-        if not files or any(" = " in file for file in files):
+    for finding in report.get("warnings", ()):
+        files, text = finding.get("files", ()), _words(finding)
+        if not files or finding.get("code") in COPIES:
             continue
-        text = str(one.get("text", ""))
-        for said, meant in HERE.items():
-            text = text.replace(said, meant)
         known = [shown.file_of[file] for file in files if file in shown.file_of]
         if known:
-            yield _block(text, known, shown, more=int(one.get("count", 0)) - len(known))
+            yield _block(text, known, shown, more=int(finding.get("count", 0)) - len(known))
         else:
             names = ", ".join(isolated(file[:120]) for file in files[:5])
             yield f'<div class="finding"><p>{escape(text)} <span class="small">{escape(names)}</span></p></div>'
+
+
+def _words(finding: Mapping[str, Any]) -> str:
+    """A report of an older version holds sentences."""
+    values = {**finding.get("values", {}), "count": finding.get("count", 0)}
+    return finding.get("text") or wording.text(finding.get("code", ""), values, HERE)
 
 
 # -- pictures ------------------------------------------------------------------------------------------------------

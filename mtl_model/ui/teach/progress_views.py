@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-import re
 from collections.abc import Mapping, Sequence
 
-from mtl_model import jobs
-from mtl_model.events import Evaluated, Event, Finished, Noted, Started, Step, Stopped
+from mtl_model import jobs, wording
+from mtl_model.events import Evaluated, Event, Noted, Progressed, Stage, Started, Step
 from mtl_model.records import PICTURE
 from mtl_model.tasks import Task
 from mtl_model.ui.render import escape
@@ -15,14 +13,15 @@ from mtl_model.ui.teach import curves, teaching
 from mtl_model.ui.teach.teaching import CHECK, Run
 from mtl_model.ui.teach.views import button, duration, plural, problem
 
-PROGRESS = re.compile(r"^(?P<what>[^\[]+) \[[#-]*\] (?P<done>[\d,]+) of (?P<total>[\d,]*\d)(?:, (?P<left>\d+) s left)?")
-WORDS: Mapping[str, str] = {
-    "looking for faces": "looking for the faces",
-    "reading pictures": "reading them",
-    "cutting crops": "cutting out the faces",
-    "working out features": "working out what the network sees in them",
+STAGES: Mapping[str, str] = {
+    Stage.READING: "reading them",
+    Stage.DETECTING: "looking for the faces",
+    Stage.CUTTING: "cutting out the faces",
+    Stage.FEATURES: "working out what the network sees in them",
 }
-"""What a job says of its progress -> what a person reads."""
+"""Stages that are called otherwise than on the command line."""
+HERE: Mapping[str, wording.Words] = {"source_read": lambda kind, **read: wording.source_read("", **read)}
+"""The layout stands in step 1."""
 
 
 def bar(done: float, total: float, label: str) -> str:
@@ -38,14 +37,14 @@ def job_line(run: Run, queue: Sequence[jobs.Job]) -> str:
         told = f"<p>Waiting: number {job.place} in the queue. It starts by itself; you may close the page.</p>"
         return told + _queue(run, queue)
     doing = "Looking at every picture" if run.kind == CHECK else "Preparing the pictures"
-    said = [found for line in reversed(job.log.splitlines()) if (found := PROGRESS.match(line.strip()))]
-    if not said:
+    event = job.latest
+    if not isinstance(event, Progressed):
         return f'<p>{doing}.</p><progress aria-label="{doing}"></progress>'
-    done, total = (int(said[0][name].replace(",", "")) for name in ("done", "total"))
-    left = f", {duration(float(said[0]['left']))} left" if said[0]["left"] else ""
-    words = {**WORDS, "cutting crops": "making them square"} if run.record.reads == PICTURE else WORDS
-    what = words.get(said[0]["what"], said[0]["what"])
-    return f"<p>{doing}: {escape(what)}, {done:,} of {total:,}{left}.</p>{bar(done, total, doing)}"
+    left = "" if event.seconds_left is None else f", {duration(round(event.seconds_left))} left"
+    whole = event.stage == Stage.CUTTING and run.record.reads == PICTURE
+    what = "making them square" if whole else STAGES.get(event.stage) or wording.stage(event.stage)
+    how_far = f"{escape(what)}, {event.done:,} of {event.total:,}{left}"
+    return f"<p>{doing}: {how_far}.</p>{bar(event.done, event.total, doing)}"
 
 
 def _queue(run: Run, queue: Sequence[jobs.Job]) -> str:
@@ -76,17 +75,13 @@ def progress(run: Run, tasks: Mapping[str, Task], queue: Sequence[jobs.Job]) -> 
     elif run.can_go_on and run.state != "done":  # there it stands beside what it brought
         actions = button("resume", "Go on learning", primary=True)
     plots = curves.curves(events, tasks)
-    return f'{line}<p class="actions">{actions}</p><div class="plots">{plots}</div>{_notes(run, mine)}'
+    return f'{line}<p class="actions">{actions}</p><div class="plots">{plots}</div>{_notes(mine)}'
 
 
-def _notes(run: Run, events: Sequence[Event]) -> str:
-    """What a person should know, less the sentence with which it ends: that is shown as what it brought."""
-    told = [
-        one.text.removeprefix(f"{run.record.found.get('kind')}: ")
-        for one, after in itertools.pairwise([*events, None])
-        if isinstance(one, Noted) and not isinstance(after, (Stopped, Finished))
-    ]
-    items = "".join(f"<li>{escape(text)}</li>" for text in dict.fromkeys(told))
+def _notes(events: Sequence[Event]) -> str:
+    """What a person should know, less the outcome, which is shown in step 4."""
+    notes = [event for event in events if isinstance(event, Noted) and event.code != "outcome"]
+    items = "".join(f"<li>{escape(text)}</li>" for text in dict.fromkeys(wording.of(note, HERE) for note in notes))
     return f'<details class="fold" id="teach-notes"><summary>Notes</summary><ul>{items}</ul></details>' if items else ""
 
 

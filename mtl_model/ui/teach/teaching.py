@@ -19,15 +19,15 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from mtl_model import card, jobs, typed
+from mtl_model import card, jobs, typed, wording
 from mtl_model import runs as folders
 from mtl_model.errors import RunError, UsageError
 from mtl_model.events import Event, Failed, Finished, Started, from_line
 from mtl_model.records import FACE
 from mtl_model.run_records import Outcome, Report
-from mtl_model.runs import CHANGES, DATA, EVENTS, EXIT, JOB, LOG, OUTCOME, RECORD, REPORT, STATE, STOP, TEACH, held
+from mtl_model.runs import CHANGES, DATA, EVENTS, JOB, OF_JOBS, OUTCOME, RECORD, REPORT, STATE, STOP, TEACH, held
 
-WATCHED = (RECORD, TEACH, CHANGES, REPORT, OUTCOME, EVENTS, STATE, STOP, card.PENDING, card.CARD, JOB, EXIT, LOG)
+WATCHED = (RECORD, TEACH, CHANGES, REPORT, OUTCOME, EVENTS, STATE, STOP, card.PENDING, card.CARD, *OF_JOBS)
 """What a page shows depends on these files alone."""
 CHECK, LEARN = "check", "finetune"
 LEARNED = ("parent", "how", "tasks", "advanced")  # settings that decide what a learning does
@@ -44,18 +44,35 @@ class KnownTask(TypedDict, total=False):
     measured_in: str
 
 
+class Note(TypedDict):
+    """A code with its values, see `wording`."""
+
+    code: str
+    values: dict[str, Any]
+
+
+class Reason(Note):
+    """Why so many entries were left out."""
+
+    count: int
+
+
 class Found(TypedDict, total=False):
-    """What labelled.describe understood of the pictures."""
+    """What dataset.describe understood of the pictures. skipped, and notes that are text: of an older version, in sentences.
+
+    error, code: the sentence, and the code of the error, where nothing was understood."""
 
     stamp: str
     kind: str
     pictures: int
     tasks: dict[str, KnownTask]
     skipped: dict[str, int]
-    notes: list[str]
+    left_out: list[Reason]
+    notes: list[Note | str]
     bare: bool
     task: str
     error: str
+    code: str
 
 
 class Learned(TypedDict, total=False):
@@ -139,7 +156,7 @@ def read_record(folder: Path) -> Record | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise folders.damaged(path, str(error)) from None
+        raise folders.damaged(path, getattr(error, "field", "")) from None
 
 
 def write_record(folder: Path, record: Record) -> None:
@@ -291,7 +308,7 @@ def _check_files(folder: Path) -> None:
     folders.read(folder / OUTCOME, Outcome)
     read_edits(folder)
     if jobs.is_damaged(folder):
-        raise folders.damaged(folder / JOB, "it does not say what was to be done")
+        raise folders.damaged(folder / JOB)
 
 
 @contextlib.contextmanager
@@ -313,7 +330,8 @@ def folder_of(runs: Path, name: str) -> Path:
 def gone(name: str) -> UsageError:
     return UsageError(
         f"There is nothing to teach called '{name[:64]}'. It may have been discarded in another window; choose one of "
-        "those listed, or begin a new one."
+        "those listed, or begin a new one.",
+        "gone",
     )
 
 
@@ -411,10 +429,8 @@ def no_room(folder: Path) -> str:
 
 
 def last_words(run: Run) -> str:
-    """The sentence with which a job ended: of the loop if it said one, else the last line of its log."""
-    if run.kind == LEARN and run.state == "failed":
-        failed = [one.text for one in read_events(run.folder)[-3:] if isinstance(one, Failed)]
-        if failed:
-            return failed[-1]
+    """Return the words of the error by which a job ended; where it could not write that down, the last line of its log."""
+    if run.job and isinstance(run.job.latest, Failed):
+        return wording.of(run.job.latest)
     lines = [line.strip() for line in (run.job.log if run.job else "").splitlines() if line.strip()]
     return lines[-1][:600] if lines else no_room(run.folder) or "It said nothing before it ended."

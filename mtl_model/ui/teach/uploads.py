@@ -50,7 +50,8 @@ log = logging.getLogger("mtl_model.ui")
 def routes(shared: Shared) -> list[Route]:
     """POST /mtl/teach/files?run=NAME, POST /mtl/teach/zip?run=NAME, GET /mtl/teach/template.
 
-    Both POSTs answer {"files": how many there are now, "skipped": {reason: how many of these}, "examples": {reason: names}}.
+    Both POSTs answer {"files": how many there are now, "skipped": {reason: how many of these}, "examples": {reason: names},
+    "words": {reason: its words}}; a reason is a code of `archives`.
     A batch is multipart of up to 50 files, each field named by the file's path as encodeURIComponent writes it.
     """
     desk = _Desk(shared.options.runs)
@@ -131,13 +132,15 @@ def _ready(runs: Path, name: str) -> Path:
     """The folder of a run that may be added to. Raises UsageError, RunError."""
     run = teaching.read_run(runs, name)
     if run.damage:
-        raise RunError(run.damage)
+        raise RunError(run.damage, "damaged")
     if run.state == "accepted":
-        raise UsageError(f"'{name}' has been accepted already. Begin a new one to teach it further.")
+        raise UsageError(f"'{name}' has been accepted already. Begin a new one to teach it further.", "accepted")
     if run.state == "done":
-        raise UsageError(f"'{name}' waits for your decision. Accept or discard it, then begin a new one.")
+        raise UsageError(f"'{name}' waits for your decision. Accept or discard it, then begin a new one.", "undecided")
     if run.busy:
-        raise UsageError(f"The pictures of '{name}' are just being worked on. Wait until that is done, or stop it.")
+        raise UsageError(
+            f"The pictures of '{name}' are just being worked on. Wait until that is done, or stop it.", "busy"
+        )
     return run.folder
 
 
@@ -203,7 +206,12 @@ def _keep(folder: Path, arrived: Mapping[PurePosixPath, Path], skipped: Skipped)
                 after["files"] -= 1
                 after["total_bytes"] -= size
         write_plain(folder / COUNT, after)
-    return {"files": after["files"], "skipped": skipped.counts, "examples": skipped.examples}
+    return {
+        "files": after["files"],
+        "skipped": skipped.counts,
+        "examples": skipped.examples,
+        "words": skipped.words(),
+    }
 
 
 def _size(path: Path) -> int | None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
+from mtl_model import wording
 from mtl_model.card import Card
+from mtl_model.layouts import LeftOut
 from mtl_model.names import isolated
 from mtl_model.ui.render import escape, named
 from mtl_model.ui.teach import teaching
@@ -98,8 +102,8 @@ def problem(text: str, advice: str = "") -> str:
 # -- 1 -------------------------------------------------------------------------------------------------------------
 
 
-def found(run: Run, examples: Mapping[str, Sequence[str]]) -> str:
-    """What was understood of the upload, and the ways to put it right. examples: of what was left out, by the reason."""
+def found(run: Run, left_out: Sequence[LeftOut] = ()) -> str:
+    """What was understood of the upload, and the ways to put it right. left_out: with examples, while the pictures are there."""
     about = run.record.found
     if run.state == "empty":
         return ""
@@ -128,17 +132,27 @@ def found(run: Run, examples: Mapping[str, Sequence[str]]) -> str:
         f'<p class="understood"><b>{plural(about["pictures"], "picture")} with labels</b> of '
         f"{escape(tasks_text(about['tasks']))}, read as {escape(KINDS.get(about['kind'], about['kind']))}.</p>"
     )  # fmt: skip
-    skipped = "".join(
-        f"<li>{count:,}: {escape(reason)}{_examples(examples.get(reason, ()), count)}</li>"
-        for reason, count in about["skipped"].items()
-    )
-    if skipped:
-        total = sum(about["skipped"].values())
-        lines += f'<details class="fold"><summary>Left out: {total:,}</summary><ul>{skipped}</ul></details>'
-    lines += "".join(f'<p class="small">{escape(note)}</p>' for note in about["notes"])
+    examples = {_key(asdict(reason)): reason.examples for reason in left_out}
+    older = [{"code": sentence, "values": {}, "count": count} for sentence, count in about.get("skipped", {}).items()]
+    reasons = [*about.get("left_out", ()), *older]
+    if reasons:
+        total = sum(reason["count"] for reason in reasons)
+        items = "".join(_reason(reason, examples.get(_key(reason), ())) for reason in reasons)
+        lines += f'<details class="fold"><summary>Left out: {total:,}</summary><ul>{items}</ul></details>'
+    notes = [note if isinstance(note, str) else wording.text(note["code"], note["values"]) for note in about["notes"]]
+    lines += "".join(f'<p class="small">{escape(note)}</p>' for note in notes)
     checkable = not (run.busy or run.checked or about["error"])
     ready = button("check", "Check these pictures", primary=True) if checkable else ""
     return f'<div class="found">{lines}<div class="fields">{fields}</div><p class="actions">{ready}</p></div>'
+
+
+def _key(reason: Mapping[str, Any]) -> str:
+    return json.dumps([reason["code"], reason["values"]])
+
+
+def _reason(reason: Mapping[str, Any], examples: Sequence[str]) -> str:
+    words = escape(wording.text(reason["code"], reason["values"]))
+    return f"<li>{reason['count']:,}: {words}{_examples(examples, reason['count'])}</li>"
 
 
 def _examples(some: Sequence[str], count: int) -> str:

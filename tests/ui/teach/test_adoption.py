@@ -63,7 +63,7 @@ def test_what_cannot_be_read_is_not_taken_over(old: Path, name: str) -> None:
 
 def test_a_training_that_was_killed_is_taken_over_and_what_is_not_ours_is_not(tmp_path: Path) -> None:
     for name, file, text in (
-        ("training", EVENTS, to_line(Noted("hello")) + "\n"),
+        ("training", EVENTS, to_line(Noted("splits_kept")) + "\n"),
         ("wandb", EVENTS, '{"event": "epoch"}\n'),
         ("empty", EVENTS, ""),
         ("yolo", "report.json", "{}"),

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -9,6 +12,7 @@ from PIL import Image
 from mtl_model.errors import DataError, UsageError
 from mtl_model.ui.teach import dataset, picture_views, teaching, views
 from mtl_model.ui.teach.teaching import Record, Run
+from tests.codes import refused
 
 Upload = Callable[..., Run]
 
@@ -66,7 +70,7 @@ def test_the_visitor_names_what_bare_folders_tell_apart(upload: Upload) -> None:
 
 def test_a_name_that_does_not_fit_the_folders_can_be_given_anew(upload: Upload) -> None:
     found = upload("happy/1.png", "sad/2.png", task="smile").record.found
-    assert "'happy' is not a label of smile. Known: " in found["error"]
+    assert found["code"] == "label_unknown" and "'happy' is not a label of smile. Known: " in found["error"]
     assert found["bare"] and found["task"] == "smile", "the field stays"
 
 
@@ -79,24 +83,27 @@ def test_what_cannot_be_learned_is_one_sentence(upload: Upload, names: list[str]
 
 
 @pytest.mark.parametrize(
-    ("names", "kind", "begins"),
+    ("names", "kind", "code", "begins"),
     [
-        (["one/1.png", "one/2.png"], "", "All pictures lie in one class"),
-        (["1.png"], "csv", "There is none in what was uploaded."),
-        ([], "", dataset.NOTHING_KNOWN),
+        (["one/1.png", "one/2.png"], "", "only_class", "All pictures lie in one class"),
+        (["1.png"], "csv", "folder", "There is none in what was uploaded. Expected a CSV file"),
+        (["1.png"], "list", "folder", "There is no train.txt in what was uploaded. Expected train.txt"),
+        ([], "", "nothing_known", dataset.NOTHING_KNOWN),
     ],
 )
 def test_what_was_not_understood_is_said_in_words_of_the_page(
-    upload: Upload, names: list[str], kind: str, begins: str
+    upload: Upload, names: list[str], kind: str, code: str, begins: str
 ) -> None:
     found = upload(*names, kind=kind, readme__txt="x").record.found
-    assert found["error"].startswith(begins) and not found["notes"]
+    assert found["code"] == code and not found["notes"]
+    assert found["error"].startswith(begins) and "check the path" not in found["error"]
 
 
 def test_what_was_left_out_is_named_with_the_spellings_that_are_known(upload: Upload) -> None:
     rows = "".join(f"{number}.png,{word}\n" for number, word in enumerate(("yes", "no", "may<be", "perhaps")))
     run = upload(*(f"{number}.png" for number in range(4)), labels__csv=f"file,smile\n{rows}")
-    html = views.found(run, dataset.read_labelled(run).source.examples)
+    html = views.found(run, dataset.read_labelled(run).source.left_out)
+    assert "<li>2: a label of smile that is not known<ul" in html
     assert "2.png: &#39;may&lt;be&#39; is not a label of smile. Known: " in html and "3.png: " in html
 
 
@@ -112,7 +119,7 @@ def test_changes_are_counted_undone_and_survive(upload: Upload) -> None:
     assert "smile/yes/2.png is as before" in dataset.undo(run)
     dataset.undo(run)
     assert dataset.read_labelled(run).counts()["smile"] == {"not smiling": 1, "smiling": 2}
-    with pytest.raises(UsageError, match="Nothing has been changed"):
+    with refused("nothing_changed"):
         dataset.undo(run)
 
 
@@ -150,6 +157,7 @@ def test_names_and_words_are_escaped(upload: Upload) -> None:
     shown = dataset.read_labelled(run)
     task, word = next(iter(shown.tasks)), "<b>"
     report = {"warnings": [{"text": "<s> 1 file", "count": 1, "files": ["<b>/<i>x.png"]}], "faults": [{"text": "<p2>"}]}
+    # as an older version wrote them
     html = (
         picture_views.browse(shown, task, word, 1) + picture_views.counts(shown) + picture_views.problems(report, shown)
     )
@@ -176,12 +184,50 @@ def test_every_picture_that_is_named_can_be_opened(upload: Upload) -> None:
     shown = dataset.read_labelled(upload(*files))
     report = {
         "near": {"groups": [[files[number], files[number + 2]] for number in range(40, 84)]},
-        "warnings": [{"text": "30 files show no face.", "count": 30, "files": files[:30]}],
+        "warnings": [{"code": "no_face", "count": 30, "values": {}, "files": files[:30]}],
     }
     html = picture_views.problems(report, shown)
     assert html.count("<li ") == 30 + 2 * 44
     assert html.count("10 more</summary>") == 1 and html.count("25 more</summary>") == 1
-    assert html.index("show no face") < html.index("Copies.")
+    said = "No face was found in 30 files; nothing is learned from what shows none."
+    assert html.index(said) < html.index("Copies.")
+
+
+def test_findings_are_told_by_their_codes(upload: Upload) -> None:
+    """The groups of copies are shown with their pictures, and how the splits are is no matter here."""
+    shown = dataset.read_labelled(upload("smile/yes/1.png", "smile/no/2.png"))
+    pair = ["smile/yes/1.png", "smile/no/2.png"]
+    warnings: list[dict[str, Any]] = [
+        {
+            "code": "exact_copies",
+            "count": 1,
+            "values": {"surplus": 1, "disagreeing": 1, "by_task": {"smile": 1}},
+            "files": [],
+        },
+        {"code": "copies_across_splits", "count": 1, "values": {"leaked": 1}, "files": [" = ".join(pair)]},
+        {"code": "empty_split", "count": 0, "values": {"split": "val"}, "files": []},
+        {"code": "unreadable", "count": 1, "values": {}, "files": [pair[0]]},
+        {"code": "of_a_later_version", "count": 1, "values": {"ratio": 3}, "files": [pair[1]]},
+        {"text": "1 file cannot be read as a picture.", "count": 1, "files": [pair[0]]},
+    ]
+    html = picture_views.problems({"warnings": warnings}, shown)
+    assert re.findall(r"<div class=\"finding\"><p>([^<]+)</p>", html) == [
+        "1 file cannot be read as a picture; nothing is learned from it.",
+        "of_a_later_version (ratio 3, count 1)",
+        "1 file cannot be read as a picture.",
+    ]
+
+
+def test_what_an_older_version_understood_is_shown_as_it_stands(upload: Upload) -> None:
+    run = upload("smile/yes/1.png", "smile/no/3.png")
+    older = {name: value for name, value in run.record.found.items() if name not in ("left_out", "code")}
+    older |= {"skipped": {"the picture is <not> there": 2}, "notes": ["Columns without a name are left out: 2."]}
+    teaching.edit_record(run.folder, found=older)
+    record = teaching.read_record(run.folder)
+    assert record is not None
+    html = views.found(dataclasses.replace(run, record=record))
+    assert "Left out: 2" in html and "<li>2: the picture is &lt;not&gt; there</li>" in html
+    assert '<p class="small">Columns without a name are left out: 2.</p>' in html
 
 
 def test_no_face_at_all_is_said_calmly(upload: Upload) -> None:

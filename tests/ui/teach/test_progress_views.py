@@ -8,9 +8,21 @@ from types import SimpleNamespace
 
 import pytest
 
-from mtl_model import jobs
+from mtl_model import jobs, wording
 from mtl_model.card import shipped_weights
-from mtl_model.events import Evaluated, Event, Finished, Noted, Started, Step, Stopped, to_line
+from mtl_model.events import (
+    Evaluated,
+    Event,
+    Failed,
+    Finished,
+    Noted,
+    Progressed,
+    Stage,
+    Started,
+    Step,
+    Stopped,
+    to_line,
+)
 from mtl_model.jobs import Job
 from mtl_model.runs import EVENTS, STATE, STOP
 from mtl_model.ui.teach import picture_views, progress_views, teaching
@@ -18,7 +30,7 @@ from mtl_model.ui.teach.actions import Steps
 from mtl_model.ui.teach.teaching import LEARN, Record, Run
 
 FIRST = [
-    Noted("folders: 200 labelled pictures."),
+    Noted("source_read", {"kind": "folders", "pictures": 200, "splits": {}, "left_out": [], "notes": []}),
     Started("one", 240, 60, 0),
     Step(8, 1, {"hat": 0.5}, 0.1, 346.0, 22.0),
     Evaluated(1, 8, {"hat": {"accuracy": 0.5}}, 0.5, True),
@@ -26,19 +38,15 @@ FIRST = [
 
 
 def run_of(
-    folder: Path, state: str, events: list[Event], heard: int = 0, log: str = "", code: int | None = None
+    folder: Path, state: str, events: list[Event], heard: int = 0, latest: Event | None = None, code: int | None = None
 ) -> Run:
     folder.mkdir(exist_ok=True)
     with zipfile.ZipFile(folder / STATE, "w"):
         pass  # as torch writes it
     (folder / EVENTS).write_text("".join(to_line(one) + "\n" for one in events))
     record = Record(folder.name, heard=heard, found={"kind": "folders"})
-    return Run(
-        folder,
-        record,
-        Job(folder.name, LEARN, (), "running" if state == "running" else "done", exit_code=code, log=log),
-        state,
-    )
+    job = Job(folder.name, LEARN, (), "running" if state == "running" else "done", exit_code=code, latest=latest)
+    return Run(folder, record, job, state)
 
 
 def test_where_it_is(tmp_path: Path) -> None:
@@ -51,20 +59,43 @@ def test_where_it_is(tmp_path: Path) -> None:
 
 
 def test_one_that_goes_on_is_not_taken_for_the_earlier_one(tmp_path: Path) -> None:
-    log = "working out features [##--] 32 of 130, 9 s left"
-    html = progress_views.progress(run_of(tmp_path / "one", "running", FIRST, heard=len(FIRST), log=log), {}, [])
+    latest = Progressed(Stage.FEATURES, 32, 130, 9.2)
+    html = progress_views.progress(run_of(tmp_path / "one", "running", FIRST, heard=len(FIRST), latest=latest), {}, [])
     assert "working out what the network sees in them, 32 of 130, 9.0 seconds left" in html
     assert "Pass" not in html and ">Stop</button>" in html and "polyline" not in html.partition("<figure")[0]
 
 
 def test_how_it_ended(tmp_path: Path) -> None:
-    end = [Noted("Hat: 85 % right."), Stopped(8, "No better epoch in 15.")]
+    outcome = Noted("outcome", {"tasks": {}, "changed": {}, "titles": {}})
+    end = [outcome, Stopped(8, "no_better_epoch", {"epochs": 15, "best": 2})]
     asked = run_of(tmp_path / "one", "done", [*FIRST, *end])
     assert asked.can_go_on
     html = progress_views.progress(asked, {}, [])
-    assert "Stopped after 2 passes over the pictures; pass 2 was the best" in html and "85 %" not in html
+    assert "Stopped after 2 passes over the pictures; pass 2 was the best" in html and wording.of(outcome) not in html
     whole = run_of(tmp_path / "two", "done", [*FIRST, *end, Finished(8, 1.0, 1)])
     assert not whole.can_go_on and "Done after 2 passes" in progress_views.progress(whole, {}, [])
+
+
+@pytest.mark.parametrize(
+    ("latest", "shown"),
+    [
+        (None, '<progress aria-label="Preparing the pictures"></progress>'),
+        (Failed("usage", {"message": "no progress"}), '<progress aria-label="Preparing the pictures"></progress>'),
+        (Progressed(Stage.DETECTING, 0, 1200), "Preparing the pictures: looking for the faces, 0 of 1,200."),
+        (Progressed(Stage.READING, 5, 9, 125.0), "Preparing the pictures: reading pictures, 5 of 9, 2 minutes left."),
+        (Progressed("later_stage", 5, 9), "Preparing the pictures: later_stage, 5 of 9."),
+    ],
+)
+def test_how_far_a_job_is_comes_from_its_latest_event(tmp_path: Path, latest: Event | None, shown: str) -> None:
+    run = run_of(tmp_path / "one", "running", [], latest=latest)
+    assert shown in progress_views.job_line(run, [])
+
+
+def test_notes_of_an_older_version_are_shown_as_they_stand(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "one", "running", [])
+    older = '{"event": "noted", "text": "folders: 200 <labelled> pictures."}'
+    (tmp_path / "one" / EVENTS).write_text(f"{older}\n{to_line(FIRST[1])}\n")
+    assert "<li>folders: 200 &lt;labelled&gt; pictures.</li>" in progress_views.progress(run, {}, [])
 
 
 @pytest.mark.parametrize(("events", "at_once"), [([], True), (FIRST[:1], True), (FIRST, False)])
@@ -89,8 +120,8 @@ def test_a_run_that_goes_on_remembers_what_was_said(tmp_path: Path, monkeypatch:
 
 
 def test_going_on_that_failed_is_said_beside_what_was_learned_before(tmp_path: Path) -> None:
-    log = "The run 'one' was started with other settings of: epochs."
-    html = progress_views.progress(run_of(tmp_path / "one", "done", FIRST, log=log, code=2), {}, [])
+    latest = Failed("usage", {"message": "The run 'one' was started with other settings of: epochs."})
+    html = progress_views.progress(run_of(tmp_path / "one", "done", FIRST, latest=latest, code=2), {}, [])
     assert "Going on ended before it was done." in html and "other settings of: epochs" in html
     assert "What was learned before is kept" in html
     assert "Going on" not in progress_views.progress(run_of(tmp_path / "one", "done", FIRST, code=0), {}, [])

@@ -10,13 +10,14 @@ import pytest
 
 from mtl_model import jobs, runs
 from mtl_model.card import CARD, PENDING, Card, write_card
-from mtl_model.errors import RunError, UsageError
-from mtl_model.events import Failed, Started, Step, to_line
+from mtl_model.errors import RunError
+from mtl_model.events import Event, Failed, Started, Step, to_line
 from mtl_model.jobs import Job
 from mtl_model.runs import CHANGES, DATA, EVENTS, OUTCOME, REPORT, STATE, TEACH
 from mtl_model.tasks import TASKS
 from mtl_model.ui.teach import outcome_views, picture_views, progress_views, teaching, views
 from mtl_model.ui.teach.teaching import CHECK, LEARN, Record, Run
+from tests.codes import refused
 
 FOUND = {"stamp": "1", "kind": "folders", "pictures": 4, "tasks": {}, "error": ""}
 
@@ -37,8 +38,10 @@ def write_state(folder: Path) -> None:
         archive.writestr("data.pkl", b"")
 
 
-def job(kind: str, state: str, code: int | None = None, log: str = "", place: int = 0) -> Job:
-    return Job("one", kind, (), state, place=place, exit_code=code, log=log)
+def job(
+    kind: str, state: str, code: int | None = None, log: str = "", place: int = 0, latest: Event | None = None
+) -> Job:
+    return Job("one", kind, (), state, place=place, exit_code=code, log=log, latest=latest)
 
 
 STATES = [
@@ -122,7 +125,7 @@ def test_a_run_is_held_by_one_and_its_lock_goes_with_it(tmp_path: Path, monkeypa
     with teaching.alone(tmp_path, "one"):
         shutil.rmtree(folder)
     assert not list(tmp_path.iterdir())
-    with pytest.raises(UsageError, match="nothing to teach called 'one'"), teaching.alone(tmp_path, "one"):
+    with refused("gone"), teaching.alone(tmp_path, "one"):
         pass
 
 
@@ -143,7 +146,7 @@ def test_who_has_looked_is_at_the_third_step(tmp_path: Path, monkeypatch: pytest
 def test_no_other_folder_is_a_run(tmp_path: Path, name: str) -> None:
     made(tmp_path / "runs", PENDING)
     made(tmp_path, PENDING)
-    with pytest.raises(UsageError, match="nothing to teach called"):
+    with refused("gone"):
         teaching.read_run(tmp_path / "runs", name)
 
 
@@ -219,13 +222,17 @@ def test_events_are_read_on_and_half_a_line_waits(tmp_path: Path) -> None:
     assert [type(one).__name__ for one in teaching.read_events(tmp_path)] == ["Started"]
 
 
-def test_a_fault_is_told_in_the_words_of_the_loop_else_of_the_log(tmp_path: Path) -> None:
+def test_a_fault_is_told_by_its_event_else_by_the_log(tmp_path: Path) -> None:
     folder = made(tmp_path, PENDING)
     run = Run(folder, Record("one"), job(LEARN, "done", 1, "bar\n\nIt broke <b>here</b>.\n"), "failed")
     assert teaching.last_words(run) == "It broke <b>here</b>."
     assert "It broke &lt;b&gt;here&lt;/b&gt;." in progress_views.progress(run, {}, [])
-    (folder / EVENTS).write_text(to_line(Failed("The loss is no number any more.")) + "\n")
-    assert teaching.last_words(run) == "The loss is no number any more."
+    values = {"task": "smile", "step": 3, "losses": {"smile": "nan"}}
+    failed = dataclasses.replace(run, job=job(LEARN, "done", 1, "It broke.", latest=Failed("loss_overflowed", values)))
+    assert teaching.last_words(failed).startswith("The loss of smile overflowed at step 3 (losses: {'smile': nan}).")
+    message = {"message": "No {face} was found."}
+    failed = dataclasses.replace(run, job=job(CHECK, "done", 2, "bar", latest=Failed("no_face", message)))
+    assert teaching.last_words(failed) == "No {face} was found."
 
 
 @pytest.mark.parametrize(("edits", "told"), [(None, False), ("same", False), ("others", True)])

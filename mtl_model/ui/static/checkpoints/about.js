@@ -37,7 +37,7 @@ mtl.about = async (host) => {
   });
   document.addEventListener("mtl:checkpoint", show);
   document.addEventListener("click", (event) => { // after a silence, or what another window did
-    if (event.target.closest("button[role=tab]")?.textContent.trim() === "About") {
+    if (event.target.closest("[role=tab]")?.dataset.tabId === "about") {
       told = "";
       show();
     }

@@ -49,7 +49,7 @@ mtl.models = (host) => {
 
   const actions = {
     use: ({ name }) => { mtl.choose(name); mtl.announce(`${name} is in use`); },
-    compare: ({ name }) => { mtl.chooseComparison(name); mtl.openTab("Photo"); },
+    compare: ({ name }) => { mtl.chooseComparison(name); mtl.openTab("photo"); },
     parent: ({ parent }) => { mtl.choose(parent); mtl.announce(`${parent} is in use`); },
     download: ({ name }) => mtl.make("a", { href: mtl.address("/mtl/models/download", { name }), download: true }).click(),
     rename: async ({ name }, card) => {
@@ -136,7 +136,7 @@ mtl.models = (host) => {
   document.addEventListener("mtl:models", show);
   document.addEventListener("mtl:checkpoint", mark);
   document.addEventListener("click", (event) => {
-    if (event.target.closest("button[role=tab]")?.textContent.trim() === "Models") show();
+    if (event.target.closest("[role=tab]")?.dataset.tabId === "models") show();
   });
   document.addEventListener("visibilitychange", () => { if (!document.hidden && mtl.isOpen(root)) show(); });
   show();

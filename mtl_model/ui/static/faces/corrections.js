@@ -82,7 +82,7 @@ mtl.corrections = (root, openPhoto) => {
     }
   }
 
-  const actions = { wrong: open, leave, undo, teach: () => mtl.openTab("Teach") };
+  const actions = { wrong: open, leave, undo, teach: () => mtl.openTab("teach") };
   root.addEventListener("click", (event) => {
     const button = event.target.closest("section.face [data-do]");
     if (button) actions[button.dataset.do]?.(cardOf(button), button);

@@ -68,9 +68,9 @@ window.mtl = {
     return element.isConnected && element.getClientRects().length > 0;
   },
 
-  openTab(title) {
-    const tabs = [...document.querySelectorAll("button[role=tab]")];
-    tabs.find((tab) => tab.textContent.trim() === title && tab.getClientRects().length)?.click();
+  openTab(key) {
+    const tabs = [...document.querySelectorAll(`#tabs [role=tab][data-tab-id=${key}]`)];
+    tabs.find((tab) => tab.getClientRects().length)?.click();
   },
 
   calm: matchMedia("(prefers-reduced-motion: reduce)"),

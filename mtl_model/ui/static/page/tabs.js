@@ -5,7 +5,7 @@
 (() => {
   const open = {}; // tab -> what is open in it
   const all = () => [...document.querySelectorAll("#tabs [role=tab]")].filter((tab) => tab.getClientRects().length);
-  const keyOf = (tab) => tab.textContent.trim().toLowerCase();
+  const keyOf = (tab) => tab.dataset.tabId;
   const chosen = () => all().find((tab) => tab.getAttribute("aria-selected") === "true");
   let shown = ""; // the tab that is open
 

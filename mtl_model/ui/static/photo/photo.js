@@ -172,7 +172,7 @@ mtl.photo = (host) => {
       return;
     }
     event.preventDefault();
-    mtl.openTab("Photo");
+    mtl.openTab("photo");
     choose(files);
   });
   // A file dropped beside the mark must not make the browser leave the page; a tab with a place of its own for files
@@ -187,7 +187,7 @@ mtl.photo = (host) => {
     root.classList.remove("dropping");
     if (event.defaultPrevented || !event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
-    mtl.openTab("Photo");
+    mtl.openTab("photo");
     try {
       const files = await filesOf(event.dataTransfer);
       if (files.length) choose(files);
@@ -198,7 +198,7 @@ mtl.photo = (host) => {
   });
   find(".sample img").src = mtl.address("/mtl/sample");
   mtl.choosePhotos = (files) => { // another tab hands a picture over
-    mtl.openTab("Photo");
+    mtl.openTab("photo");
     choose(files);
   };
   paint();

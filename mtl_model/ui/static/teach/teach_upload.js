@@ -21,19 +21,24 @@ mtl.teachUpload = (root, { run, open, done, failed, say }) => {
     return answer;
   }
 
+  // What the answers did not take: reason -> { count, words }.
+  function gather(refused, { skipped, words }) {
+    for (const [reason, count] of Object.entries(skipped)) {
+      refused.set(reason, { count: (refused.get(reason)?.count || 0) + count, words: words[reason] });
+    }
+    return refused;
+  }
+
   async function sendFiles(list, into, signal) {
     const size = Math.min(BATCH, Math.max(5, Math.ceil(list.length / 40))); // so that a slow line is seen to move
     let next = 0, sent = 0;
     const refused = new Map();
-    const note = (skipped) => {
-      for (const [reason, count] of Object.entries(skipped || {})) refused.set(reason, (refused.get(reason) || 0) + count);
-    };
     async function worker() {
       while (next < list.length) {
         const part = list.slice(next, next += size), form = new FormData();
         for (const [path, file] of part) form.append(encodeURIComponent(path), file, "f");
         const address = mtl.address("/mtl/teach/files", { run: into });
-        note((await answered(await fetch(address, { method: "POST", body: form, signal }))).skipped);
+        gather(refused, await answered(await fetch(address, { method: "POST", body: form, signal })));
         sent += part.length;
         show(`${sent.toLocaleString()} of ${list.length.toLocaleString()} files are sent to ${into}.`, sent, list.length);
       }
@@ -53,7 +58,7 @@ mtl.teachUpload = (root, { run, open, done, failed, say }) => {
       request.onload = () => {
         let answer = null;
         try { answer = JSON.parse(request.responseText); } catch { /* no JSON: a refusal in plain words */ }
-        if (request.status < 400 && answer && !answer.error) done(new Map(Object.entries(answer.skipped || {})));
+        if (request.status < 400 && answer && !answer.error) done(gather(new Map(), answer));
         else failed(new Error(answer?.error || request.responseText.slice(0, 300) || SILENT));
       };
       request.onerror = () => failed(new TypeError(SILENT));
@@ -76,7 +81,7 @@ mtl.teachUpload = (root, { run, open, done, failed, say }) => {
       sending.hidden = false;
       show("The upload begins.", 0, 1);
       const refused = zip ? await sendZip(zip, into, signal) : await sendFiles(list, into, signal);
-      const reasons = [...refused].map(([reason, count]) => `${count} ${reason}`);
+      const reasons = [...refused.values()].map(({ count, words }) => `${count} ${words}`);
       await done(into, reasons.length ? `Not taken: ${reasons.join("; ")}.` : "");
     } catch (error) {
       const gone = await failed(into);
