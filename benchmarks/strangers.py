@@ -31,8 +31,6 @@ from mtl_model.kinds._years import is_exact, median_years
 from mtl_model.records import Quality
 
 LEAST = 30  # faces of a part
-Part = Mapping[str, np.ndarray]
-"""Of faces whose age is known to the year: truth, answer, {share of widening: covered}."""
 
 
 def ages(
