@@ -94,7 +94,10 @@ def test_a_quantity_is_taught_anew_on_the_scale_of_what_is_learned_from(tmp_path
 def test_a_quantity_is_fitted_again(tmp_path: Path) -> None:
     folder = trained(tmp_path)
     network, card = checkpoint.load(folder)
-    with_more = write(tmp_path / "more", 900, "file,weight,quality", first=1000)
+    with_more = write(tmp_path / "more", 240, "file,weight,quality", first=1000)
+    (with_more / "splits.csv").write_text(
+        "file,split\n" + "".join(f"{number}.png,val\n" for number in range(1000, 1240))
+    )
     again = recalibrate(network, card, [f"csv:{with_more}"])
     assert again.calibration["weight"] != card.calibration["weight"]
     assert "weight" not in again.errors and again.errors.get("quality")
