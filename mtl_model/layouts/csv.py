@@ -19,6 +19,7 @@ from mtl_model.layouts._parts import (
     SPLITS_FILE,
     Collector,
     Source,
+    completed,
     declare_columns,
     most_classes,
     read_split,
@@ -111,6 +112,8 @@ def _tasks(table: Table, columns: str) -> tuple[dict[str, Task], list[str]]:
         notes.append(f"Columns without a name are left out: {table.unnamed:,}.")
     for name in declared or table.columns:
         task = declared.get(name) or TASKS.get(name)
+        if task is not None and name in declared:
+            task = completed(task, [entry[name] for entry in table.entries if entry[name]])
         if task is None and (name in declared or name not in {FILE, SPLIT, PERSON, *ATTRIBUTES}):
             words = [entry[name] for entry in table.entries if entry[name]]
             different = len({word.casefold() for word in words})
