@@ -15,7 +15,7 @@ from mtl_model.tasks import Task
 def csv_columns(tasks: Iterable[Task]) -> list[str]:
     """Return the names of the columns."""
     columns = ["photo", "face", "left", "top", "right", "bottom", "confidence"]
-    return [*columns, *(column for task in tasks for column in kinds.of(task).columns(task)), "error"]
+    return [*columns, *(column for task in kinds.shown(tasks) for column in kinds.of(task).columns(task)), "error"]
 
 
 class Clash(NamedTuple):

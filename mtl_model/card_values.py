@@ -81,6 +81,8 @@ def _rules(card: Card) -> Iterator[Rule]:
     yield "crop.size_px", crop.size_px, _whole(8, 1024), "a whole number of pixels from 8 to 1,024"
     yield "crop.grey", crop.grey, _is_boolean, "true or false"
     yield "crop.mirror", crop.mirror, _is_boolean, "true or false"
+    seen = not crop.mirror or kinds.may_mirror(card.tasks)
+    yield "crop.mirror", seen, bool, "false where a task's mirror image says something else"
     allowed = crop.mirror or not card.flip_averaging
     yield "flip_averaging", allowed, bool, "false where crop.mirror is, whose mirror image shows something else"
     yield "subject", card.subject, _is_text, "a word such as face"

@@ -159,10 +159,29 @@ def cut(picture: np.ndarray, faces: Sequence[Face], settings: CropSettings) -> n
     image, side = Image.fromarray(picture), settings.size_px
     crops = np.zeros((len(faces), side, side, 3), np.uint8)
     for index, face in enumerate(faces):
-        box = square(face.box, settings.margin)
-        angle = tilt(face.landmarks) if settings.upright else 0.0
+        box, angle = _placed(face, settings)
         crops[index] = np.asarray(_turned(image, box, side, angle) if angle else _resized(image, box, side))
     return crops
+
+
+def _placed(face: Face, settings: CropSettings) -> tuple[Box, float]:
+    """The square around a face, and the angle by which it is turned clockwise about its centre."""
+    return square(face.box, settings.margin), tilt(face.landmarks) if settings.upright else 0.0
+
+
+def frame(face: Face, settings: CropSettings) -> np.ndarray:
+    """Return where `cut` takes a crop from: float64 (2, 3), a place (x, y, 1) in px of the picture -> the place in the crop, as
+    shares of its side from its upper left corner, 0 to 1 inside it."""
+    (left, top, right, bottom), angle = _placed(face, settings)
+    cosine, sine = math.cos(angle), math.sin(angle)
+    turn = np.array([[cosine, sine], [-sine, cosine]]) / max(1e-6, right - left)
+    return np.column_stack([turn, 0.5 - turn @ ((left + right) / 2, (top + bottom) / 2)])
+
+
+def inverse(places: np.ndarray) -> np.ndarray:
+    """Return the way back of a `frame`: (2, 3), shares of the crop's side -> px of the picture."""
+    turn = np.linalg.inv(places[:, :2])
+    return np.column_stack([turn, -turn @ places[:, 2]])
 
 
 def _resized(image: Image.Image, box: Box, side: int) -> Image.Image:

@@ -76,6 +76,11 @@ def annotate(rgb: np.ndarray, photo: Photo) -> Image.Image:
         around = (box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1)
         draw.rectangle(around, outline="white")  # keeps the box visible on ground of its own colour
         draw.rectangle(box, outline=colour_of(number), width=line)
+        radius = line + 1
+        for x, y in (
+            place for estimate in photo.readings[number - 1].estimates.values() for place in estimate.points.values()
+        ):
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour_of(number), outline="white")
     for number, label in _labels(image.size, photo.readings, boxes).items():
         draw.rectangle(label.box, fill=colour_of(number))
         for row, text in enumerate(label.lines):

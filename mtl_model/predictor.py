@@ -98,12 +98,13 @@ class Predictor:
             outputs = logits(self.network, images.to(self.device), self.card)
             predicted = predictions(outputs, self.card, table_of(quality))
             for row, face in enumerate(some):
+                to_picture = crops.inverse(crops.frame(face, self.card.crop))
                 estimates = {
-                    task.name: kinds.of(task).estimate(
-                        task, predicted[task.name][row], self.card.calibration_of(task.name)
+                    task.name: kinds.of(task).locate(
+                        kinds.of(task).estimate(task, predicted[task.name][row], self.card.calibration_of(task.name)),
+                        to_picture,
                     )
-                    for task in self.card.tasks
-                    if kinds.of(task).shown
+                    for task in kinds.shown(self.card.tasks)
                 }
                 readings.append(Reading(face, estimates, quality[row]))
         return readings

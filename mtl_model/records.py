@@ -97,6 +97,7 @@ class Estimate:
     title: the task's. text: how people say it ("34 years", "not smiling"). value: a class name, or years with one decimal.
     sure: whether the card's threshold is met. scores: probability of each class, summing to 1.
     low, high, group, unit: the interval, the named band and the unit of a number. confidence: of classes, the top probability.
+    points: places (x, y) by name; in px of the picture once the Predictor has answered, before that in shares of the crop's side.
     shape: how it is shown: "bars" (scores as bars), "curve" (scores as a curve, with its interval), "number", "points" or "text".
     """
 
@@ -111,6 +112,7 @@ class Estimate:
     unit: str = ""
     title: str = field(kw_only=True)
     shape: str = "bars"
+    points: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def caption(self) -> str:
@@ -148,6 +150,8 @@ def _estimate_to_json(estimate: Estimate) -> dict:
         plain["unit"] = estimate.unit
     plain["sure"], plain["shape"] = estimate.sure, estimate.shape
     plain["scores"] = dict(estimate.scores)
+    if estimate.points:
+        plain["points"] = {name: [round(x, 1), round(y, 1)] for name, (x, y) in estimate.points.items()}
     return plain
 
 

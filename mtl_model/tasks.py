@@ -21,8 +21,8 @@ LARGEST_NUMBER = 1e12  # that a label can have
 
 AGE_BANDS = (("1-13", 0, 13), ("14-23", 14, 23), ("24-39", 24, 39), ("40-55", 40, 55), ("56+", 56, 100))
 
-Label = str | float | tuple[float, float]
-"""A class name, a number, or a range of years (both ends included)."""
+Label = str | float | tuple[float, ...]
+"""A class name, a number, a range of years (both ends included), or the places of points (x1, y1, x2, y2, ...)."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Task:
     groups: whether its classes are worth reporting the other tasks' metrics by.
     unit: of a quantity, such as "cm"; "" where there is none. scale: of a quantity, mean and deviation of train; () before that.
     mirror: whether the mirror image of a picture has the same label, or one that its kind works out; digits have none.
+    length: of a text, the most symbols it can have.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Task:
     unit: str = ""
     scale: tuple[float, ...] = ()
     mirror: bool = True
+    length: int = 0
 
 
 TASKS: dict[str, Task] = {
@@ -183,6 +185,7 @@ def from_json(name: str, plain: Mapping) -> Task:
         unit=plain.get("unit", ""),
         scale=tuple(map(float, plain.get("scale", ()))),
         mirror=plain.get("mirror", True),
+        length=plain.get("length", 0),
     )
 
 
@@ -192,4 +195,4 @@ _FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "spellings": Mapping,
     "groups": bool,
 }
-_OPTIONAL: Mapping[str, type | tuple[type, ...]] = {"unit": str, "scale": (list, tuple), "mirror": bool}
+_OPTIONAL: Mapping[str, type | tuple[type, ...]] = {"unit": str, "scale": (list, tuple), "mirror": bool, "length": int}

@@ -32,7 +32,7 @@ from mtl_model.evaluate import metrics
 from mtl_model.inference import heads, logits, predictions, widths
 from mtl_model.kinds._parts import SHAPES, LeftOut
 from mtl_model.networks import _parts, folded
-from mtl_model.records import FACE, Face, Quality, Sample
+from mtl_model.records import FACE, Estimate, Face, Quality, Sample
 from mtl_model.tasks import TASKS, Label, Task, class_task, number_task
 
 BATCH = 6
@@ -40,13 +40,25 @@ THREE = class_task("colour", ("red", "pink", "white"))  # a task that the progra
 GLASSES = Task("glasses", "Glasses", "binary", "binary_cross_entropy", ("without", "with"))
 WEIGHT = kinds.fit(number_task("weight", "kg"), [Sample("", {"weight": label}) for label in (40.0, 60.0, 80.0)])
 QUALITY = Task("quality", "Quality", "ordinal", "coral", ("poor", "fair", "good", "best"))
-EVERY_TASK = (*TASKS.values(), THREE, GLASSES, WEIGHT, QUALITY)
+MARKS = Task("marks", "Marks", "points", "wing", ("left_eye", "right_eye", "nose"))
+HOUSE = Task("house", "House", "sequence", "length_and_symbols", tuple("0123456789"), length=3)
+PEOPLE = ["Ada", "Bo", "Ada", "Bo", "Cy", "Bo"]
+WHO = kinds.fit(
+    Task("who", "Who", "identity", "softmax_contrastive", ()), [Sample("", {"who": name}) for name in PEOPLE]
+)
+EVERY_TASK = (*TASKS.values(), THREE, GLASSES, WEIGHT, QUALITY, MARKS, HOUSE, WHO)
+SHOWN = kinds.shown(EVERY_TASK)
 
 EXAMPLES: dict[str, Callable[[Task], list[Label]]] = {
     "binary": lambda task: [task.classes[number % 2] for number in range(BATCH)],
     "classes": lambda task: [task.classes[number % len(task.classes)] for number in range(BATCH)],
+    "identity": lambda _: [*PEOPLE],
     "number": lambda _: [62.5, 71.0, 80.25, 55.0, 90.5, 48.0],
     "ordinal": lambda task: [task.classes[number % len(task.classes)] for number in range(BATCH)],
+    "points": lambda _: [
+        (round(0.3 + 0.01 * row, 2), 0.4, 0.7, 0.35, 0.5, round(0.6 - 0.02 * row, 2)) for row in range(BATCH)
+    ],
+    "sequence": lambda _: ["007", "1", "42", "390", "5", "12"],
     "years": lambda _: [34.0, (20.0, 29.0), 0.0, (70.0, 100.0), 116.0, 7.5],
 }
 """BATCH labels of each kind of task."""
@@ -87,7 +99,7 @@ def logits_of(task: Task, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 3, (BATCH, kinds.of(task).width(task))).astype(np.float32)
 
 
-@pytest.mark.parametrize("task", EVERY_TASK, ids=lambda task: task.name)
+@pytest.mark.parametrize("task", SHOWN, ids=lambda task: task.name)
 def test_an_estimate_can_be_shown_by_its_shape(task: Task):
     kind = kinds.of(task)
     calibration = kind.Calibration()
@@ -180,7 +192,7 @@ def test_a_kind_measures_what_it_answers(task: Task):
             part = metric.rows(rows)
             if len(next(iter(part.values()))):
                 measured += bool(np.isfinite(metrics.interval_of(part, metric)["value"]))
-        assert measured
+        assert measured or not kind.shown
     name, errors = kind.compare(task, right, targets)
     assert name in kind.metrics and errors.shape == (BATCH,)
     assert np.nanmean(errors) <= np.nanmean(kind.compare(task, by_chance, targets)[1])
@@ -206,7 +218,7 @@ def test_a_mirrored_picture_is_answered_for_the_picture_itself(task: Task):
     assert once.shape == output.shape
     assert torch.equal(kind.mirror(task, once), output)
     predicted = kind.predict(task, once.numpy(), kind.Calibration())
-    assert all(kind.estimate(task, row, kind.Calibration()).text for row in predicted)
+    assert not kind.shown or all(kind.estimate(task, row, kind.Calibration()).text for row in predicted)
 
 
 @pytest.mark.parametrize("task", EVERY_TASK, ids=lambda task: task.name)
@@ -252,6 +264,8 @@ def test_a_kind_is_tried(kind: str):
     assert next(iter(kinds.named(kind).losses)) in {task.loss for task in EVERY_TASK if task.kind == kind}
 
 
+OVER_PAIRS = {"contrastive", "softmax_contrastive", "triplet"}
+"""Losses that a sample alone does not have."""
 LOSSES = [(kind, loss) for kind in kinds.names() for loss in kinds.named(kind).losses]
 
 
@@ -292,6 +306,8 @@ def test_a_loss_is_the_mean_over_what_is_labelled(kind: str, name: str):
     assert whole.shape == part.shape == ()
     assert torch.isfinite(whole) and whole.item() > 0
     assert part.item() == pytest.approx(loss(output[some], targets[some], known[some]).item(), rel=1e-5)
+    if name in OVER_PAIRS:
+        return
     alone = [loss(output[n : n + 1], targets[n : n + 1], known[n : n + 1]).item() for n in range(BATCH)]
     assert whole.item() == pytest.approx(np.mean(alone), rel=1e-5)
 
@@ -325,9 +341,9 @@ def test_a_loss_can_be_learned_from(kind: str, name: str):
     descend(output, lambda: loss(output, targets, known))
     assert loss(output, targets, known).item() < start / 3
     predicted = kinds.of(task).predict(task, output.detach().numpy(), kinds.of(task).Calibration())
-    for number, (row, label) in enumerate(zip(predicted, labels_of(task), strict=True)):
+    for number, (row, label) in enumerate(zip(predicted, labels_of(task), strict=True) if kinds.of(task).shown else ()):
         estimate = kinds.of(task).estimate(task, row, kinds.of(task).Calibration())
-        assert close(estimate.value, label), number
+        assert close(estimate.value, label) or close_points(estimate, label), number
 
 
 def close(value: object, label: Label) -> bool:
@@ -336,6 +352,10 @@ def close(value: object, label: Label) -> bool:
         return value == label
     low, high = label if isinstance(label, tuple) else (min(label, 100), min(label, 100))
     return low - 3 <= value <= high + 3
+
+
+def close_points(estimate: Estimate, label: Label) -> bool:
+    return bool(estimate.points) and np.allclose([*estimate.points.values()], np.reshape(label, (-1, 2)), atol=0.03)
 
 
 # Networks --------------------------------------------------------------------------------------------------------
@@ -490,7 +510,8 @@ def saved(folder: Path, name: str) -> tuple[Any, Card]:
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
                 module.running_mean.uniform_(-0.5, 0.5)
-    card = Card(network=name, network_options={}, tasks=EVERY_TASK, crop=crop_of(name), flip_averaging=True)
+    crop = dataclasses.replace(crop_of(name), mirror=kinds.may_mirror(EVERY_TASK))
+    card = Card(name, {}, EVERY_TASK, crop=crop, flip_averaging=crop.mirror)
     return network, checkpoint.save(folder, network, card)
 
 
@@ -513,7 +534,7 @@ def test_a_network_survives_its_file(network_name: str, tmp_path: Path):
         assert torch.equal(before[task.name], after[task.name])
     for name, answers in predictions(after, card).items():
         assert answers.shape[0] == BATCH
-        assert np.allclose(answers.sum(1), 1) or kinds.of(card.task(name)).shape == "number"
+        assert kinds.of(card.task(name)).shape not in ("bars", "curve") or np.allclose(answers.sum(1), 1)
     size = (tmp_path / "made" / "model.safetensors").stat().st_size
     assert size < 2.1 * read.parameters + 200_000
     assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["card.json", "model.safetensors"]

@@ -108,3 +108,11 @@ def test_nothing_but_pixels_is_saved() -> None:
     drawing.annotate(np.zeros((8, 8, 3), np.uint8), photo).save(stream, "JPEG")
     with Image.open(stream) as image:
         assert not image.getexif() and "exif" not in image.info
+
+
+def test_points_are_dots_in_the_colour_of_their_face() -> None:
+    estimate = Estimate("1 point", "150 100", True, {}, title="Marks", shape="points", points={"nose": (150.0, 100.0)})
+    photo = Photo("p", None, (Reading(Face((100, 60, 200, 160), 0.9), {"marks": estimate}),), 300, 200)
+    drawn = np.asarray(drawing.annotate(np.full((200, 300, 3), 90, np.uint8), photo))
+    assert tuple(drawn[100, 150]) == rgb_of(drawing.colour_of(1))
+    assert (drawn[100, 120:140] == 90).all()

@@ -49,7 +49,9 @@ def _mix(value: np.ndarray | np.uint64) -> np.ndarray:
 def augment(
     images: Tensor, settings: CropSettings, draws: np.ndarray, strength: float = 1.0, scatter: float = 1.0
 ) -> Tensor:
-    """images: float32 (N, C, S, S) as `to_tensor` makes them. draws: float32 (N, DRAWS) from `uniform`.
+    """Return each image changed by its draws; where its parts went, `moves` says.
+
+    images: float32 (N, C, S, S) as `to_tensor` makes them. draws: float32 (N, DRAWS) from `uniform`.
     strength: 0 returns the images as they are, 1 is the full range. scatter: multiplies the reach of turns, sizes and shifts.
     Half of the pictures are mirrored, unless the settings forbid it.
     Returns a tensor of the same shape."""
@@ -59,7 +61,7 @@ def augment(
     std = torch.tensor(settings.std, device=images.device).view(1, -1, 1, 1)
     numbers = torch.from_numpy(draws).to(images.device)
     pictures = images * std + mean  # 0 to 1, where 0 is black: what geometry fills with
-    pictures = _move(pictures, numbers[:, 0:8], strength * scatter, settings.mirror)
+    pictures = _move(pictures, moves(draws, strength, scatter, settings.mirror).to(images.device))
     pictures = _blur(pictures, numbers[:, 8:10], strength)
     pictures = _light(pictures, numbers[:, 10:16], strength)
     pictures = _print(pictures, numbers[:, 26:32], strength)
@@ -74,9 +76,17 @@ def _spread(numbers: Tensor, reach: float) -> Tensor:
     return (numbers * 2 - 1) * reach
 
 
-def _move(pictures: Tensor, numbers: Tensor, strength: float, mirror: bool = True) -> Tensor:
-    """Mirror, turn by 15 degrees, scale by 0.7 to 1.1, aspect by 6 %, shift by 10 % of the side; one resampling."""
-    flip = torch.where(numbers[:, 0] < (0.5 if mirror else 0.0), -1.0, 1.0)
+def moves(draws: np.ndarray, strength: float, scatter: float = 1.0, mirror: bool = True) -> Tensor:
+    """Return the geometry of `augment`: mirror, turn by 15 degrees, scale by 0.7 to 1.1, aspect by 6 %, shift by 10 % of the
+    side; at strength 0 nothing moves.
+
+    Returns: float32 (N, 2, 3), a place in the changed image -> the place in the image it came from, both from -1 (left, top) to
+    1; of a mirrored one the determinant is negative."""
+    numbers = torch.from_numpy(draws)
+    if strength == 0:
+        return torch.eye(2, 3).expand(len(draws), 2, 3)
+    strength *= scatter
+    flip = torch.where(numbers[:, 0] < 0.5, -1.0, 1.0) if mirror else torch.ones(len(draws))
     angle = _spread(numbers[:, 1], math.radians(15) * strength)
     scale = 1 + strength * (-0.3 + 0.4 * numbers[:, 2])
     aspect = 1 + _spread(numbers[:, 3], 0.06 * strength)
@@ -87,7 +97,12 @@ def _move(pictures: Tensor, numbers: Tensor, strength: float, mirror: bool = Tru
         torch.stack([flip * cosine * across, flip * -sine * down, shift_x], 1),
         torch.stack([sine * across, cosine * down, shift_y], 1),
     ]
-    grid = functional.affine_grid(torch.stack(rows, 1), list(pictures.shape), align_corners=False)
+    return torch.stack(rows, 1)
+
+
+def _move(pictures: Tensor, places: Tensor) -> Tensor:
+    """One resampling, by `moves` (N, 2, 3)."""
+    grid = functional.affine_grid(places, list(pictures.shape), align_corners=False)
     return functional.grid_sample(pictures, grid, align_corners=False, padding_mode="zeros")
 
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 from mtl_model import kinds
 from mtl_model.card import Card, CropSettings
 from mtl_model.crops import to_tensor
-from mtl_model.data.augmentation import augment, uniform
+from mtl_model.data.augmentation import augment, moves, uniform
 from mtl_model.data.cache import Crops
 from mtl_model.errors import DataError
 from mtl_model.inference import logits
@@ -51,10 +51,15 @@ class Labelled:
         for task in self.tasks:
             labels = [sample.labels.get(task.name) for sample in self.samples]
             targets, known = kinds.of(task).encode(task, labels)
+            targets = kinds.of(task).place(task, targets, self._frames)
             self.targets[task.name], self.known[task.name] = torch.from_numpy(targets), torch.from_numpy(known)
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def _frames(self) -> np.ndarray:
+        """float64 (N, 2, 3), where each sample's crop lies in its picture; see `crops.frame`."""
+        return np.concatenate([np.zeros((0, 2, 3)), *[crops.frames()[rows] for _, crops, rows in self.parts]])
 
     def images(self, indices: np.ndarray) -> np.ndarray:
         """uint8 RGB (B, S, S, 3)."""
@@ -91,6 +96,12 @@ class Labelled:
         """What a network learns from: float32 (B, C, S, S), each picture changed by its draws on the device; see `augment`."""
         images = torch.from_numpy(self.images(rows)).to(device)
         return augment(to_tensor(images, crop), crop, draws, strength, scatter)
+
+    def moves(
+        self, rows: np.ndarray, crop: CropSettings, draws: np.ndarray, strength: float, scatter: float = 1.0
+    ) -> Tensor:
+        """Return where the parts of each of the `augmented` pictures came from: float32 (B, 2, 3); see `augmentation.moves`."""
+        return moves(draws, strength, scatter, crop.mirror)
 
     def logits(self, network: nn.Module, rows: np.ndarray, card: Card, device: str = "cpu") -> dict[str, Tensor]:
         """{task: float32 (B, width)} on the CPU, asked for as the card says."""
@@ -210,12 +221,23 @@ class Batches:
         return [Plan(rows) for rows in self._mixed(epoch)]
 
     def _stream(self, rows: np.ndarray, epoch: int, key: int) -> Iterator[int]:
-        """Rows in random order, over and over, each order anew; a row of rare labels stands several times in an order."""
+        """Rows in random order, over and over, each order anew; a row of rare labels stands several times in an order, and rows
+        that a task's kind wants in one batch follow each other."""
         often = self.often[rows] / self.often[rows].mean()
         for turn in range(1_000_000):
             random = np.random.default_rng([self.seed, epoch, key, turn])
             copies = np.floor(often + random.random(len(rows))).astype(int) if np.ptp(often) else 1
-            yield from random.permutation(np.repeat(rows, copies)).tolist()
+            yield from self._shuffled(np.repeat(rows, copies), random).tolist()
+
+    def _shuffled(self, rows: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        for task in self.data.tasks:
+            known = self.data.known[task.name].numpy()[rows]
+            labelled = rows[known]
+            groups = kinds.of(task).together(task, self.data.targets[task.name].numpy()[labelled], random)
+            if groups is not None:
+                parts = [*(labelled[group] for group in groups), *rows[~known, None]]
+                return np.concatenate([parts[place] for place in random.permutation(len(parts))])
+        return random.permutation(rows)
 
     def _mixed(self, epoch: int) -> list[np.ndarray]:
         if not self.mix:
@@ -256,7 +278,8 @@ class Batches:
         draws = uniform(self.seed, epoch, rows)
         images = self.data.augmented(rows, self.crop, draws, self.augmentation, self.scatter, self.device)
         taught = [plan.task] if plan.task else list(self.data.known)
-        answers = self._answers(plan.rows, rows, images, taught)
+        places = self.data.moves(rows, self.crop, draws, self.augmentation, self.scatter)
+        answers = self._answers(plan.rows, rows, images, places, taught)
         if size_px and size_px != images.shape[-1]:
             images = functional.interpolate(images, size=(size_px, size_px), mode="bilinear", antialias=True)
         everywhere, mine = torch.from_numpy(plan.rows), torch.from_numpy(rows)
@@ -267,18 +290,22 @@ class Batches:
         labelled = {
             task: int(self.data.known[task][everywhere].sum()) if task in taught else 0 for task in self.data.known
         }
-        targets = {task: values[mine] for task, values in self.data.targets.items()}
+        targets = {
+            task.name: kinds.of(task).move(task, self.data.targets[task.name][mine], places) for task in self.data.tasks
+        }
         return Batch(images, targets, known, labelled, answers)
 
     def _answers(
-        self, everywhere: np.ndarray, rows: np.ndarray, images: Tensor, taught: Sequence[str]
+        self, everywhere: np.ndarray, rows: np.ndarray, images: Tensor, places: Tensor, taught: Sequence[str]
     ) -> dict[str, Answers]:
-        """What was answered about the pictures as they are, and what the teacher says of the very crops that are learned from."""
+        """What was answered about the pictures as they are, moved with them, and what the teacher says of the very crops that are
+        learned from."""
         result = {}
-        for task, kept in self.data.answers.items():
-            if task in taught:
+        for task in self.data.tasks:
+            if task.name in taught and (kept := self.data.answers.get(task.name)) is not None:
                 values, others = kept[torch.from_numpy(rows)], kept[torch.from_numpy(everywhere)]
-                result[task] = Answers(values.nan_to_num(0.0), _is_given(values), int(_is_given(others).sum()))
+                moved = kinds.of(task).move(task, values.nan_to_num(0.0), places)
+                result[task.name] = Answers(moved, _is_given(values), int(_is_given(others).sum()))
         for task, values in (self.teacher(images) if self.teacher else {}).items():
             if task in taught:
                 result[task] = Answers(values, _is_given(values), len(everywhere))

@@ -16,7 +16,7 @@ import signal
 import sqlite3
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
@@ -28,7 +28,7 @@ import numpy as np
 
 from mtl_model import registry
 from mtl_model.card import CropSettings, DetectionSettings
-from mtl_model.crops import centre_box, cut, find_all, main_face
+from mtl_model.crops import centre_box, cut, find_all, frame, main_face
 from mtl_model.detectors import Detector
 from mtl_model.errors import DataError, PictureError
 from mtl_model.events import Progress, Stage, silent
@@ -44,11 +44,16 @@ CHUNK = 256  # pictures between two saves
 HELD_BYTES = 2**28  # of decoded pictures that wait for others of their size; a photo of 12 megapixels takes 36 MB
 UNREADABLE = -1
 SUFFIXES = (".npy", ".quality.npy", ".faces.npy")  # of a list's crops, in the order in which they are written
+FRAMES = ".frames.npy"  # where the crops lie in their pictures, written when a task first asks for it
 
 
 def default_root() -> Path:
     """$MTL_CACHE, else ~/.cache/mtl_model."""
     return Path(os.environ.get("MTL_CACHE") or Path.home() / ".cache" / "mtl_model")
+
+
+def _no_frames() -> np.ndarray:
+    raise AssertionError("crops that know where they were cut come from crops_of")
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class Crops:
     images: np.ndarray
     faces: np.ndarray
     quality: np.ndarray
+    frames: Callable[[], np.ndarray] = _no_frames
+    """Returns float64 (N, 2, 3), where each crop lies in its picture, as `crops.frame` says; worked out when first asked for."""
 
     @property
     def readable(self) -> np.ndarray:
@@ -117,7 +124,41 @@ def crops_of(
         except OSError as error:
             raise _cannot_write(root, error) from None
     images, quality, counts = (stem.with_suffix(suffix) for suffix in SUFFIXES)
-    return Crops(np.load(images, mmap_mode="r"), np.load(counts), np.load(quality))
+
+    def frames() -> np.ndarray:
+        kept = stem.with_suffix(FRAMES)
+        if not kept.is_file():
+            faces = _faces_of(paths, digests, detection, root, progress)
+            try:
+                _write_frames(paths, faces, crop, kept)
+            except OSError as error:
+                raise _cannot_write(root, error) from None
+        return np.load(kept)
+
+    return Crops(np.load(images, mmap_mode="r"), np.load(counts), np.load(quality), frames)
+
+
+def _write_frames(
+    paths: Sequence[str], faces: Sequence[tuple[Face, ...] | None], settings: CropSettings, file: Path
+) -> None:
+    """Write where the crop of each picture lies in it; NaN for a picture that cannot be read."""
+    places = np.full((len(paths), 2, 3), np.nan)
+    for index, (path, found) in enumerate(zip(paths, faces, strict=True)):
+        if found is not None:
+            height, width = read_picture(path).shape[:2]
+            places[index] = frame(_cut_face(found, width, height), settings)
+    temporary = file.with_suffix(f"{file.suffix}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as stream:
+            np.save(stream, places)
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _cut_face(found: Sequence[Face], width: int, height: int) -> Face:
+    """The face that a picture's crop shows; its middle where none was found."""
+    return main_face(found, width, height) or Face(centre_box(width, height), 0.0)
 
 
 def _cannot_write(root: Path, error: Exception) -> DataError:
@@ -153,7 +194,7 @@ def _cut_all(
             if found is not None:
                 picture = read_picture(path)
                 height, width = picture.shape[:2]
-                face = main_face(found, width, height) or Face(centre_box(width, height), 0.0)
+                face = _cut_face(found, width, height)
                 images[index] = cut(picture, [face], settings)[0]
                 quality[index] = table_of([quality_of(images[index], face)])
                 counts[index] = len(found)

@@ -67,6 +67,16 @@ def parse_label(task: Task, text: str) -> Label | None:
     return of(task).parse(task, seen) if seen else None
 
 
+def may_mirror(tasks: Iterable[Task]) -> bool:
+    """Return whether a picture that all these tasks are learned from, or asked about, may be mirrored."""
+    return all(task.mirror and of(task).mirrors for task in tasks)
+
+
+def shown(tasks: Iterable[Task]) -> tuple[Task, ...]:
+    """Return the tasks that are answered about a face; the others are trained and evaluated only."""
+    return tuple(task for task in tasks if of(task).shown)
+
+
 def answers_alike(task: Task, other: Task) -> bool:
     """Return whether both are answered in the same way: by one kind and in one unit, or both by named classes."""
     units = {task.unit, other.unit} - {""}
@@ -76,7 +86,7 @@ def answers_alike(task: Task, other: Task) -> bool:
 
 def covers(task: Task, other: Task) -> bool:
     """Return whether every label of `other` is a label of `task`, so that one branch serves both."""
-    return answers_alike(task, other) and set(other.classes) <= set(task.classes)
+    return answers_alike(task, other) and of(task).covers(task, other)
 
 
 def fit(task: Task, samples: Iterable[Sample], parents: Sequence[Task] = ()) -> Task:

@@ -54,7 +54,31 @@ def equal_mass(confidence: np.ndarray) -> list[np.ndarray]:
     return np.array_split(order, min(ECE_BINS, len(order)))
 
 
-class Named(Kind):
+class Confident(Kind):
+    """Answers with a probability: what says how sure they are, and shows it."""
+
+    def unsure(self, estimate: Estimate, calibration: Calibration) -> str:
+        said, needed = percent(estimate.confidence or 0), percent(calibration.threshold)
+        return f"The probability is {said}; under {needed} counts as unsure."
+
+    def detail(self, estimate: Estimate) -> str:
+        return f"{100 * (estimate.confidence or 0):.0f} %"
+
+    def columns(self, task: Task) -> tuple[str, ...]:
+        return (task.name, f"{task.name}_confidence")
+
+    def cells(self, estimate: Estimate) -> tuple[object, ...]:
+        return (estimate.value, estimate.confidence)
+
+    def heads(self, task: Task) -> tuple[str, ...]:
+        return (task.title, "Probability")
+
+    def table_cells(self, estimate: Estimate) -> tuple[tuple[str, float | str], ...]:
+        confidence = estimate.confidence or 0.0
+        return ((percent(confidence), confidence),)
+
+
+class Named(Confident):
     """What every kind with named classes has in common; a prediction is float (N, C), the probability of each class."""
 
     shape = "bars"
@@ -143,13 +167,6 @@ class Named(Kind):
             title=task.title,
         )
 
-    def unsure(self, estimate: Estimate, calibration: Calibration) -> str:
-        said, needed = percent(estimate.confidence or 0), percent(calibration.threshold)
-        return f"The probability is {said}; under {needed} counts as unsure."
-
-    def detail(self, estimate: Estimate) -> str:
-        return f"{100 * (estimate.confidence or 0):.0f} %"
-
     def rows(
         self, task: Task, prediction: np.ndarray, targets: np.ndarray, calibration: Any, known: np.ndarray
     ) -> dict[str, np.ndarray]:
@@ -189,16 +206,3 @@ class Named(Kind):
             "confusion": self.confusion(task, prediction, targets),
             "calibration": bins,
         }
-
-    def columns(self, task: Task) -> tuple[str, ...]:
-        return (task.name, f"{task.name}_confidence")
-
-    def cells(self, estimate: Estimate) -> tuple[object, ...]:
-        return (estimate.value, estimate.confidence)
-
-    def heads(self, task: Task) -> tuple[str, ...]:
-        return (task.title, "Probability")
-
-    def table_cells(self, estimate: Estimate) -> tuple[tuple[str, float | str], ...]:
-        confidence = estimate.confidence or 0.0
-        return ((percent(confidence), confidence),)

@@ -80,6 +80,10 @@ class Kind:
     """By which the error for faces like one is told; None where it is not."""
     shown: ClassVar[bool] = True
     """False: trained and evaluated, and never answered by `predict`."""
+    mirrors: ClassVar[bool] = True
+    """False: a mirrored picture says something else, or nothing. No task of such a picture sees it mirrored."""
+    correctable: ClassVar[bool] = True
+    """Whether a person can say in the form on a face's card what is right."""
     Calibration: ClassVar[type[Any]] = Calibration
     """The record that `calibrate` returns, a Fitted; without arguments, what holds before it was fitted."""
     least_classes: ClassVar[int] = 2
@@ -89,6 +93,14 @@ class Kind:
 
     def check(self, task: Task) -> None:
         """Raise ValueError for a task that lacks what this kind needs."""
+
+    def covers(self, task: Task, other: Task) -> bool:
+        """Return whether every label of another task that is answered alike is a label of this one."""
+        return set(other.classes) <= set(task.classes)
+
+    def complete(self, task: Task, words: Sequence[str]) -> Task:
+        """Return a task that an option declared for a column, with what the words of the column say of it."""
+        return task
 
     def choices(self, task: Task) -> tuple[str, ...]:
         """Return the labels a person can choose from; () where a label is written as text."""
@@ -118,6 +130,10 @@ class Kind:
 
     def contradict(self, task: Task, first: Label, second: Label) -> bool:
         return first != second
+
+    def person(self, label: Label) -> str:
+        """Return whom a picture with this label shows, where the label says it, so that no person is in two splits."""
+        return ""
 
     def group_of(self, task: Task, label: Label) -> str:
         """Return the group that a label is counted and reported under."""
@@ -170,6 +186,10 @@ class Kind:
         """Return targets (N, ...) as the losses take them, and known, bool (N,)."""
         raise NotImplementedError
 
+    def restate(self, task: Task, prediction: np.ndarray, of: Task) -> np.ndarray:
+        """Return predictions for `of`, the same task as a teacher knows it, in the terms of this task."""
+        return prediction
+
     def distil(self, output: Tensor, target: Tensor, known: Tensor) -> Tensor:
         """Loss by a teacher's answer. target: float, its uncalibrated prediction, one row per sample, as `predict` gives it.
 
@@ -183,9 +203,27 @@ class Kind:
         targets: as `encode` gives them, of labelled samples only."""
         return None
 
+    def place(self, task: Task, targets: np.ndarray, frames: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return targets, as `encode` gives them, in terms of the crops.
+
+        frames: returns float64 (N, 2, 3), a place (x, y, 1) in px of each sample's picture -> the place in its crop, 0 to 1
+        inside it; slow when first asked."""
+        return targets
+
+    def move(self, task: Task, targets: Tensor, moves: Tensor) -> Tensor:
+        """Return the targets, or a teacher's answers, (B, ...), of pictures that the augmentation has moved.
+
+        moves: float (B, 2, 3), a place in the moved crop -> the place it came from, both from -1 to 1; where the picture was also
+        mirrored the determinant is negative."""
+        return targets
+
     def mirror(self, task: Task, logits: Tensor) -> Tensor:
         """Return what the logits of a mirrored picture say of the picture itself."""
         return logits
+
+    def together(self, task: Task, targets: np.ndarray, random: np.random.Generator) -> list[np.ndarray] | None:
+        """Return rows of the targets that have to be drawn into one batch, each row once; None where each can be drawn alone."""
+        return None
 
     def rarity_bins(self, task: Task, targets: np.ndarray) -> np.ndarray:
         """Return int (N,), the bin of each target, by whose counts rare labels are drawn more often."""
@@ -212,6 +250,12 @@ class Kind:
     def estimate(self, task: Task, prediction: np.ndarray, calibration: Any) -> Estimate:
         """Return one face's answer from its row of the prediction."""
         raise NotImplementedError
+
+    def locate(self, estimate: Estimate, to_picture: np.ndarray) -> Estimate:
+        """Return an estimate about a crop in px of the picture.
+
+        to_picture: (2, 3), a place (x, y, 1) in shares of the crop's side -> px of the picture."""
+        return estimate
 
     def unsure(self, estimate: Estimate, calibration: Any) -> str:
         """Return why an estimate counts as unsure, as a sentence."""

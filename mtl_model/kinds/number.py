@@ -147,6 +147,11 @@ class Number(Kind):
     def family(self, task: Task, targets: np.ndarray) -> Family:
         return gaussian(targets[:, None])
 
+    def restate(self, task: Task, prediction: np.ndarray, of: Task) -> np.ndarray:
+        """In deviations from the mean of this task's train."""
+        (mean, deviation), (other_mean, other_deviation) = _scale(task), _scale(of)
+        return (prediction * other_deviation + other_mean - mean) / deviation
+
     def distil(self, output: Tensor, target: Tensor, known: Tensor) -> Tensor:
         """The squared distance from a teacher's answer (B, 1)."""
         return mean_squared_error(output, target[:, 0], known)

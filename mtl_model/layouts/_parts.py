@@ -287,6 +287,7 @@ class Collector:
             return self.skip("picture_repeated", file)
         if not labels:
             return self.skip("no_label", file)
+        person = person or next(filter(None, (kinds.of(tasks[name]).person(labels[name]) for name in labels)), "")
         chosen = self._split_of(file, found, split, key or person)
         if chosen is None:
             return self.skip("split_missing", file, file=SPLITS_FILE)
@@ -349,21 +350,51 @@ class Collector:
 
 def declare_columns(text: str) -> dict[str, Task | None]:
     """Read the option `columns`: "kind=rose|daisy,quality=poor<fair<good,age" names the columns and the classes of their codes
-    0, 1, ..., those with "<" in their order.
+    0, 1, ..., those with "<" in their order. "marks:points=left_eye|right_eye" and "house:sequence" say a column's kind.
 
     Returns: column -> its task; None where the classes are the words that will be found in the column.
     Raises: UsageError for classes that the column cannot have, or that cannot be told from their codes.
     """
     columns: dict[str, Task | None] = {}
     for part in filter(None, map(str.strip, text.split(","))):
-        name, equals, classes = part.partition("=")
-        name = column_name(name)
+        head, equals, classes = part.partition("=")
+        head, colon, kind = map(str.strip, head.partition(":"))
+        name = column_name(head)
         if name in columns:
             raise UsageError(f"The option columns names '{name}' twice. Expected each column once; leave one out.")
         ordered = "<" in classes
         words = tuple(map(str.strip, classes.split("<" if ordered else "|")))
-        columns[name] = _declared(name, words, ordered) if equals else TASKS.get(name)
+        if colon:
+            columns[name] = declared_as(kind, name, words if equals else ())
+        else:
+            columns[name] = _declared(name, words, ordered) if equals else TASKS.get(name)
     return columns
+
+
+def declared_as(kind: str, name: str, classes: tuple[str, ...]) -> Task:
+    """A column whose kind is said: what its classes are depends on the kind."""
+    if kind not in kinds.names():
+        raise UsageError(unknown(f"kind of task of the column {name}", kind, kinds.names()))
+    task = class_task(name, classes)
+    return replace(task, kind=kind, loss=next(iter(kinds.named(kind).losses)))
+
+
+def completed(task: Task, words: Sequence[str]) -> Task:
+    """Return a declared task with what the words of its column say of it.
+
+    Raises: UsageError where it still lacks what its kind needs."""
+    task = kinds.of(task).complete(task, words)
+    try:
+        kinds.of(task).check(task)
+    except ValueError as error:
+        raise UsageError(f"{error} Mend the option columns.") from None
+    least = kinds.of(task).least_classes
+    if len(task.classes) < least:
+        raise UsageError(
+            f"The column {task.name} is declared as {task.kind}, with {len(task.classes)} names. Expected at least {least}, such "
+            f"as {task.name}:{task.kind}=first|second; mend the option columns."
+        )
+    return task
 
 
 def _declared(name: str, classes: tuple[str, ...], ordered: bool) -> Task:

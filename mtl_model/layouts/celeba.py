@@ -10,20 +10,22 @@ from pathlib import Path
 
 from mtl_model.errors import DataError, UsageError, unknown
 from mtl_model.kinds import parse_label
-from mtl_model.layouts._parts import Collector, Source
+from mtl_model.layouts._parts import Collector, Source, declared_as
 from mtl_model.tables import read_lines
 from mtl_model.tasks import TASKS, Label, Task, class_task, column_name
 
 ORDER = 40
 EXPECTS = "list_attr_celeba.txt and pictures in a folder img_celeba or img_align_celeba"
 OPTIONS: Mapping[str, str] = {
-    "attributes": "further attributes to learn as tasks of the classes no and yes, such as Eyeglasses,Young; or all",
+    "attributes": "further attributes to learn as tasks of the classes no and yes, such as Eyeglasses,Young; or all; or "
+    "identity, who is the same person",
 }
 
 WORDS: Mapping[str, str] = {"line": "the line is not a name and {values} values of 1 or -1"}
 
 ATTRIBUTES = "list_attr_celeba.txt"
 IDENTITIES = "identity_CelebA.txt"
+IDENTITY = "identity"
 PARTITION = "list_eval_partition.txt"
 PARTS = {"0": "train", "1": "val", "2": "test"}
 KNOWN = {  # attribute -> the task it labels, the class of -1 and of 1
@@ -47,8 +49,10 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
             f"'{ATTRIBUTES}' does not begin with a count and a line of attribute names. Expected {EXPECTS}; "
             "copy the file again."
         )
-    wanted = _wanted(names, options.get("attributes", ""))
-    tasks: dict[str, Task] = {task.name: task for task, _, _ in wanted.values()}
+    asked = list(filter(None, map(str.strip, options.get("attributes", "").split(","))))
+    who = declared_as(IDENTITY, IDENTITY, ()) if IDENTITY in asked else None
+    wanted = _wanted(names, [name for name in asked if name != IDENTITY])
+    tasks: dict[str, Task] = {task.name: task for task, _, _ in wanted.values()} | ({who.name: who} if who else {})
     persons = _read_pairs(folder / IDENTITIES)
     parts = _read_pairs(folder / PARTITION)
     where = next((one.name for one in sorted(folder.glob("img_*")) if one.is_dir()), ".")
@@ -62,16 +66,18 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
             task.name: yes if said[name] == "1" else no for name, (task, no, yes) in wanted.items()
         }
         person = persons.get(file, "")
+        if who and person:
+            labels[who.name] = person
         split = PARTS.get(parts.get(file, ""), "")
         collector.add(file, labels, tasks, picture=f"{where}/{file}", person=person, split=split)
     return collector.source()
 
 
-def _wanted(names: list[str], asked: str) -> dict[str, tuple[Task, str, str]]:
+def _wanted(names: list[str], asked: list[str]) -> dict[str, tuple[Task, str, str]]:
     """Attribute -> (task, class of -1, class of 1), for the known ones and those asked for.
 
     Raises: UsageError for an unknown attribute; DataError for one that is called like a task which knows no yes and no."""
-    further = names if asked.strip() == "all" else list(filter(None, map(str.strip, asked.split(","))))
+    further = names if "all" in asked else asked
     wanted: dict[str, tuple[Task, str, str]] = {}
     for name in [*(one for one in KNOWN if one in names), *further]:
         exact = {one.casefold(): one for one in names}.get(name.casefold())

@@ -21,6 +21,7 @@ from mtl_model.layouts._parts import (
     Collector,
     FolderError,
     Source,
+    completed,
     declare_columns,
     most_classes,
     read_split,
@@ -117,6 +118,8 @@ def _tasks(table: Table, columns: str) -> tuple[dict[str, Task], list[Noted]]:
         notes.append(Noted("csv.unnamed", {"columns": table.unnamed}))
     for name in declared or table.columns:
         task = declared.get(name) or TASKS.get(name)
+        if task is not None and name in declared:
+            task = completed(task, [entry[name] for entry in table.entries if entry[name]])
         if task is None and (name in declared or name not in {FILE, SPLIT, PERSON, *ATTRIBUTES}):
             words = [entry[name] for entry in table.entries if entry[name]]
             different = len({word.casefold() for word in words})

@@ -18,6 +18,7 @@ from mtl_model.layouts._parts import (
     Collector,
     FolderError,
     Source,
+    completed,
     declare_columns,
     task_of_numbers,
     task_of_words,
@@ -134,9 +135,10 @@ def _columns(titles: list[str], lines: list[_Line], option: str) -> dict[str, Ta
     for place, name in enumerate(names):
         words = [line.fields[place] for line in lines if len(line.fields) > place and line.fields[place]]
         column = titles[place] if titles and titles[place] else name
-        columns[name] = (
-            declared.get(name) or TASKS.get(name) or task_of_numbers(column, words, True) or task_of_words(name, words)
-        )
+        if task := declared.get(name):
+            columns[name] = completed(task, words)
+        else:
+            columns[name] = TASKS.get(name) or task_of_numbers(column, words, True) or task_of_words(name, words)
     return columns
 
 

@@ -14,6 +14,7 @@ from mtl_model.data.batches import Labelled
 from mtl_model.evaluate.metrics import network_outputs
 from mtl_model.inference import predictions
 from mtl_model.kinds import SHARE
+from mtl_model.records import Estimate
 from mtl_model.tasks import Task
 
 RESAMPLES = 2000
@@ -37,7 +38,7 @@ def outcome_of(
     answers_before, answers_after = told
     tasks: dict[str, Any] = {}
     pictures: dict[str, list[dict[str, str]]] = {"better": [], "worse": []}
-    for task in child[1].tasks:
+    for task in kinds.shown(child[1].tasks):
         known = held.known[task.name].numpy()
         if task.name not in taught or not known.any():
             continue
@@ -75,10 +76,15 @@ def outcome_of(
 def _answers(card: Card, predicted: Predictions) -> dict[str, list[str]]:
     return {
         task.name: [
-            kinds.of(task).estimate(task, row, card.calibration_of(task.name)).text for row in predicted[task.name]
+            _said(kinds.of(task).estimate(task, row, card.calibration_of(task.name))) for row in predicted[task.name]
         ]
-        for task in card.tasks
+        for task in kinds.shown(card.tasks)
     }
+
+
+def _said(estimate: Estimate) -> str:
+    """The answer as people read it; of points, where they lie."""
+    return str(estimate.value) if estimate.points else estimate.text
 
 
 def _compare(

@@ -23,7 +23,7 @@ from mtl_model.card import CARD, Card, CropSettings, write_card, write_plain
 from mtl_model.config import FinetuneConfig, TrainConfig
 from mtl_model.crops import to_tensor
 from mtl_model.data import cache, dataset_edits
-from mtl_model.data.augmentation import augment, uniform
+from mtl_model.data.augmentation import augment, moves, uniform
 from mtl_model.data.batches import Labelled
 from mtl_model.evaluate.metrics import network_outputs
 from mtl_model.events import Event, Failed, Finished, Noted, Progress, Stage, Stopped, silent
@@ -79,9 +79,10 @@ def recipe_of(config: FinetuneConfig) -> Recipe:
 
 class Featured(Labelled):
     """Labelled pictures with what a frozen trunk makes of them: features, float32 (V, N, F), V views a picture: as it is,
-    mirrored, then augmented."""
+    mirrored, then augmented. places: float32 (V, N, 2, 3), as `Labelled.moves` says of each view."""
 
     features: Tensor
+    places: Tensor
 
     def augmented(
         self,
@@ -92,14 +93,23 @@ class Featured(Labelled):
         scatter: float = 1.0,
         device: torch.device | str = "cpu",
     ) -> Tensor:
-        views = (draws[:, 0] * len(self.features)).astype(int)
-        return self.features[torch.from_numpy(views), torch.from_numpy(rows)]
+        return self.features[self._views(draws), torch.from_numpy(rows)]
+
+    def moves(
+        self, rows: np.ndarray, crop: CropSettings, draws: np.ndarray, strength: float, scatter: float = 1.0
+    ) -> Tensor:
+        return self.places[self._views(draws), torch.from_numpy(rows)]
+
+    def _views(self, draws: np.ndarray) -> Tensor:
+        return torch.from_numpy((draws[:, 0] * len(self.features)).astype(int))
 
     @torch.inference_mode()
     def logits(self, network: nn.Module, rows: np.ndarray, card: Card, device: str = "cpu") -> dict[str, Tensor]:
         views = self.features[: 2 if card.flip_averaging else 1, torch.from_numpy(rows)].to(device)
-        answers = [network(view) for view in views]
-        return {name: torch.stack([one[name].float() for one in answers]).mean(0).cpu() for name in answers[0]}
+        answers = [{name: output.float().cpu() for name, output in network(view).items()} for view in views]
+        for mirrored in answers[1:]:
+            mirrored |= {task.name: kinds.of(task).mirror(task, mirrored[task.name]) for task in card.tasks}
+        return {name: torch.stack([one[name] for one in answers]).mean(0) for name in answers[0]}
 
 
 def finetune(
@@ -144,14 +154,14 @@ def finetune(
     recipe = recipe_of(config)
     if isinstance(train, Featured) and isinstance(val, Featured):
         views = min(VIEWS, PASSES // max(1, len(train)), FEATURES_BYTES // max(1, size))
-        train.features = watch(train, max(2, views), recipe.augmentation)
-        val.features = watch(val, 2)
+        train.features, train.places = watch(train, max(2, views), recipe.augmentation)
+        val.features, val.places = watch(val, 2)
         _standardise(child, new, train.features[0])
     else:
         if not frozen:
             _distil(network, train, card, names, device)
         if new:
-            _standardise(child, new, watch(train, 1)[0])
+            _standardise(child, new, watch(train, 1)[0][0])
 
     command = (
         f"python -m mtl_model finetune DATA {options_of(dataclasses.replace(config, start=parent.name, changes=''))}"
@@ -204,23 +214,28 @@ def _watch(
     seed: int,
     device: str,
     progress: Progress,
-) -> Tensor:
-    """What the trunk makes of every view of every picture, once: float32 (views, N, F)."""
+) -> tuple[Tensor, Tensor]:
+    """What the trunk makes of every view of every picture, once: float32 (views, N, F), and how each view was moved: float32
+    (views, N, 2, 3), as `Labelled.moves` says."""
     network.eval()
     found: list[list[Tensor]] = [[] for _ in range(views)]
+    moved: list[list[Tensor]] = [[] for _ in range(views)]
     for start in range(0, len(data), BATCH):
         progress(Stage.FEATURES, start, len(data))
         rows = np.arange(start, min(start + BATCH, len(data)))
         images = to_tensor(data.images(rows), card.crop)
         for view in range(views):
-            seen = images
+            draws = uniform(seed, view, rows)
+            seen, places = images, moves(draws, 0.0)
             if view == 1 and card.crop.mirror:
-                seen = images.flip(-1)
+                seen, places = images.flip(-1), places * torch.tensor([[-1.0], [1.0]])
             elif view:
-                seen = augment(images, card.crop, uniform(seed, view, rows), strength)
+                seen = augment(images, card.crop, draws, strength)
+                places = moves(draws, strength, mirror=card.crop.mirror)
             found[view].append(network.features(seen.to(device)).float().cpu())  # type: ignore[operator]
+            moved[view].append(places)
     progress(Stage.FEATURES, len(data), len(data))
-    return torch.stack([torch.cat(some) for some in found])
+    return torch.stack([torch.cat(some) for some in found]), torch.stack([torch.cat(some) for some in moved])
 
 
 def _with_branches(card: Card, tasks: Sequence[Task], mirror: bool = True) -> Card:
@@ -228,7 +243,7 @@ def _with_branches(card: Card, tasks: Sequence[Task], mirror: bool = True) -> Ca
     late = registry.load("networks", card.network).LATE
     leaves = {**card.network_options.get("leaves", {}), **{task.name: late for task in tasks}}
     options = {**card.network_options, "leaves": leaves} if leaves else card.network_options
-    mirror = card.crop.mirror and mirror and all(task.mirror for task in tasks)
+    mirror = card.crop.mirror and mirror and kinds.may_mirror(tasks)
     return dataclasses.replace(
         card,
         tasks=(*card.tasks, *tasks),

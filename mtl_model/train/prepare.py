@@ -81,7 +81,7 @@ def prepare(
     tasks = _taught(config, asked, [one for some in chosen for one in some])
     chosen = [_labelled(some, tasks) for some in chosen]
     module = registry.load("networks", config.network)
-    mirror = not config.no_mirror and all(task.mirror for task in tasks)
+    mirror = not config.no_mirror and kinds.may_mirror(tasks)
     crop = CropSettings(**{**module.INPUT, "margin": config.margin, "upright": config.upright, "mirror": mirror})
     options = {"size_px": crop.size_px, "channels": 1 if crop.grey else 3, **_branching(config, asked, tasks, start)}
     subject = registry.load("detectors", config.detector).SUBJECT
@@ -124,6 +124,8 @@ def prepare(
             notes.append(Noted("task_without_val", {"task": task.name}))
     options |= _branching(config, asked, tasks, start)
     card = dataclasses.replace(card, tasks=tasks, network_options=options)
+    if answering:
+        answering.learned_as(tasks)
     return Data(train, val, card, notes, mix=mix, teachers=answering)
 
 

@@ -30,7 +30,8 @@ LEFT_OUT = "out"
 def read_source(config: FinetuneConfig) -> layouts.Source:
     """The pictures of config.data as its layout has them, with what was changed by hand."""
     spec = f"{config.layout}:{config.data}" if config.layout else config.data
-    source = layouts.read(spec, layouts.options_for(spec, {"task": config.task, "labels": config.labels}))
+    options = {"task": config.task, "labels": config.labels, "columns": config.columns}
+    source = layouts.read(spec, layouts.options_for(spec, options))
     if config.changes:
         source = dataset_edits.apply(source, dataset_edits.read_changes(Path(config.changes)))
     source.check()

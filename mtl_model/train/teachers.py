@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -31,6 +32,7 @@ class Teachers:
 
         Raises UsageError for a teacher that cannot see the student's crops, or knows none of its tasks."""
         self._crop, self._members = student.crop, []
+        self._tasks = {task.name: task for task in student.tasks}
         self.notes: list[Noted] = []
         self.digests: list[str] = []
         """The sums of the teachers' weights: other teachers would make another training."""
@@ -47,6 +49,10 @@ class Teachers:
             self.digests.append(card.weights_sha256)
             self.notes.append(_note(folder.name, tasks, card.crop, student.crop))
 
+    def learned_as(self, tasks: Sequence[Task]) -> None:
+        """Answer in the terms of the student's tasks from now on, when these are fitted on train."""
+        self._tasks = {task.name: task for task in tasks}
+
     def to(self, device: torch.device) -> Teachers:
         """Move the teachers' networks."""
         self._members = [(network.to(device), card) for network, card in self._members]
@@ -58,16 +64,17 @@ class Teachers:
         Raises CheckpointError where an answer is not a number."""
         found: dict[str, list[Tensor]] = {}
         for network, card in self._members:
-            for name, values in _ask(network, card, _as_seen(images, self._crop, card.crop)).items():
-                found.setdefault(name, []).append(values)
+            answers = _ask(network, card, _as_seen(images, self._crop, card.crop))
+            for name in answers.keys() & self._tasks.keys():
+                task = self._tasks[name]
+                values = kinds.of(task).restate(task, answers[name], card.task(name))
+                found.setdefault(name, []).append(torch.from_numpy(values).float().to(images.device))
         return {name: torch.stack(values).mean(0) for name, values in found.items()}
 
 
 @torch.inference_mode()
-def _ask(network: nn.Module, card: Card, images: Tensor) -> Mapping[str, Tensor]:
-    outputs = {name: output.float() for name, output in network(images).items()}
-    answers = predictions(outputs, card)
-    return {name: torch.from_numpy(values).float().to(images.device) for name, values in answers.items()}
+def _ask(network: nn.Module, card: Card, images: Tensor) -> Mapping[str, np.ndarray]:
+    return predictions({name: output.float() for name, output in network(images).items()}, card)
 
 
 def _as_seen(images: Tensor, own: CropSettings, wanted: CropSettings) -> Tensor:

@@ -92,7 +92,8 @@ def test_scatter_reaches_as_far_as_it_is_told() -> None:
     numbers = torch.from_numpy(uniform(0, 0, np.arange(400)))
 
     def moved(reach: float) -> tuple[float, float]:
-        pictures = augmentation._move(images.clone(), numbers, reach)
+        places = augmentation.moves(numbers.numpy(), 1.0, reach)
+        pictures = augmentation._move(images.clone(), places)
         across = (pictures.sum((1, 2)) * torch.arange(48)).sum(1) / pictures.sum((1, 2, 3))
         return float((across - 23.5).abs().max()), float(pictures.sum((1, 2, 3)).std())
 

@@ -42,6 +42,13 @@ def test_attributes_on_request(draw, asked):
     assert [sample.labels["eyeglasses"] for sample in source.samples] == ["yes", "no", "no"]
 
 
+def test_who_is_the_same_person_on_request(draw):
+    source = layouts.read(str(write(draw, LINES)), {"attributes": "identity, Eyeglasses"})
+    assert list(source.tasks) == ["smile", "gender", "eyeglasses", "identity"]
+    assert [sample.labels["identity"] for sample in source.samples] == ["7", "8", "7"]
+    assert source.tasks["identity"].kind == "identity"
+
+
 @pytest.mark.parametrize("classes", [("without", "with"), ("no", "yes"), ("yes", "no")])
 def test_an_attribute_that_is_a_task_has_the_classes_of_the_task(draw, monkeypatch, classes):
     task = class_task("eyeglasses", classes)

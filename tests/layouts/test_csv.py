@@ -187,3 +187,32 @@ def test_few_numbers_are_read_as_the_quantity_that_is_known(draw, rows: str, kin
     again = layouts.read_as(source, [number_task("height", "cm")])
     assert again.tasks["height"].kind == kind
     assert [sample.labels["height"] for sample in again.samples] == labels
+
+
+def test_a_column_of_another_kind_is_declared_with_it(draw):
+    text = "file,marks,house,who\na.jpg,1 2 3 4,007,Ada\nb.jpg,5 6 7 8,12,Bo\nc.jpg,,,Ada\n"
+    folder = write(draw, text)
+    source = layouts.read(str(folder), {"columns": "marks:points=left_eye|right_eye, house : sequence, who:identity"})
+    assert labels(source) == {
+        "a": {"marks": (1, 2, 3, 4), "house": "007", "who": "Ada"},
+        "b": {"marks": (5, 6, 7, 8), "house": "12", "who": "Bo"},
+        "c": {"who": "Ada"},
+    }
+    assert source.tasks["house"].length == 3 and source.tasks["marks"].loss == "wing"
+    assert [sample.person for sample in source.samples] == ["Ada", "Bo", "Ada"]
+    bits = layouts.read(str(folder), {"columns": "house:sequence=0|1|2|7"}).tasks["house"]
+    assert bits.classes == ("0", "1", "2", "7")
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ("house:sequense", "Did you mean 'sequence'"),
+        ("marks:points", "with 0 names. Expected at least 1"),
+        ("marks:points=left_eye|nose", "has no other side"),
+        ("house:sequence=10|20", "is a symbol of house"),
+    ],
+)
+def test_a_declaration_that_a_kind_cannot_use_is_refused(draw, columns: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        layouts.read(str(write(draw, "file,marks,house\na.jpg,1 2 3 4,007\nb.jpg,5 6 7 8,12\n")), {"columns": columns})

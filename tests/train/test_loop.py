@@ -387,7 +387,9 @@ def test_whole_pictures_are_trained_from_a_start_without_a_task(
     config = dataclasses.replace(config, detector="whole", no_mirror=True)
     data = prepare(config, start=tmp_path / "start")
     assert data.card.subject == "picture" and not data.card.crop.mirror and data.card.terms == "Apache-2.0"
-    assert data.train.faces.tolist() == [1] * len(data.train) and not [note for note in data.notes if note.code == "faces_found"]
+    assert data.train.faces.tolist() == [1] * len(data.train) and not [
+        note for note in data.notes if note.code == "faces_found"
+    ]
     assert prepare(dataclasses.replace(config, detector="mtcnn")).card.subject == "face"
 
 

@@ -139,7 +139,8 @@ def body(card: Card, folder: Path) -> str:
 
     Raises any exception for a card that was written by hand and holds what cannot be shown."""
     tasks = _listed(
-        isolated(task.title if number == 0 else task.title.lower()) for number, task in enumerate(card.tasks)
+        isolated(task.title if number == 0 else task.title.lower())
+        for number, task in enumerate(kinds.shown(card.tasks))
     )
     pairs = [
         ("Made from", card.parent),
@@ -161,7 +162,7 @@ def outcome_of(card: Card) -> Mapping[str, Any]:
 
 def figures(card: Card) -> str:
     """A row for each task with the one figure that stands for it."""
-    rows = "".join(_row(task, card, outcome_of(card)) for task in card.tasks)
+    rows = "".join(_row(task, card, outcome_of(card)) for task in kinds.shown(card.tasks))
     return f'<table class="plain"><tbody>{rows}</tbody></table>'
 
 

@@ -55,7 +55,7 @@ def tasks(sides: Sequence[Side]) -> list[Task]:
     """What either of them knows; a task of both is the first one's."""
     known: dict[tuple[str, str], Task] = {}
     for side in sides:
-        for task in side.card.tasks:
+        for task in kinds.shown(side.card.tasks):
             known.setdefault((task.name, "" if kinds.of(task).choices(task) else task.kind), task)
     return list(known.values())
 

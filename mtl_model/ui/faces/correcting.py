@@ -99,4 +99,5 @@ def generous(rgb: np.ndarray, box: Box) -> np.ndarray:
 
 def form(tasks: Sequence[Task]) -> Markup:
     """Return the form that asks for the right answer to each task. Nothing is filled in: a label is only what a person says."""
-    return render("faces/correct.html", tasks=[(task, kinds.of(task)) for task in tasks])
+    asked = [(task, kinds.of(task)) for task in kinds.shown(tasks)]
+    return render("faces/correct.html", tasks=[(task, kind) for task, kind in asked if kind.correctable])

@@ -25,7 +25,7 @@ from mtl_model.ui.render import named, percent, render
 SHOWN_PX = 1600
 """Longer side of the photo as the page shows it."""
 OTHER_CLASSES = 2  # shown below the most probable class, where there are more than two
-CURVE, NUMBER, BARS = "curve", "number", "bars"
+CURVE, NUMBER, BARS, TEXT = "curve", "number", "bars", "text"
 BESIDE = (CURVE, NUMBER)
 """Shapes of which the first estimate stands beside the crop."""
 CURVE_WIDTH, CURVE_HEIGHT = 202, 40
@@ -63,10 +63,11 @@ def data_url(rgb: np.ndarray, longest_px: int, quality: int = 88) -> str:
 
 
 def stage(rgb: np.ndarray, photo: Photo) -> Markup:
-    """Return the photo with a button over each face; none where the picture itself is read."""
+    """Return the photo with a button over each face, none where the picture itself is read, and the points that are estimated."""
     alt = f"{isolated(photo.photo)}: {faces_text(photo).lower()}"
     places = [] if photo.subject == PICTURE else [_place(reading, photo) for reading in photo.readings]
-    return render("faces/stage.html", photo=photo, picture=data_url(rgb, SHOWN_PX), alt=alt, places=places)
+    dots = [_dots(reading, photo) for reading in photo.readings]
+    return render("faces/stage.html", photo=photo, picture=data_url(rgb, SHOWN_PX), alt=alt, places=places, dots=dots)
 
 
 def _place(reading: Reading, photo: Photo) -> str:
@@ -76,6 +77,17 @@ def _place(reading: Reading, photo: Photo) -> str:
         f"left:{left * across:.3f}%;top:{top * down:.3f}%;"
         f"width:{(right - left) * across:.3f}%;height:{(bottom - top) * down:.3f}%"
     )
+
+
+def _dots(reading: Reading, photo: Photo) -> list[tuple[str, str]]:
+    """Return name and place of the points that are estimated inside the picture."""
+    across, down = 100 / max(1, photo.width), 100 / max(1, photo.height)
+    return [
+        (name, f"left:{x * across:.3f}%;top:{y * down:.3f}%")
+        for estimate in reading.estimates.values()
+        for name, (x, y) in estimate.points.items()
+        if 0 <= x <= photo.width and 0 <= y <= photo.height
+    ]
 
 
 def cards(photo: Photo, crops: np.ndarray, card: Card, correctable: bool = False) -> Markup:
@@ -180,6 +192,7 @@ _DETAILS: Mapping[str, Callable[[Task, Estimate], dict[str, Any]]] = {
     CURVE: _curve,
     NUMBER: lambda task, estimate: {"interval": kinds.of(task).detail(estimate)},
     BARS: _bars,
+    TEXT: lambda task, estimate: {"share": estimate.confidence or 0.0},
 }
 """By the shape of an estimate, what its template shows beside the estimate itself."""
 
@@ -201,8 +214,13 @@ class Cell(NamedTuple):
 
 def table(photo: Photo, card: Card) -> Markup:
     """Return all faces as rows; the heads are buttons that sort."""
-    rows = [[cell for task in card.tasks for cell in cells(task, reading.estimates)] for reading in photo.readings]
-    return sortable(photo, [Head(named(text)) for task in card.tasks for text in kinds.of(task).heads(task)], rows)
+    rows = [
+        [cell for task in kinds.shown(card.tasks) for cell in cells(task, reading.estimates)]
+        for reading in photo.readings
+    ]
+    return sortable(
+        photo, [Head(named(text)) for task in kinds.shown(card.tasks) for text in kinds.of(task).heads(task)], rows
+    )
 
 
 def sortable(photo: Photo, heads: Sequence[Head], rows: Sequence[Sequence[Cell]]) -> Markup:

@@ -28,6 +28,7 @@ import numpy as np
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from mtl_model import kinds
 from mtl_model.card import Card
 from mtl_model.decoding import Decoders
 from mtl_model.errors import MtlError, PictureError, UsageError
@@ -140,7 +141,7 @@ class LiveServer:
         """Take settings over and load their checkpoint, so that the first frame need not wait for it."""
         try:
             checkpoint = parse_settings(text, before)
-            tasks = self._load(checkpoint).card.tasks
+            tasks = kinds.shown(self._load(checkpoint).card.tasks)
         except Exception as error:
             return before, {"settings": {"checkpoint": before}, "tasks": [], "error": self._sentence(error)}
         tasks_shown = [{"name": task.name, "title": task.title, "kind": task.kind} for task in tasks]

@@ -103,13 +103,13 @@ def _what(card: Card) -> str:
         f"<p>{named(task.title)} is told in {len(task.bands)} groups of years: "
         + ", ".join(escape(group_text(band)) for band, _, _ in task.bands)
         + ".</p>"
-        for task in card.tasks
+        for task in kinds.shown(card.tasks)
         if task.bands
     )
     summary = f'<p class="lead">{escape(card.summary)}</p>' if card.summary else ""
     tasks = ", ".join(
         f"{isolated(task.title)} ({', '.join(map(isolated, kinds.of(task).choices(task))) or kinds.of(task).summary(task)})"
-        for task in card.tasks
+        for task in kinds.shown(card.tasks)
     )
     size, colour = card.crop.size_px, "grey" if card.crop.grey else "colour"
     pairs = (
@@ -142,10 +142,12 @@ def _record(record: Mapping[str, Any], card: Card) -> str:
     count = f"{int(record.get('n', 0)):,} pictures of the part called {split}, which it was not trained on"
     if missed:
         count += f"; in {missed:,} no face was found, and the centre was looked at"
-    tasks = {task.name: task for task in card.tasks}
+    tasks = {task.name: task for task in kinds.shown(card.tasks)}
+    hidden = {task.name for task in card.tasks} - tasks.keys()
     blocks = "".join(
         f"<h5>{named(_title(tasks, name))}</h5>{_bars(_named(figures, tasks.get(name)))}"
         for name, figures in record.get("tasks", {}).items()
+        if name not in hidden
     )
     groups = "".join(
         _group(attribute, levels, tasks) for attribute, levels in record.get("groups", {}).items() if levels

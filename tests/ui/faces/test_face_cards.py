@@ -8,7 +8,7 @@ import pytest
 
 from mtl_model import kinds
 from mtl_model.card import Card
-from mtl_model.records import Photo, Reading
+from mtl_model.records import Estimate, Photo, Reading
 from mtl_model.tasks import TASKS, Task, class_task
 from mtl_model.ui.faces import face_cards
 from tests.ui.conftest import estimate_class, reading
@@ -164,3 +164,32 @@ def test_a_quantity_is_shown_beside_the_crop(margin: float, said: tuple[str, ...
     assert unsaid not in top and "<b>Height" not in text
     rows = face_cards.table(photo, card)
     assert "174 cm" in rows and ("168" in rows) is bool(margin)
+
+
+def test_points_are_dots_on_the_picture_and_a_text_is_a_line_with_its_probability() -> None:
+    marks = Task("marks", "Marks", "points", "wing", ("left_eye", "<nose>"))
+    house = Task("house", "House", "sequence", "length_and_symbols", tuple("0123456789"), length=3)
+    who = Task("who", "Who", "identity", "softmax", ())
+    estimates = {
+        "marks": Estimate(
+            "2 points",
+            "10 20 99 0",
+            True,
+            {},
+            title="Marks",
+            shape="points",
+            points={"left_eye": (10, 20), "<nose>": (99, 0)},
+        ),
+        "house": Estimate("007", "007", False, {}, confidence=0.6, title="House", shape="text"),
+    }
+    card = dataclasses.replace(CARD, tasks=(marks, house, who), calibration={})
+    photo = Photo("p", None, (Reading(reading((0, 0, 9, 9)).face, estimates),), 40, 80)
+    text = face_cards.cards(photo, CROPS[:1], card)
+    assert "<bdi>2 points</bdi>" in text and "<bdi>007</bdi>" in text and "60 %" in text
+    assert "The probability is 60 %; under 75 % counts as unsure." in text
+    stage = face_cards.stage(np.zeros((80, 40, 3), np.uint8), photo)
+    assert re.findall('class="dot" title="([^"]+)" style="(left:[^;]+;top:[^;]+)', stage) == [
+        ("left_eye", "left:25.000%;top:25.000%")
+    ], "what lies outside of the picture is not drawn"
+    table = face_cards.table(photo, card)
+    assert "Marks" in table and "House" in table and "Who" not in table and 'data-sort="007"' in table

@@ -20,6 +20,7 @@ const edgeText = (estimate, edge) => isCurve(estimate) ? wholeYears(edge) : Stri
 // "28–41"; "" for a number of which no interval is known.
 const rangeOf = (estimate, between) =>
   "low" in estimate ? edgeText(estimate, estimate.low) + between + edgeText(estimate, estimate.high) : "";
+const placesOf = (face) => Object.values(face.estimates).flatMap((estimate) => Object.values(estimate.points || {}));
 const groupText = (group) => group.endsWith("+") ? `${group.slice(0, -1)} and over` : group.replace("-", "–");
 
 // A face's one line, such as "Age: 34 (28–41) · Gender: female"; what is unsure is muted and ends in a question mark.
@@ -38,6 +39,7 @@ function makeOverlay(layer, titleOf, colourOf) {
   const FORM_STAYS_MS = 1000; // however much the boxes tremble, unless it comes to cover something
   let settledAt = -Infinity;
 
+  const dots = layer.appendChild(make("div", "dots")); // the points of all faces
   const pairs = []; // a box and its label for each face, used again from frame to frame
 
   function makePair(index) {
@@ -60,6 +62,13 @@ function makeOverlay(layer, titleOf, colourOf) {
       box.remove();
       label.remove();
     }
+    dots.replaceChildren(...faces.flatMap((face, index) => placesOf(face).map(([x, y]) => {
+      const dot = make("span", "dot");
+      dot.style.left = `${100 * (mirrored ? width - x : x) / width}%`;
+      dot.style.top = `${100 * y / height}%`;
+      dot.style.setProperty("--face", colourOf(index));
+      return dot;
+    })));
     faces.forEach((face, index) => {
       const { box, label } = pairs[index] ??= makePair(index);
       const [left, top, right, bottom] = face.box;
@@ -125,8 +134,10 @@ function makeCards(list, titleOf, colourOf) {
       block.append(make("p", "interval", rangeOf(estimate, " to "), group));
       return block;
     }
-    const share = make("span", "number", percent(estimate.confidence));
+    const hasShare = estimate.shape !== "points";
+    const share = hasShare ? make("span", "number", percent(estimate.confidence)) : "";
     block.append(make("p", "line", make("bdi", "name", titleOf(name)), make("b", "", make("bdi", "", estimate.text)), unsure, share));
+    if (!hasShare) return block;
     const bar = make("span");
     bar.style.width = `${100 * estimate.confidence}%`;
     block.append(make("div", "track", bar));

@@ -1,0 +1,142 @@
+"""Points, texts and people from a table to a checkpoint and its evaluation, and back to a picture."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mtl_model import answers, checkpoint, crops, layouts
+from mtl_model.card import Card
+from mtl_model.config import FinetuneConfig, TrainConfig
+from mtl_model.data import cache
+from mtl_model.evaluate.metrics import evaluate
+from mtl_model.events import Evaluated, Event, Failed, Finished
+from mtl_model.networks import bknet
+from mtl_model.predictor import Predictor
+from mtl_model.records import Face, Photo
+from mtl_model.train.finetune import finetune
+from mtl_model.train.loop import train
+from mtl_model.ui.faces import correcting
+
+SIDE = 48
+FACE = Face((8.0, 4.0, 40.0, 44.0), 0.99)
+COUNT = 80
+
+
+@pytest.fixture(autouse=True)
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network of 16 px; the detector sees one face in every picture."""
+    monkeypatch.setitem(bknet.INPUT, "size_px", 16)
+    monkeypatch.setenv("MTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "_look_at", lambda paths, settings, detector: dict.fromkeys(paths, (FACE,)))
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """A spot of light for a nose; how many bars there are is the text; the shade of the lower edge is the person."""
+    random = np.random.default_rng(0)
+    rows = ["file,split,marks,house,who"]
+    for number in range(COUNT):
+        x, y = random.uniform(14, 34, 2)
+        picture = random.integers(0, 40, (SIDE, SIDE, 3))
+        columns, lines = np.meshgrid(np.arange(SIDE) + 0.5, np.arange(SIDE) + 0.5)
+        picture += (200 * np.exp(-((columns - x) ** 2 + (lines - y) ** 2) / 18)).astype(int)[..., None]
+        person = number % 8
+        picture[36:] += 25 * person
+        Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(tmp_path / f"{number}.png")
+        split = "train" if person < 5 else ("val", "test")[number // 8 % 2]
+        rows.append(f"{number}.png,{split},{x:.2f} {y:.2f},0{number % 3},p{person}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    return tmp_path
+
+
+COLUMNS = "marks:points=nose,house:sequence,who:identity"
+
+
+def run(table: Path, **settings: object) -> tuple[list[Event], Path]:
+    base = TrainConfig(
+        name="small", source=(f"csv:{table}",), columns=COLUMNS, epochs=20, batch_size=16, warmup_steps=2,
+        learning_rate=2e-3, augmentation=0.3, ema=0.9, keep_copies=True,
+    )  # fmt: skip
+    folder = table / "runs" / "small"
+    return list(train(dataclasses.replace(base, **settings), folder)), folder  # type: ignore[arg-type]
+
+
+def test_they_are_learned_measured_and_answered_where_they_may_be(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events, folder = run(table)
+    assert isinstance(events[-1], Finished)
+    first, *_, last = [event.metrics for event in events if isinstance(event, Evaluated)]
+    assert last["marks"]["nme"] < 0.8 * first["marks"]["nme"]
+    _, card = checkpoint.load(folder)
+    marks, house, who = card.tasks
+    assert (marks.classes, house.classes, house.length) == (("nose",), tuple("0123456789"), 2)
+    assert not card.crop.mirror, "a mirrored text is another one"
+    assert len(who.classes) == 5 and "p0" not in str(card)
+    network, _ = checkpoint.load(folder)
+    record = evaluate(network, card, f"csv:{table}", "test", options={"columns": COLUMNS})
+    assert set(record["tasks"]["who"]) == {"verification_accuracy", "verification_auc"}
+    assert {"sequence_accuracy", "position_accuracy", "length_accuracy", "sequence_accuracy_2"} <= set(
+        record["tasks"]["house"]
+    )
+    assert record["tasks"]["marks"]["nme"]["value"] < 0.25, "of the crop's side, which has no eyes"
+
+    monkeypatch.setattr(crops, "find", lambda *_: [FACE])
+    predictor = Predictor("small", network, card)
+    picture = np.asarray(Image.open(table / "3.png"))
+    readings = predictor.predict(picture)
+    assert list(readings[0].estimates) == ["marks", "house"], "no embedding leaves the program"
+    (place,) = readings[0].estimates["marks"].points.values()
+    x, y = (float(part) for part in (table / "labels.csv").read_text().splitlines()[4].split(",")[2].split())
+    assert abs(place[0] - x) < 12 and abs(place[1] - y) < 12, "in px of the picture"
+    text = answers.to_csv([Photo("3.png", None, tuple(readings), SIDE, SIDE)], card.tasks)
+    header = text.splitlines()[0]
+    assert "marks_nose_x,marks_nose_y,house,house_confidence" in header and "who" not in header
+    form = correcting.form(card.tasks)
+    assert 'name="house"' in form and 'name="marks"' not in form and 'name="who"' not in form
+
+
+def test_people_stay_in_one_split_where_the_label_alone_says_who_they_are(table: Path) -> None:
+    lines = (table / "labels.csv").read_text().splitlines()
+    fields = [line.split(",") for line in lines]
+    (table / "labels.csv").write_text("\n".join(",".join([row[0], *row[2:]]) for row in fields))
+    source = layouts.read(f"csv:{table}", {"columns": COLUMNS})
+    assert {sample.person for sample in source.samples} == {f"p{number}" for number in range(8)}
+    splits = {(sample.person, sample.split) for sample in source.samples}
+    assert len(splits) == 8
+
+
+def test_the_frames_of_crops_are_worked_out_once_and_kept(table: Path) -> None:
+    paths = [str(table / f"{number}.png") for number in range(3)]
+    settings = Card("bknet", {}, ()).crop
+    found = cache.crops_of(paths, Card("bknet", {}, ()).detection, settings)
+    frames = found.frames()
+    assert frames.shape == (3, 2, 3) and np.allclose(frames[1], crops.frame(FACE, settings))
+    assert len(list((table / "cache").rglob("*.frames.npy"))) == 1
+    for path in paths:
+        Path(path).write_bytes(b"")  # nothing is read again
+    assert np.allclose(found.frames(), frames)
+
+
+@pytest.mark.parametrize("how", ["branch", "all"])
+@pytest.mark.parametrize("taught", ["marks", "house"])
+def test_fine_tuning_teaches_them_and_guards_the_others(table: Path, how: str, taught: str) -> None:
+    """Of the branch alone the points lie where each view of the trunk's features has them; guarded points move with the crop."""
+    _, parent = run(table, epochs=3)
+    config = FinetuneConfig(
+        name="child", data=str(table), layout="csv", columns=COLUMNS, tasks=taught, how=how, epochs=3
+    )
+    events = list(finetune(config, table / "runs" / "child", parent))
+    assert not any(isinstance(event, Failed) for event in events)
+    outcome = json.loads((table / "runs" / "child" / "outcome.json").read_text())
+    assert set(outcome["tasks"]) == {taught} and outcome["tasks"][taught]["n"] == outcome["counts"]["held"]
+    assert "who" not in outcome["changed"], "an embedding is never shown"
+    before, after = (checkpoint.load(folder)[0].state_dict() for folder in (parent, table / "runs" / "child"))
+    other = {"marks": "house", "house": "marks"}[taught]
+    same = all(torch.equal(before[name], after[name]) for name in before if name.startswith(f"branches.{other}."))
+    assert same == (how == "branch")
