@@ -11,16 +11,18 @@ import pytest
 import torch
 from PIL import Image
 
-from mtl_model import answers, checkpoint, crops, layouts
-from mtl_model.card import Card
+from mtl_model import answers, checkpoint, crops, kinds, layouts
+from mtl_model.card import Card, CropSettings
 from mtl_model.config import FinetuneConfig, TrainConfig
 from mtl_model.data import cache
+from mtl_model.data.batches import Labelled
 from mtl_model.evaluate.metrics import evaluate
 from mtl_model.events import Evaluated, Event, Failed, Finished
 from mtl_model.networks import bknet
 from mtl_model.predictor import Predictor
-from mtl_model.records import Face, Photo
-from mtl_model.train.finetune import finetune
+from mtl_model.records import Face, Photo, Sample
+from mtl_model.tasks import Task
+from mtl_model.train.finetune import _watch, finetune
 from mtl_model.train.loop import train
 from mtl_model.ui.faces import correcting
 
@@ -121,6 +123,36 @@ def test_the_frames_of_crops_are_worked_out_once_and_kept(table: Path) -> None:
     for path in paths:
         Path(path).write_bytes(b"")  # nothing is read again
     assert np.allclose(found.frames(), frames)
+
+
+class Looker(torch.nn.Module):
+    """Features that say where the light of an image lies, in shares of its side."""
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        light = images[:, 0].clamp(min=0) ** 4
+        line = (torch.arange(SIDE) + 0.5) / SIDE
+        middle = torch.stack([(light * line).sum((1, 2)), (light * line[:, None]).sum((1, 2))], 1)
+        return middle / light.sum((1, 2))[:, None]
+
+
+def test_the_views_of_a_frozen_trunk_are_where_their_points_are() -> None:
+    """As it is, mirrored, and augmented: points moved as a view says lie where its features see them."""
+    x, y = 0.3, 0.6
+    columns, lines = np.meshgrid((np.arange(SIDE) + 0.5) / SIDE, (np.arange(SIDE) + 0.5) / SIDE)
+    spot = (255 * np.exp(-((columns - x) ** 2 + (lines - y) ** 2) / 0.01)).astype(np.uint8)
+    images = np.repeat(spot[None, ..., None], 24, 0).repeat(3, 3)
+    task = Task("marks", "Marks", "points", "wing", ("nose",))
+    samples = [Sample(str(row), {"marks": (x, y)}) for row in range(24)]
+    frames = np.tile(np.eye(2, 3), (24, 1, 1))
+    crops_of = cache.Crops(images, np.ones(24, np.int16), np.zeros((24, 4)), lambda: frames)
+    data = Labelled([(samples, crops_of, np.arange(24))], (task,))
+    card = Card("bknet", {}, (task,), crop=CropSettings(SIDE, True, 0.0, (0.0,), (1.0,)))
+    features, places = _watch(Looker(), data, 4, 0.3, card=card, seed=0, device="cpu", progress=lambda *_: None)
+    for view in range(4):
+        moved = kinds.of(task).move(task, data.targets["marks"], places[view])
+        apart = (features[view] - moved).abs().amax(1)
+        assert (apart.max() if view < 2 else apart.median()) < 0.02, view
+    assert features[1][:, 0].mean() == pytest.approx(1 - x, abs=0.01)
 
 
 @pytest.mark.parametrize("how", ["branch", "all"])
