@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from benchmarks import average, face, fewshot, framing, generation, pack
+from benchmarks import average, face, fewshot, framing, generation, pack, strangers
 from mtl_model import checkpoint, kinds
 from mtl_model.card import Card, CropSettings
 from mtl_model.config import TrainConfig
@@ -58,6 +58,25 @@ def test_a_generation_is_shown_by_bands_with_its_bias_and_coverage() -> None:
     lines = list(generation.table({"one": found, "other": {"only there": 1.0}}))
     assert lines[0] == "| | one | other |" and len(lines) == 3 + len(found)
     assert "| FairFace, age, bias, over 60 | -10.00 |  |" in lines
+
+
+def test_strangers_are_covered_more_often_the_wider_the_interval() -> None:
+    card = Card("bknet", {}, TINY.tasks, calibration={"age": kinds.calibration_from(TASKS["age"], {"margin": 3.0})})
+    data = data_of([{"age": 5.0}, {"age": (20.0, 29.0)}, {"age": 24.0}, {"age": 30.0}], ["A", "A", "A", "B"])
+    data.quality[:, 1] = 0.3, 0.1, 0.4, 0.2
+    logits = torch.full((4, 101), -40.0)
+    logits[[0, 1, 2, 3], [5, 25, 30, 30]] = 0.0  # intervals of 7 years
+    read_as = strangers.ages(card, data, dict.fromkeys(TASKS, logits), (0.0, 0.5))
+    assert read_as["rows"].tolist() == [0, 2, 3]  # a range is no age that can be covered
+    assert read_as["0"].tolist() == [1, 0, 1] and read_as["0.5"].tolist() == [1, 1, 1]
+    parts = dict(strangers.parts(data, read_as))
+    assert parts["A"].tolist() == [True, True, False] and parts["worst tenth, sharpness"].tolist() == [
+        False,
+        False,
+        True,
+    ]
+    line = strangers.row("all", read_as, np.ones(3, bool), (0.0, 0.5))
+    assert line == "| all | 3 | 2.00 | +2.00 | 66.7 / 100.0 |"
 
 
 def test_ages_known_as_ranges_count_by_their_range() -> None:
