@@ -310,7 +310,7 @@ WORDS: Mapping[str, Words] = {
     "taught_left_out": (
         "{count:,} of {total:,} pictures of split '{split}' of {source} were learned from or stopped by, and are left out."
     ),
-    "unseen_sets": "{title}: {sets:,} sets that were never seen have enough labels.",
+    "unseen_sets": "{title}: left-out sets with enough labels: {sets:,}.",
     # A training itself
     "precision_replaced": "This processor has no arithmetic in {asked}; {used} is used, which is quicker here.",
     "gradient_dominates": _gradient,
