@@ -222,6 +222,21 @@ def test_a_mirrored_picture_is_answered_for_the_picture_itself(task: Task):
 
 
 @pytest.mark.parametrize("task", EVERY_TASK, ids=lambda task: task.name)
+def test_a_flip_moves_logits_and_targets_alike(task: Task):
+    """Of a mirrored picture with its moved targets the mirrored answer is as right as the answer was of the picture."""
+    kind, output = kinds.of(task), torch.from_numpy(logits_of(task))
+    if not kind.mirrors:
+        return
+    targets, known = encode(task, [*labels_of(task)])
+    flip = torch.tensor([[-1.0, 0, 0], [0, 1, 0]]).expand(BATCH, 2, 3)
+    moved = kind.move(task, targets, flip)
+    assert torch.allclose(kind.move(task, moved, flip).double(), targets.double(), atol=1e-6)
+    loss = kind.losses[task.loss]
+    mirrored = loss(kind.mirror(task, output), moved, known).item()
+    assert mirrored == pytest.approx(loss(output, targets, known).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("task", EVERY_TASK, ids=lambda task: task.name)
 def test_what_is_fitted_survives_the_card(task: Task):
     """What `fit` takes from train stands in the task, and what `calibrate` takes from val in the kind's own record."""
     kind = kinds.of(task)
