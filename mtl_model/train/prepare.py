@@ -117,8 +117,8 @@ def prepare(
     learned = [sample for samples, _, _ in parts["train"] for sample in samples]  # copies are gone now
     tasks = tuple(kinds.fit(task, learned, parents) for task in _taught(config, tasks, learned))
     train, val = (Labelled(parts[split], tasks) for split in ("train", "val"))
-    for task in asked:
-        if task not in tasks:
+    for task in asked:  # fitted they may be other records
+        if task.name not in train.known:
             notes.append(Noted("task_not_learned", {"task": task.name}))
         elif not bool(val.known[task.name].any()):
             notes.append(Noted("task_without_val", {"task": task.name}))

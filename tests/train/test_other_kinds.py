@@ -17,7 +17,7 @@ from mtl_model.config import FinetuneConfig, TrainConfig
 from mtl_model.data import cache
 from mtl_model.data.batches import Labelled
 from mtl_model.evaluate.metrics import evaluate
-from mtl_model.events import Evaluated, Event, Failed, Finished
+from mtl_model.events import Evaluated, Event, Failed, Finished, Noted
 from mtl_model.networks import bknet
 from mtl_model.predictor import Predictor
 from mtl_model.records import Face, Photo, Sample
@@ -73,6 +73,7 @@ def run(table: Path, **settings: object) -> tuple[list[Event], Path]:
 def test_they_are_learned_measured_and_answered_where_they_may_be(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events, folder = run(table)
     assert isinstance(events[-1], Finished)
+    assert not [event for event in events if isinstance(event, Noted) and event.code == "task_not_learned"]
     first, *_, last = [event.metrics for event in events if isinstance(event, Evaluated)]
     assert last["marks"]["nme"] < 0.8 * first["marks"]["nme"]
     _, card = checkpoint.load(folder)
