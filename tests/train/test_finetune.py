@@ -185,7 +185,14 @@ def test_pictures_that_forbid_their_mirror_image_are_never_mirrored(
     pictures_start(weights)
     seen: list[torch.Tensor] = []
     monkeypatch.setattr(finetune, "augment", lambda images, crop, *more: seen.append(images) or images)
-    monkeypatch.setattr(torch.Tensor, "flip", lambda *_: pytest.fail("a mirror image"))
+    watch = finetune._watch
+
+    def unmirrored(*arguments: Any, **more: Any) -> torch.Tensor:
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.Tensor, "flip", lambda *_: pytest.fail("a mirror image"))
+            return watch(*arguments, **more)
+
+    monkeypatch.setattr(finetune, "_watch", unmirrored)
     run(config_for(glasses, no_mirror=True), weights)
     child = card.read_card(weights.parent / "runs" / "child")
     assert seen and child.crop.mirror is False and child.flip_averaging is False
