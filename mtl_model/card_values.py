@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mtl_model import kinds
 from mtl_model.errors import CheckpointError
 from mtl_model.names import is_text
+from mtl_model.records import FACE, PICTURE
 from mtl_model.tasks import Task
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _rules(card: Card) -> Iterator[Rule]:
     yield "crop.mirror", seen, bool, "false where a task's mirror image says something else"
     allowed = crop.mirror or not card.flip_averaging
     yield "flip_averaging", allowed, bool, "false where crop.mirror is, whose mirror image shows something else"
-    yield "subject", card.subject, _is_text, "a word such as face"
+    yield "subject", card.subject, (FACE, PICTURE).__contains__, "face or picture"
     yield "crop.margin", crop.margin, _number(-0.45, 4), "a share of the face from -0.45 to 4"
     for mean in crop.mean:
         yield "crop.mean", mean, _number(-10, 10), "numbers from -10 to 10, one per channel"

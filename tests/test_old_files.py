@@ -144,5 +144,5 @@ def test_a_card_of_format_1_is_rewritten_with_nothing_else_changed(tmp_path: Pat
     own = {task.name: dataclasses.asdict(before.calibration_of(task.name)) for task in before.tasks}
     for name, numbers in OLD_CARD["calibration"].items():
         assert own[name] == own[name] | {field: value for field, value in numbers.items() if field in own[name]}
-    upright = {**OLD_CARD["crop"], "upright": False}
-    assert plain == {**OLD_CARD, "format": 2, "calibration": own, "crop": upright}
+    crop = {**OLD_CARD["crop"], "upright": False, "mirror": True}
+    assert plain == {**OLD_CARD, "format": 2, "calibration": own, "crop": crop, "subject": "face"}

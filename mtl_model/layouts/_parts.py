@@ -234,7 +234,7 @@ class Collector:
     def skip(self, code: str, example: str, **values: Any) -> None:
         """Leave an entry out and count it. code: of `wording.WORDS`, or "LAYOUT.CODE" for one of the layout's own WORDS; values:
         what its words need."""
-        key = json.dumps([code, values])
+        key = json.dumps([code, values], allow_nan=False)
         before = self._left_out.get(key, LeftOut(code, values, 0, ()))
         examples = before.examples if len(before.examples) == EXAMPLES else (*before.examples, printable(example))
         self._left_out[key] = replace(before, count=before.count + 1, examples=examples)

@@ -17,6 +17,7 @@ from mtl_model.cli import main
 from mtl_model.crops import cut, find, find_all
 from mtl_model.data import cache
 from mtl_model.errors import CheckpointError
+from mtl_model.events import Stage
 from mtl_model.inference import logits
 from mtl_model.predictor import Predictor
 from mtl_model.records import PICTURE, Face
@@ -57,12 +58,16 @@ def test_every_picture_is_read_and_cached(tmp_path: Path) -> None:
         paths.append(str(tmp_path / f"{number}.png"))
         Image.new("RGB", size, "olive").save(paths[-1])
     (tmp_path / "broken.png").write_text("text")
-    said: list[str] = []
+    stages: list[Stage] = []
     crops = cache.crops_of(
-        [*paths, str(tmp_path / "broken.png")], WHOLE, CARD.crop, tmp_path / "cache", lambda what, *_: said.append(what)
+        [*paths, str(tmp_path / "broken.png")],
+        WHOLE,
+        CARD.crop,
+        tmp_path / "cache",
+        lambda stage, *_: stages.append(stage),
     )
     assert crops.faces.tolist() == [1, 1, 1, cache.UNREADABLE]
-    assert "reading pictures" in said and "looking for faces" not in said
+    assert Stage.READING in stages and Stage.DETECTING not in stages
 
 
 def test_a_picture_has_one_answer_in_words_of_its_own(

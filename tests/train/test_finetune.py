@@ -187,7 +187,7 @@ def test_pictures_that_forbid_their_mirror_image_are_never_mirrored(
     monkeypatch.setattr(finetune, "augment", lambda images, crop, *more: seen.append(images) or images)
     watch = finetune._watch
 
-    def unmirrored(*arguments: Any, **more: Any) -> torch.Tensor:
+    def unmirrored(*arguments: Any, **more: Any) -> Any:
         with monkeypatch.context() as patch:
             patch.setattr(torch.Tensor, "flip", lambda *_: pytest.fail("a mirror image"))
             return watch(*arguments, **more)

@@ -295,8 +295,7 @@ def test_a_gradient_that_drowns_the_others_is_said(config: TrainConfig, tmp_path
         return [one.values["task"] for one in events if isinstance(one, Noted) and one.code == "gradient_dominates"]
 
     assert told("age=0.1") == []
-    (text,) = told("age=1000")
-    assert text.startswith("The gradient of age drowns the others") and "--task-weights age=0.1" in text
+    assert told("age=1000") == ["age"]
 
 
 def test_a_task_can_be_taught_by_another_loss(config: TrainConfig, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtl_model import checkpoint
+from mtl_model import checkpoint, wording
 from mtl_model.config import FinetuneConfig, TrainConfig
 from mtl_model.data import cache
 from mtl_model.evaluate.metrics import evaluate
@@ -88,7 +88,7 @@ def test_a_quantity_is_taught_anew_on_the_scale_of_what_is_learned_from(tmp_path
     assert card.calibration_of("length") != type(card.calibration_of("length"))()
     outcome = json.loads((child / "outcome.json").read_text())
     assert outcome["tasks"]["length"]["after"] < card.task("length").scale[1]
-    assert "mm of error on" in outcome["sentence"]
+    assert "mm of error on" in wording.outcome(**outcome)
 
 
 def test_a_quantity_is_fitted_again(tmp_path: Path) -> None:

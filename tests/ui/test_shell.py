@@ -85,9 +85,9 @@ def test_routes_answer_errors_in_the_same_way(
 ) -> None:
     shared = built[1]
     known = answer(shared, PictureError("It is cut off."))
-    assert (known.status_code, json.loads(bytes(known.body))) == (400, {"error": "It is cut off."})
+    assert (known.status_code, json.loads(bytes(known.body))) == (400, {"error": "It is cut off.", "code": "picture"})
     unknown = answer(shared, ValueError("secret"))
-    assert (unknown.status_code, json.loads(bytes(unknown.body))) == (500, {"error": UNEXPECTED})
+    assert (unknown.status_code, json.loads(bytes(unknown.body))) == (500, {"error": UNEXPECTED, "code": "unexpected"})
     monkeypatch.setattr(shared.access, "user_of", lambda connection: None)
     assert answer(shared, ValueError("never reached")).status_code == 401
 

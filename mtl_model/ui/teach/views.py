@@ -147,7 +147,7 @@ def found(run: Run, left_out: Sequence[LeftOut] = ()) -> str:
 
 
 def _key(reason: Mapping[str, Any]) -> str:
-    return json.dumps([reason["code"], reason["values"]])
+    return json.dumps([reason["code"], reason["values"]], allow_nan=False)
 
 
 def _reason(reason: Mapping[str, Any], examples: Sequence[str]) -> str:

@@ -398,7 +398,7 @@ def test_a_download_is_a_zip(visitor: Any) -> None:
 @pytest.mark.browser
 def test_with_one_checkpoint_there_is_nothing_to_compare(visitor: Any) -> None:
     assert visitor.locator("#compare").is_visible()
-    alone = {"names": ["default"], "default": "default", "user": ""}
+    alone = {"names": ["default"], "subjects": {"default": "face"}, "default": "default", "user": ""}
     visitor.route("**/mtl/models/names", lambda route: route.fulfill(json=alone))
     visitor.evaluate("mtl.refreshModels()")
     assert not visitor.locator("#compare").is_visible() and visitor.locator("#checkpoint").is_visible()

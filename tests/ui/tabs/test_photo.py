@@ -23,6 +23,7 @@ from mtl_model.predictor import Predictor
 from mtl_model.records import PICTURE, Estimate, Photo, to_json
 from mtl_model.tasks import class_task
 from mtl_model.ui.faces import correcting, requests
+from mtl_model.ui.listeners import Events
 from mtl_model.ui.server.bodies import LARGEST_UPLOAD
 from mtl_model.ui.server.gate import Access
 from mtl_model.ui.server.options import UiOptions
@@ -41,6 +42,7 @@ class FakeShared:
         self.models, self.predictor = self, predictor
         self.default = "fake"
         self.decoders = DECODERS
+        self.events = Events(self.access)
 
     def get(self, name: str = "") -> FakePredictor:
         if name not in ("", "fake", "second"):

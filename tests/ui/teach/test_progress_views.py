@@ -82,7 +82,7 @@ def test_how_it_ended(tmp_path: Path) -> None:
         (None, '<progress aria-label="Preparing the pictures"></progress>'),
         (Failed("usage", {"message": "no progress"}), '<progress aria-label="Preparing the pictures"></progress>'),
         (Progressed(Stage.DETECTING, 0, 1200), "Preparing the pictures: looking for the faces, 0 of 1,200."),
-        (Progressed(Stage.READING, 5, 9, 125.0), "Preparing the pictures: reading pictures, 5 of 9, 2 minutes left."),
+        (Progressed(Stage.READING, 5, 9, 125.0), "Preparing the pictures: reading them, 5 of 9, 2 minutes left."),
         (Progressed("later_stage", 5, 9), "Preparing the pictures: later_stage, 5 of 9."),
     ],
 )
