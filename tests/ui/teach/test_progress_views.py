@@ -67,6 +67,18 @@ def test_how_it_ended(tmp_path: Path) -> None:
     assert not whole.can_go_on and "Done after 2 passes" in progress_views.progress(whole, {}, [])
 
 
+def test_a_fit_has_no_passes_and_nothing_to_keep_before_its_end(tmp_path: Path) -> None:
+    begun: list[Event] = [Started("one", 0, 0, 0, {"folders": {"pictures": 60}})]
+    log = "choosing stages and penalty [##--] 2 of 5, 9 s left"
+    html = progress_views.progress(run_of(tmp_path / "one", "running", begun, log=log), {}, [])
+    assert "tells the answers best, 2 of 5" in html and ">Stop</button>" in html
+    (tmp_path / "one" / STOP).touch()
+    assert "best so far" not in progress_views.progress(run_of(tmp_path / "one", "running", begun), {}, [])
+    ended = [*begun, Evaluated(0, 0, {"hat": {"accuracy": 0.8}}, -0.2, True), Noted("Hat."), Finished(0, 9.0, 0)]
+    html = progress_views.progress(run_of(tmp_path / "two", "done", ended), {}, [])
+    assert "pass" not in html and "<svg" not in html
+
+
 @pytest.mark.parametrize(("events", "at_once"), [([], True), (FIRST[:1], True), (FIRST, False)])
 def test_what_only_prepares_ends_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: list[Event], at_once: bool
