@@ -50,7 +50,7 @@ class Progressed:
 
 @dataclass(frozen=True)
 class Started:
-    """The loop is about to take its first step (again, if it resumes)."""
+    """The loop is about to take its first step (again, if it resumes); with no steps and no epochs, a fit is about to be made."""
 
     name: str
     steps: int
@@ -72,7 +72,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Val after an epoch. score: the figure by which the best epoch is chosen, larger is better."""
+    """Val after an epoch, or, at step 0, pictures by a fit that did not know them. score: the figure by which the best epoch is
+    chosen, larger is better."""
 
     epoch: int
     step: int

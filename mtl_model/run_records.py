@@ -51,7 +51,8 @@ class Report(TypedDict, total=False):
 
 
 class Compared(TypedDict, total=False):
-    """What a learning brought to one task; see outcome.outcome_of."""
+    """What a learning brought to one task; see compare.outcome_of. folds: 0 where it was measured on pictures held out for good.
+    guess: the figure of the best answer that does not look at the picture."""
 
     title: str
     metric: str
@@ -62,6 +63,12 @@ class Compared(TypedDict, total=False):
     interval: list[float] | None
     difference: list[float] | None
     n: int
+    folds: int
+    guess: float
+    beats_guess: bool
+    reliability: dict[str, float]
+    curve: list[list[float]]
+    twice: float
     classes: list[str]
     confusion_before: list[list[int]] | None
     confusion_after: list[list[int]] | None
@@ -87,6 +94,7 @@ class Outcome(TypedDict, total=False):
     titles: dict[str, str]
     unshown: list[Unshown]
     pictures: dict[str, list[dict[str, str]]]
+    suspects: list[dict[str, str | float]]
     left_out: list[str]
     relabelled: dict[str, dict[str, str]]
     sentence: str

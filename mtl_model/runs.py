@@ -263,7 +263,7 @@ def accept(folder: Path, keep: bool = False) -> None:
         lines = (folder / EVENTS).read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
         write_text(folder / EVENTS, "".join(line for line in lines if not _is_note(line)))
     if outcome := read(folder / OUTCOME, Outcome):  # its figures stay, the names of the visitor's pictures go
-        write_plain(folder / OUTCOME, {**outcome, "pictures": {}, "left_out": [], "relabelled": {}})
+        write_plain(folder / OUTCOME, {**outcome, "pictures": {}, "suspects": [], "left_out": [], "relabelled": {}})
     write_record(folder, dataclasses.replace(read_record(folder) or new_record(created=time.time()), kept=keep))
     halves = [*folder.glob(".*.[0-9]*"), *folder.glob(f"{COMING}*")]  # of killed processes
     gone = (STATE, STOP, LOCK, REPORT, LOG, LATEST, *(() if keep else (CHANGES, COUNT, *PICTURES)))

@@ -56,6 +56,8 @@ def sentence(event: events.Event) -> str:
     match event:
         case events.Started():
             steps = event.steps - event.first_step
+            if not event.steps:
+                return f"{event.name}: one fit; {json.dumps(event.counts, allow_nan=False)}"
             return f"{event.name}: {steps:,} steps, {event.epochs} epochs; {json.dumps(event.counts, allow_nan=False)}"
         case events.Step():
             losses = " ".join(f"{task} {loss:.3f}" for task, loss in event.losses.items())
@@ -66,12 +68,16 @@ def sentence(event: events.Event) -> str:
                 f"{task} " + " ".join(f"{name} {value:.3f}" for name, value in metrics.items())
                 for task, metrics in event.metrics.items()
             )
+            if not event.step:
+                return f"cross-validated: {figures}"
             best = ", the best so far" if event.best else ""
             return f"epoch {event.epoch + 1} on val: {figures}; score {event.score:.4f}{best}"
         case events.Saved():
-            return f"saved the {event.kind} at step {event.step:,}"
+            return f"saved the {event.kind}" + (f" at step {event.step:,}" if event.step else "")
         case events.Stopped():
             return f"stopped at step {event.step:,}: {wording.of(event)}"
+        case events.Finished(step=0):
+            return f"finished after {event.seconds:.0f} s"
         case events.Finished():
             spent = f"{event.step:,} steps and {event.seconds / 60:.1f} min"
             return f"finished after {spent}; the best epoch is {event.best_epoch + 1}"

@@ -146,6 +146,11 @@ def _unshown(title: str, groups: Sequence[str], subject: str = "face") -> str:
     )
 
 
+def _parts(**counts: int) -> str:
+    uses = {"train": "to learn from", "val": "to stop by", "test": "held out"}
+    return f"Pictures: {', '.join(f'{count:,} {uses[split]}' for split, count in counts.items())}."
+
+
 def _gradient(task: str, step: int, norms: Mapping[str, str]) -> str:
     shown = ", ".join(f"{name} {norm}" for name, norm in norms.items())
     return (
@@ -177,6 +182,7 @@ def _score_not_finite(score: str, epoch: int, errors: Mapping[str, str]) -> str:
 
 VERDICTS: Mapping[str, str] = {
     "new": "new",
+    "guess": "no better than guessing",
     "not_compared": "not compared",
     "same": "the same",
     "chance": "could be chance",
@@ -188,7 +194,7 @@ VERDICTS: Mapping[str, str] = {
 def verdict_of(figures: Mapping[str, Any]) -> str:
     """Return what a task's difference is worth, one of VERDICTS: chance, where the interval contains 0 and more."""
     if figures.get("new"):
-        return "new"
+        return "new" if figures.get("beats_guess", True) else "guess"
     interval = figures.get("difference")
     if not interval:
         return "not_compared"
@@ -224,6 +230,21 @@ def outcome(
     return " ".join([*(parts or ["No held-out picture could be measured."]), *(_unshown(**risk) for risk in unshown)])
 
 
+def reliability(figures: Mapping[str, Any]) -> str:
+    """Return what came true of the answers that a task calls sure, as a sentence; "" if it is not known."""
+    known = figures.get("reliability")
+    if not known:
+        return ""
+    if not known["sure"]:
+        return "It is unsure of every answer."
+    unsure = 1 - known["sure"] / known["n"]
+    rest = f"; it is unsure of {100 * unsure:.0f} % of them" if unsure >= 0.005 else ""
+    return (
+        f"Of the answers that it is sure of (on average to {100 * known['said']:.0f} %), {100 * known['right']:.0f} % were "
+        f"right{rest}."
+    )
+
+
 def _task_outcome(figures: Mapping[str, Any]) -> str:
     share = figures["unit"] == "share"
 
@@ -232,10 +253,14 @@ def _task_outcome(figures: Mapping[str, Any]) -> str:
 
     title, after = isolated(figures["title"]), shown(figures["after"])
     what = "% right of" if share else f"{figures['unit']} of error on".strip()
-    measured = f"{what} {_TEMPLATES.format('{:n held-out picture}', figures['n'])}"
+    pictures = "{:n new picture}" if figures.get("folds") else "{:n held-out picture}"
+    measured = f"{what} {_TEMPLATES.format(pictures, figures['n'])}"
+    verdict = verdict_of(figures)
+    if verdict == "guess":
+        blind = f"{shown(figures['guess'])} {'%' if share else figures['unit']}".strip()
+        return f"{title}: {after} {measured}, no better than guessing, which gives {blind}."
     if figures["before"] is None:
         return f"{title}: {after} {measured}, newly learned."
-    verdict = verdict_of(figures)
     if verdict == "same":
         return f"{title}: {after} {measured}, as before."
     return f"{title}: {shown(figures['before'])} → {after} {measured} ({VERDICTS[verdict]})."
@@ -305,7 +330,7 @@ WORDS: Mapping[str, Words] = {
         "{count:,} pictures to learn from are near copies of some that are held out or to stop by, or show the same people, "
         "and are left out."
     ),
-    "parts": "Pictures: {train:,} to learn from, {val:,} to stop by, {test:,} held out.",
+    "parts": _parts,
     "unshown": _unshown,
     "taught_left_out": (
         "{count:,} of {total:,} pictures of split '{split}' of {source} were learned from or stopped by, and are left out."
@@ -315,6 +340,10 @@ WORDS: Mapping[str, Words] = {
     "precision_replaced": "This processor has no arithmetic in {asked}; {used} is used, which is quicker here.",
     "gradient_dominates": _gradient,
     "no_better_epoch": "No better epoch in {epochs}; the best, epoch {best}, is kept.",
+    "fitted_at_once": "The branch alone is fitted at once: the passes and the learning rate given have no part in it.",
+    "kept_on_the_way": "The weights kept lie {percent} % of the way from the start to the end of the learning: there the "
+    "error on the pictures to stop by is least.",
+    "stopped_before": "It was asked to stop before anything was learned.",
     "asked_to_stop": "It was asked to stop; the best so far is kept, and it can be resumed.",
     "loss_overflowed": _loss_overflowed,
     "score_not_finite": _score_not_finite,

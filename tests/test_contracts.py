@@ -513,7 +513,22 @@ def test_a_branch_leaves_from_any_stage(network_name: str, separate: bool):
         assert all(torch.allclose(quick[task], direct[task], atol=1e-3) for task in sides), stage
 
 
-@pytest.mark.parametrize("leaves", [{"hat": "block999"}, {"cap": "final"}])
+@pytest.mark.parametrize("separate", [False, True])
+def test_a_branch_leaves_from_some_taps(network_name: str, separate: bool):
+    module, images = registry.load("networks", network_name), images_of(network_name)
+    some = linear({"age": 101, "hat": 3})
+    widths_of_taps = module.build(some, leaves={"hat": _parts.TAPPED}, separate=separate).taps
+    chosen = [name for number, name in enumerate(widths_of_taps) if number != 1]
+    network = module.build(some, leaves={"hat": f"{_parts.TAPPED}:{','.join(chosen)}"}, separate=separate).eval()
+    layer = network.branches["hat"][-1]
+    assert layer.weight.shape == (3, sum(widths_of_taps[name] for name in chosen))
+    with torch.no_grad():
+        taps = network.tap(images)
+        expected = layer(torch.cat([taps[name] for name in chosen], 1))
+        assert torch.allclose(network(images)["hat"], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("leaves", [{"hat": "block999"}, {"cap": "final"}, {"hat": "taps:block999"}])
 def test_a_stage_or_task_that_is_not_there_is_a_sentence(network_name: str, leaves: dict[str, str]):
     with pytest.raises(UsageError, match="block999|cap"):
         registry.load("networks", network_name).build(linear({"hat": 2}), leaves=leaves)

@@ -26,7 +26,9 @@ from mtl_model.terminal import given_path
 HELP = "teach a checkpoint from a folder of one's own labelled pictures"
 ORDER = 30
 FIGURES = ("metric", "before", "after", "difference")
-"""What the JSON holds of the outcome of each task."""
+MEASURED = ("folds", "n", "interval", "guess", "beats_guess", "reliability")
+CURVE = ("curve", "twice")
+"""What the JSON holds of the outcome of each task, in its `cv` of how that was measured, and in its `curve`."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -67,9 +69,14 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.pending:
             runs.accept(folder)
         if arguments.json:  # last: what was learned counts, wherever this can be written
-            tasks = {task: {name: figures[name] for name in FIGURES} for task, figures in outcome["tasks"].items()}
+            tasks, measured, curve = (
+                {task: {key: figures.get(key) for key in keys} for task, figures in outcome["tasks"].items()}
+                for keys in (FIGURES, MEASURED, CURVE)
+            )
             record = {"checkpoint": name, "seconds": outcome["seconds"], "tasks": tasks, "changed": outcome["changed"]}
-            card.write_plain(arguments.json, record)
+            card.write_plain(
+                arguments.json, record | {"cv": measured, "suspects": outcome.get("suspects", []), "curve": curve}
+            )
     return code
 
 

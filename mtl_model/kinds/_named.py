@@ -10,12 +10,13 @@ import numpy as np
 from mtl_model.errors import DataError, unknown
 from mtl_model.kinds._arithmetic import fit_temperature, percent, short
 from mtl_model.kinds._metric import PLAIN, SHARE, Metric, Rows, Steps
-from mtl_model.kinds._parts import LEAST_FITTED, RARE, Calibration, Kind
+from mtl_model.kinds._parts import LEAST_FITTED, RARE, Calibration, Kind, Reliability
 from mtl_model.records import Estimate
 from mtl_model.tasks import Label, Task
 
 FEW_CHOSEN = 200  # labels of val, below which the share of wrong answers moves in steps
 ECE_BINS = 15
+UNEVEN = 1.5  # times that the largest class may be larger than the smallest before each counts the same
 
 
 def balanced_accuracy(rows: Rows) -> float:
@@ -190,6 +191,24 @@ class Named(Confident):
     def like_text(self, error: float, low: float, high: float) -> tuple[str, str, str]:
         said = f"{'under 1 %' if error < 0.005 else percent(error)} wrong"
         return said, "Share of wrong answers", f"with {round(100 * low)} to {percent(min(high, 1.0))}"
+
+    def guess(self, task: Task, targets: np.ndarray) -> np.ndarray:
+        """The class of most samples."""
+        counts = np.bincount(targets, minlength=len(task.classes))
+        return counts / max(1, counts.sum())
+
+    def balance(self, task: Task, targets: np.ndarray) -> tuple[str, np.ndarray] | None:
+        _, groups, counts = np.unique(targets, return_inverse=True, return_counts=True)
+        return ("balanced_accuracy", groups) if counts.max() > UNEVEN * counts.min() else None
+
+    def reliability(
+        self, task: Task, prediction: np.ndarray, targets: np.ndarray, calibration: Calibration
+    ) -> Reliability:
+        confidence, right = prediction.max(1), prediction.argmax(1) == targets
+        sure = confidence >= calibration.threshold
+        if not sure.any():
+            return Reliability(0, len(targets), 0.0, 0.0)
+        return Reliability(int(sure.sum()), len(targets), short(confidence[sure].mean()), short(right[sure].mean()))
 
     def confusion(self, task: Task, prediction: np.ndarray, targets: np.ndarray) -> list[list[int]]:
         counts = np.zeros((len(task.classes),) * 2, int)

@@ -52,6 +52,16 @@ class Calibration(Fitted):
 
 
 @dataclass(frozen=True)
+class Reliability:
+    """Of n answers `sure` were called sure; their mean probability is `said`, and the share `right` of them was right."""
+
+    sure: int
+    n: int
+    said: float
+    right: float
+
+
+@dataclass(frozen=True)
 class LeftOut:
     """What a network answers of a data set that it never saw: prediction (N, ...) by its own calibration, of the kind's own
     class, and the targets."""
@@ -301,6 +311,21 @@ class Kind:
     def like_text(self, error: float, low: float, high: float) -> tuple[str, str, str]:
         """Return the error for faces like one, what it is, and the bin from low to high, in words."""
         raise NotImplementedError
+
+    def guess(self, task: Task, targets: np.ndarray) -> np.ndarray | None:
+        """Return the best answer without looking at the picture, as one row of a prediction; None for a kind without one."""
+        return None
+
+    def balance(self, task: Task, targets: np.ndarray) -> tuple[str, np.ndarray] | None:
+        """Return the metric in which each group counts the same, and the group of each sample, int (N,); None where the groups
+        are about as large as each other, or mean nothing."""
+        return None
+
+    def reliability(
+        self, task: Task, prediction: np.ndarray, targets: np.ndarray, calibration: Any
+    ) -> Reliability | None:
+        """Return what came true of the answers that are called sure; None for a kind that names no probability."""
+        return None
 
     def confusion(self, task: Task, prediction: np.ndarray, targets: np.ndarray) -> list[list[int]] | None:
         """Return counts, one row per true class, one column per answer; None for a kind without classes."""

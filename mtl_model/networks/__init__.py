@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mtl_model.networks._parts import FINAL as FINAL
+from mtl_model.networks._parts import TAPPED as TAPPED
 from mtl_model.networks._parts import folded as folded
 
 if TYPE_CHECKING:

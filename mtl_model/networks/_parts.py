@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,8 @@ from mtl_model.errors import UsageError, unknown
 Head = Callable[[int], nn.Module]
 """Number of features -> the last layer of a task's branch, as the task's kind makes it."""
 FINAL, PLACED, TAPPED = "final", "places", "taps"
-"""Stages that are vectors: the end of a trunk; what a branch that is added later leaves from; all taps side by side."""
+"""Stages that are vectors: the end of a trunk; what a branch that is added later leaves from; all taps side by side. A branch may
+leave from some taps alone, by their names: "taps:block8,block12"."""
 LARGEST_PX = 1024  # side of a crop, as in card_values.py
 SIDE = 3  # of the grid to which a middle stage is pooled, so that a feature still knows where in the face it was
 Shapes = Mapping[str, tuple[int, ...]]
@@ -180,6 +182,26 @@ def places(maps: Tensor, side: int) -> Tensor:
     return functional.adaptive_avg_pool2d(maps, side).flatten(1)
 
 
+class Selection(nn.Module):
+    """Some of the taps, from all side by side (B, F). names: in their order; all if there are none.
+
+    Raises UsageError for one that is not there."""
+
+    def __init__(self, taps: Mapping[str, int], names: Collection[str]) -> None:
+        super().__init__()
+        for name in names:
+            if name not in taps:
+                raise UsageError(unknown("tap", name, taps))
+        ends = dict(zip(taps, accumulate(taps.values()), strict=True))
+        self.parts = [
+            slice(ends[name] - width, ends[name]) for name, width in taps.items() if name in names or not names
+        ]
+        self.width = sum(part.stop - part.start for part in self.parts)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.cat([features[:, part] for part in self.parts], 1)
+
+
 def late_branch(features: int, head: Head) -> nn.Sequential:
     """A branch that is added to a trained trunk: the head on features of mean 0 and deviation 1, which fine-tuning sets once."""
     return nn.Sequential(nn.BatchNorm1d(features, affine=False), nn.Dropout(0.2), head(features))
@@ -237,8 +259,8 @@ def assemble(
     """A trunk, or one per task, and a branch per task.
 
     branch: (features or channels, head) -> the network's own branch at the end of the trunk. leaves: {task: stage} for tasks
-    that do not leave there. separate: a trunk for each task but those that leave from "places" or "taps", which see all trunks
-    side by side.
+    that do not leave there; those that leave from taps are the head alone. separate: a trunk for each task but those that leave
+    from "places" or "taps", which see all trunks side by side.
     Raises UsageError for a stage or a task that is not there."""
     if not 8 <= size_px <= LARGEST_PX:
         raise UsageError(f"size_px is {size_px}. Expected crops of 8 to {LARGEST_PX} px a side; give another size.")
@@ -246,6 +268,8 @@ def assemble(
         if task not in heads:
             raise UsageError(unknown("task in leaves", task, heads))
     leaves = {**dict.fromkeys(heads, FINAL), **(leaves or {})}
+    chosen = {task: stage.partition(":")[2] for task, stage in leaves.items() if stage.partition(":")[0] == TAPPED}
+    leaves |= dict.fromkeys(chosen, TAPPED)
     own = [task for task, stage in leaves.items() if stage not in (PLACED, TAPPED)] if separate else []
     made = Columns({task: trunk() for task in own}) if own else trunk()
     shapes = made.shapes(channels, size_px)
@@ -260,6 +284,9 @@ def assemble(
         features, *map_sides = shapes[leaves[task]]
         if stage == FINAL:
             branches[task] = branch(features, head)
+        elif task in chosen:
+            taken = Selection(made.taps(shapes), [name for name in chosen[task].split(",") if name])
+            branches[task] = nn.Sequential(taken, nn.Dropout(dropout), head(taken.width))
         elif map_sides:
             branches[task] = map_branch(features, head, dropout)
         else:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from mtl_model import kinds
 from mtl_model.card import Card
 from mtl_model.data.batches import Labelled
-from mtl_model.evaluate.metrics import network_outputs
-from mtl_model.inference import predictions
 from mtl_model.kinds import SHARE
 from mtl_model.records import Estimate
 from mtl_model.tasks import Task
@@ -21,39 +19,47 @@ RESAMPLES = 2000
 SHOWN = 24  # pictures that changed for the better, and as many for the worse
 
 Predictions = Mapping[str, np.ndarray]
+Answered = tuple[Predictions, Card]
+"""{task: predictions of the same pictures, one row each}, and the card that calibrates them."""
 
 
 def outcome_of(
-    parent: tuple[nn.Module, Card],
-    child: tuple[nn.Module, Card],
-    held: Labelled,
+    before: Answered,
+    after: Answered,
+    data: Labelled,
     files: Sequence[str],
     taught: set[str],
+    folds: Mapping[str, int] | None = None,
+    changed: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """{"tasks", "changed", "titles", "pictures"} as outcome.json holds them. files: a name for each row of held."""
-    before, after = (
-        predictions(network_outputs(network, held, card), card, held.quality) for network, card in (parent, child)
-    )
-    told = (_answers(card, chances) for (_, card), chances in ((parent, before), (child, after)))
-    answers_before, answers_after = told
+    """Compare the answers of parent and child.
+
+    before, after: by networks that did not learn from the pictures; a task that is missing in the first is new. files: a name
+    for each picture. folds: {task: number}, of the tasks whose pictures were held out in turn. changed: {task: share of answers
+    that changed} of the tasks that were not taught, if it is known.
+    Returns {"tasks", "changed", "titles", "pictures"} as outcome.json holds them."""
+    answers_before, answers_after = _answers(before), _answers(after)
     tasks: dict[str, Any] = {}
     pictures: dict[str, list[dict[str, str]]] = {"better": [], "worse": []}
-    for task in kinds.shown(child[1].tasks):
-        known = held.known[task.name].numpy()
+    for task in kinds.shown(after[1].tasks):
+        known = data.known[task.name].numpy()
         if task.name not in taught or not known.any():
             continue
-        targets, rows = held.targets[task.name].numpy()[known], np.flatnonzero(known)
-        tasks[task.name] = _compare(task, before.get(task.name), after[task.name], known, targets)
-        if task.name in before:
+        targets, rows = data.targets[task.name].numpy()[known], np.flatnonzero(known)
+        parents = before[0][task.name][known] if task.name in before[0] else None
+        calibration = after[1].calibration_of(task.name)
+        tasks[task.name] = _compare(task, parents, after[0][task.name][known], targets, calibration)
+        tasks[task.name]["folds"] = (folds or {}).get(task.name, 0)
+        if task.name in before[0]:
             compare = kinds.of(task).compare
-            worse, better = (compare(task, answers[task.name][known], targets)[1] for answers in (before, after))
+            worse, better = (compare(task, answers[task.name][known], targets)[1] for answers, _ in (before, after))
             gain = np.nan_to_num(worse - better)  # a range among exact ages has no error in years
             for place in np.argsort(-np.abs(gain), kind="stable").tolist():
                 row = int(rows[place])
                 if answers_before[task.name][row] == answers_after[task.name][row] or not gain[place]:
                     continue
                 some = pictures["better" if gain[place] > 0 else "worse"]
-                truth = held.samples[row].labels[task.name]
+                truth = data.samples[row].labels[task.name]
                 if len(some) < SHOWN:
                     some.append(
                         {
@@ -64,21 +70,47 @@ def outcome_of(
                             "after": answers_after[task.name][row],
                         }
                     )
-    changed = {
+    changed = changed or {
         name: round(float(np.mean(np.array(answers_before[name]) != np.array(answers_after[name]))), 4)
         for name in answers_before
-        if name not in taught
+        if name not in taught and name in answers_after
     }
-    titles = {task.name: task.title for task in child[1].tasks if task.name in changed}
+    titles = {task.name: task.title for task in after[1].tasks if task.name in changed}
     return {"tasks": tasks, "changed": changed, "titles": titles, "pictures": pictures}
 
 
-def _answers(card: Card, predicted: Predictions) -> dict[str, list[str]]:
+def curve_of(
+    task: Task,
+    curve: Mapping[int, np.ndarray],
+    targets: np.ndarray,
+    calibration: kinds.Fitted,
+    quality: np.ndarray | None = None,
+) -> dict[str, Any]:
+    """Return {"curve": [[pictures, figure], ...], "twice": the figure that twice as many may give}.
+
+    curve: {pictures: out-of-fold logits}. By a power law: an error shrinks by the same share with each doubling (Hestness et al.,
+    "Deep Learning Scaling is Predictable, Empirically", 2017, section 3), as by the mean of the last two, and never grows."""
+    kind = kinds.of(task)
+    figures = {
+        pictures: _compare(task, None, kind.predict(task, logits, calibration, quality), targets, calibration)
+        for pictures, logits in sorted(curve.items())
+    }
+    points = [[pictures, figure["after"]] for pictures, figure in figures.items()]
+    lower = kind.metrics[next(iter(figures.values()))["metric"]].lower_is_better
+    errors = np.array([figure if lower else 1 - figure for _, figure in points])
+    shrinking = float(min(1.0, (errors[-1] / max(errors[0], 1e-9)) ** (1 / (len(errors) - 1))))
+    last = float(errors[-1]) * shrinking
+    return {"curve": points, "twice": round(last if lower else 1 - last, 4)}
+
+
+def _answers(answered: Answered) -> dict[str, list[str]]:
+    predicted, card = answered
     return {
         task.name: [
             _said(kinds.of(task).estimate(task, row, card.calibration_of(task.name))) for row in predicted[task.name]
         ]
         for task in kinds.shown(card.tasks)
+        if task.name in predicted
     }
 
 
@@ -88,15 +120,26 @@ def _said(estimate: Estimate) -> str:
 
 
 def _compare(
-    task: Task, before: np.ndarray | None, after: np.ndarray, known: np.ndarray, targets: np.ndarray
+    task: Task, before: np.ndarray | None, after: np.ndarray, targets: np.ndarray, calibration: kinds.Fitted
 ) -> dict[str, Any]:
+    """before, after: predictions of the labelled pictures alone."""
     kind = kinds.of(task)
-    name, errors = kind.compare(task, after[known], targets)
-    metric, counted = kind.metrics[name], np.isfinite(errors)
+    name, errors = kind.compare(task, after, targets)
+    counted, groups = np.isfinite(errors), None
+    weights = np.ones(len(errors))
+    if balance := kind.balance(task, targets):
+        name, groups = balance
+        sizes = np.bincount(groups)
+        weights = (len(groups) / (len(sizes) * sizes))[groups]
+    metric = kind.metrics[name]
 
     def figure(of: np.ndarray) -> float:
-        mean = float(of[counted].mean())
+        mean = float((weights * of)[counted].mean())
         return round(mean if metric.lower_is_better else 1 - mean, 4)
+
+    def gained(other: np.ndarray) -> list[float]:
+        """By how much the errors are fewer than these, as an interval; more of a metric that grows is better."""
+        return _paired((weights * (errors - other))[counted] * (1 if metric.lower_is_better else -1))
 
     result: dict[str, Any] = {
         "title": task.title,
@@ -105,29 +148,42 @@ def _compare(
         "new": before is None,
         "before": None,
         "after": figure(errors),
-        "interval": _interval(errors[counted], metric.unit),
+        "interval": _interval(errors[counted], metric.unit, None if groups is None else groups[counted]),
         "difference": None,
         "n": int(counted.sum()),
     }
     if before is not None:
-        old = kind.compare(task, before[known], targets)[1]
-        result["before"] = figure(old)
-        result["difference"] = _paired((errors - old)[counted] * (1 if metric.lower_is_better else -1))
-    if (confusion := kind.confusion(task, after[known], targets)) is not None:
+        old = kind.compare(task, before, targets)[1]
+        result["before"], result["difference"] = figure(old), gained(old)
+    if (row := kind.guess(task, targets)) is not None:
+        blind = kind.compare(task, np.tile(row, (len(targets), 1)), targets)[1]
+        low, high = gained(blind)
+        result["guess"] = figure(blind)
+        result["beats_guess"] = high < 0 if metric.lower_is_better else low > 0
+    if reliability := kind.reliability(task, after, targets, calibration):
+        result["reliability"] = dataclasses.asdict(reliability)
+    if (confusion := kind.confusion(task, after, targets)) is not None:
         result["classes"] = list(kind.choices(task))
-        result["confusion_before"] = None if before is None else kind.confusion(task, before[known], targets)
+        result["confusion_before"] = None if before is None else kind.confusion(task, before, targets)
         result["confusion_after"] = confusion
     return result
 
 
-def _interval(errors: np.ndarray, unit: str) -> list[float]:
-    """The 95 % interval of the figure itself; of a share Wilson's, which few pictures do not fool."""
+def _interval(errors: np.ndarray, unit: str, groups: np.ndarray | None = None) -> list[float]:
+    """The 95 % interval of the figure itself; of a share Wilson's, which few pictures do not fool; of a mean of several shares
+    theirs joined (Newcombe, "Interval Estimation for the Difference Between Independent Proportions", 1998, method 10)."""
     if unit != SHARE:
         return _paired(errors)
     from scipy.stats import binomtest
 
-    share = binomtest(round(float((1 - errors).sum())), len(errors)).proportion_ci(method="wilson")
-    return [round(float(share.low), 4), round(float(share.high), 4)]
+    parts = [errors] if groups is None else [errors[groups == group] for group in np.unique(groups)]
+    shares = np.array([1 - part.mean() for part in parts])
+    intervals = [binomtest(round(float((1 - part).sum())), len(part)).proportion_ci(method="wilson") for part in parts]
+    below, above = (
+        float(np.sqrt(np.square(ends - shares).sum())) / len(parts)
+        for ends in (np.array([one.low for one in intervals]), np.array([one.high for one in intervals]))
+    )
+    return [round(max(0.0, float(shares.mean()) - below), 4), round(min(1.0, float(shares.mean()) + above), 4)]
 
 
 def _paired(differences: np.ndarray) -> list[float]:

@@ -21,12 +21,13 @@ import numpy as np
 from mtl_model.events import Progress, Stage, silent
 from mtl_model.kinds import Family
 
-LANDMARKS = 1000
+LANDMARKS, WIDE = 1000, 20  # with more outputs than WIDE a quarter of the landmarks
 PENALTIES = tuple(10.0 ** (power / 2) for power in range(-10, 1))
 CONSTANT = 100.0  # what the intercept adds to the product of two pictures; that of a picture with itself is about 1
 LEAST_DEVIATION = 1e-3
 KEPT = 1e-6  # of the largest eigenvalue: smaller ones are rounding
 STEPS = 100
+PARTS = (0.25, 0.5)  # of the pictures, for the learning curve
 WIDEST = 20_000_000  # logits that are worked on at once, over pictures, fits and outputs
 
 Features = Mapping[str, np.ndarray]
@@ -40,6 +41,7 @@ class Fit:
     stages: those it leaves from. weight: float32 (width, F), for the features of these stages side by side, as the network
     gives them. bias: float32 (width,). penalty: the one chosen. out_of_fold: float32 (N, width), the logits of each picture by a
     fit that neither saw its fold nor was chosen by it. losses: {(stages, penalty): mean negative log likelihood out of fold}.
+    curve: {pictures: out_of_fold as it would be with so many}.
     """
 
     stages: tuple[str, ...]
@@ -48,6 +50,7 @@ class Fit:
     penalty: float
     out_of_fold: np.ndarray
     losses: Mapping[tuple[tuple[str, ...], float], float]
+    curve: Mapping[int, np.ndarray]
 
     def logits(self, features: Features) -> np.ndarray:
         """Return float32 (N, width), without the offset that the fit corrects."""
@@ -78,13 +81,16 @@ def fit(
         weights: float (N,), how much each picture counts; alike if not given.
         offset: float (N, width), logits that the fit corrects, without an intercept: the larger the penalty, the less it changes.
         candidates: sets of stages to choose from; all side by side if not given.
-        penalties: to choose from, of the squared weights as a share of the mean loss.
+        penalties: to choose from, of the squared weights as a share of the mean loss; every other if there are many pictures.
         seed: of the landmarks.
     """
     count = len(folds)
     shares = np.ones(count, np.float32) if weights is None else weights.astype(np.float32)
     start = np.zeros_like(family.targets) if offset is None else offset.astype(np.float32)
-    landmarks = np.sort(np.random.default_rng(seed).permutation(count)[:LANDMARKS])
+    most = LANDMARKS if family.targets.shape[1] <= WIDE else LANDMARKS // 4
+    if count > most:
+        penalties = penalties[::2]
+    landmarks = np.sort(np.random.default_rng(seed).permutation(count)[:most])
     stages = {name: _Stage(values, landmarks) for name, values in features.items()}
     bases: list[_Basis] = []
     errors: list[dict[tuple[int, ...], np.ndarray]] = []  # a candidate: {folds left out: (folds, penalties)}
@@ -114,7 +120,32 @@ def fit(
         for one, row in zip(bases, sums, strict=True)
         for value, loss in zip(penalties, row, strict=True)
     }
-    return Fit(basis.names, weight, bias, chosen, out_of_fold, losses)
+    curve = _curve(basis, family, folds, shares, start, penalties, seed) | {count: out_of_fold}
+    return Fit(basis.names, weight, bias, chosen, out_of_fold, losses, curve)
+
+
+def _curve(
+    basis: _Basis,
+    family: Family,
+    folds: np.ndarray,
+    shares: np.ndarray,
+    start: np.ndarray,
+    penalties: Sequence[float],
+    seed: int,
+) -> dict[int, np.ndarray]:
+    """{pictures: logits (N, width) of each picture by a fit to that share of the others}, by the penalty that is best for it."""
+    place = np.random.default_rng(seed).permutation(len(folds)) / len(folds)
+    result = {}
+    for part in PARTS:
+        masks = np.stack([(folds != fold) & (place < part) for fold in range(int(folds.max()) + 1)], 1)
+        beta = _solve(basis, family, shares, start, masks.astype(np.float32), penalties)
+        logits = np.zeros((len(folds), len(penalties), family.targets.shape[1]), np.float32)
+        for fold in range(masks.shape[1]):
+            rows, fits = folds == fold, beta[:, fold * len(penalties) : (fold + 1) * len(penalties)]
+            logits[rows] = np.tensordot(basis.coordinates[rows], fits, 1) + start[rows, None]
+        best = int((shares[:, None] * family.cost(logits)).sum(0).argmin())
+        result[round(part * len(folds))] = logits[:, best]
+    return result
 
 
 class _Stage:

@@ -1,4 +1,4 @@
-"""From a visitor's folder to three parts of labelled crops: train to learn from, val to stop by, test ("held") to measure.
+"""From a visitor's folder to parts of labelled crops: train to learn from, in folds; val to stop by; test ("held") to measure.
 
 Near copies and pictures of one person stay together; nothing is chosen by the pictures that are held.
 """
@@ -23,7 +23,8 @@ from mtl_model.events import Noted, Progress
 from mtl_model.records import FACE, Sample
 from mtl_model.tasks import Task
 
-SHARES = {"test": 0.20, "val": 0.15}
+SHARES: Mapping[str, float] = {"test": 0.20, "val": 0.15}
+FOLDS = 5
 LEFT_OUT = "out"
 
 
@@ -63,9 +64,19 @@ Part = tuple[list[Sample], Crops, np.ndarray]
 
 
 def parts_of(
-    source: layouts.Source, names: set[str], card: Card, root: Path, config: FinetuneConfig, progress: Progress
-) -> tuple[dict[str, Part], list[Noted]]:
-    """{"train", "val", "test": samples with their crops}, and what a person should know of them."""
+    source: layouts.Source,
+    names: set[str],
+    card: Card,
+    root: Path,
+    config: FinetuneConfig,
+    progress: Progress,
+    shares: Mapping[str, float] = SHARES,
+) -> tuple[dict[str, Part], np.ndarray, list[Noted]]:
+    """Part the pictures, and find their faces.
+
+    shares: of val and test, where they are not declared; without them all are learned from but a declared test.
+    Returns {"train", "val", "test": samples with their crops}, int (N,), the fold of each of train, and what a person should know
+    of them."""
     samples = [one for one in source.samples if names & set(one.labels)]
     crops = cache.crops_of([one.path for one in samples], card.detection, card.crop, root, progress)
     rows = np.flatnonzero(crops.faces > 0)
@@ -86,7 +97,8 @@ def parts_of(
             notes.append(Noted(code, {"count": count, "total": len(samples)}))
     taught = [{name: label for name, label in one.labels.items() if name in names} for one in samples]
     kept = [dataclasses.replace(samples[row], labels=taught[row]) for row in rows]
-    splits = part_of(kept, source.tasks, config.seed, progress)
+    seen = duplicates.thumbnails([one.path for one in kept], progress)
+    splits = part_of(kept, source.tasks, config.seed, progress, shares, seen)
     parts = {
         split: ([kept[row] for row in mine], crops, rows[mine])
         for split in ("train", "val", "test")
@@ -96,19 +108,30 @@ def parts_of(
         notes.append(Noted("splits_kept"))
     if count := int((splits == LEFT_OUT).sum()):
         notes.append(Noted("leaks_left_out", {"count": count}))
-    check_parts(parts, names)
-    counts = {split: len(part) for split, (part, _, _) in parts.items()}
-    return parts, [*notes, Noted("parts", counts)]
+    learned = seen.take(np.flatnonzero(splits == "train"))
+    folds = folds_of(parts["train"][0], source.tasks, learned, config.seed, progress)
+    check_parts(parts, names, shares, folds)
+    counts = {split: len(part) for split, (part, _, _) in parts.items() if part or shares}
+    return parts, folds, [*notes, Noted("parts", counts)]
 
 
-def part_of(samples: Sequence[Sample], tasks: Mapping[str, Task], seed: int, progress: Progress) -> np.ndarray:
+def part_of(
+    samples: Sequence[Sample],
+    tasks: Mapping[str, Task],
+    seed: int,
+    progress: Progress,
+    shares: Mapping[str, float] = SHARES,
+    seen: duplicates.Thumbnails | None = None,
+) -> np.ndarray:
     """The part of each sample, as words: near copies and pictures of one person in the same one, each label in all of them.
 
-    Parts that the visitor's own lists or folders declare are kept; one that is missing is taken from what else there is. Of that,
-    copies of a declared val or test, and pictures of people in it, are LEFT_OUT."""
-    result = np.array([_declared(one) or "train" for one in samples])
-    shares = {part: share for part, share in SHARES.items() if part not in result}
-    seen = duplicates.thumbnails([one.path for one in samples], progress)
+    Parts that the visitor's own lists or folders declare are kept, but for a val that nothing would stop by: it is learned from.
+    A missing one with a share is taken from what else there is. Of that, copies of a declared val or test, and pictures of people
+    in it, are LEFT_OUT. seen: the samples' thumbnails, if they are known."""
+    declared = [_declared(one) for one in samples]
+    result = np.array([part if part in ("test", *shares) else "train" for part in declared])
+    shares = {part: share for part, share in shares.items() if part not in result}
+    seen = seen or duplicates.thumbnails([one.path for one in samples], progress)
     given, taken = np.flatnonzero(result != "train"), np.flatnonzero(result == "train")
     people = {samples[row].person for row in given.tolist()} - {""}
     leaked = (
@@ -121,6 +144,22 @@ def part_of(samples: Sequence[Sample], tasks: Mapping[str, Task], seed: int, pro
         some = [samples[row] for row in taken.tolist()]
         for part, rows in _allot(some, tasks, _together(some, seen.take(taken), progress), shares, seed).items():
             result[taken[rows]] = part
+    return result
+
+
+def folds_of(
+    samples: Sequence[Sample],
+    tasks: Mapping[str, Task],
+    seen: duplicates.Thumbnails,
+    seed: int,
+    progress: cache.Progress,
+) -> np.ndarray:
+    """Return int (N,), the fold of each sample, from 0: each label spread evenly over them, copies and people together."""
+    shares = {str(fold): 1 / FOLDS for fold in range(1, FOLDS)}
+    allotted = _allot(samples, tasks, _together(samples, seen, progress), shares, seed, least=0)
+    result = np.zeros(len(samples), int)
+    for fold, rows in enumerate(rows for rows in allotted.values() if rows):
+        result[rows] = fold
     return result
 
 
@@ -150,15 +189,17 @@ def _allot(
     together: Sequence[list[int]],
     shares: Mapping[str, float],
     seed: int,
+    least: int = 1,
 ) -> dict[str, list[int]]:
-    """Rows of each part, so that each label has its share in all. A label of three pictures or more has one at least in each.
+    """Rows of each part, so that each label has its share in all. A label of three pictures or more has `least` at least in each.
 
     Source: Sechidis et al., "On the Stratification of Multi-Label Data", 2011, section 3: the rarest labels first, each
     picture to the part that lacks most of its labels."""
     labels = [sorted({label for row in rows for label in _strata(samples[row], tasks)}) for rows in together]
     counts = Counter(label for some, rows in zip(labels, together, strict=True) for label in some for _ in rows)
     wanted: dict[str, dict[tuple, float]] = {
-        part: {label: max(share * n, float(n >= 3)) for label, n in counts.items()} for part, share in shares.items()
+        part: {label: max(share * n, float(least * (n >= 3))) for label, n in counts.items()}
+        for part, share in shares.items()
     }
     rest = {label: n - sum(some[label] for some in wanted.values()) for label, n in counts.items()}
     wanted = {"train": rest, **wanted}
@@ -196,8 +237,10 @@ def unshown(tasks: Sequence[Task], samples: Sequence[Sample], subject: str = FAC
     return notes
 
 
-def check_parts(parts: dict[str, Part], names: set[str]) -> None:
-    """Raises DataError where a task cannot be learned from what there is."""
+def check_parts(
+    parts: dict[str, Part], names: set[str], shares: Mapping[str, float] = SHARES, folds: np.ndarray | None = None
+) -> None:
+    """Raises DataError where a task cannot be learned from what there is. folds: of train, where it is measured by them."""
     for name in sorted(names):
         labels = {
             split: [one.labels[name] for one in some if name in one.labels] for split, (some, _, _) in parts.items()
@@ -211,8 +254,10 @@ def check_parts(parts: dict[str, Part], names: set[str]) -> None:
             )
         lacks = {
             "those to learn from are all of one class": len(set(map(str, labels["train"]))) < 2,
-            "none is left to stop by": not labels["val"],
-            "none is left to measure with": not labels["test"],
+            "none is left to stop by": "val" in shares and not labels["val"],
+            "none is left to measure with": "test" in shares and not labels["test"],
+            f"fewer than {2 * FOLDS} are to learn from": not shares and len(labels["train"]) < 2 * FOLDS,
+            "they are copies of each other, or show one or two people": folds is not None and len(np.unique(folds)) < 3,
         }
         if what := next((one for one, holds in lacks.items() if holds), ""):
             count = sum(map(len, labels.values()))

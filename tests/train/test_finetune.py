@@ -22,12 +22,12 @@ from mtl_model.data import cache
 from mtl_model.data.batches import Labelled
 from mtl_model.errors import DataError
 from mtl_model.evaluate.metrics import evaluate
-from mtl_model.events import Event, Failed, Finished, Noted, Stopped, silent
+from mtl_model.events import Event, Failed, Finished, Noted, Stage, Stopped, silent
 from mtl_model.inference import predictions
 from mtl_model.networks import bknet
 from mtl_model.records import Face, Sample
 from mtl_model.tasks import TASKS
-from mtl_model.train import finetune, splits
+from mtl_model.train import compare, finetune, further, splits
 from tests.codes import refused
 
 SIDE = 24
@@ -94,11 +94,11 @@ def test_a_new_task_is_learned_and_the_others_are_kept(how: str, glasses: Path, 
     assert isinstance(last, Finished) or (isinstance(last, Stopped) and last.code == "no_better_epoch")
     folder = weights.parent / "runs" / "child"
     outcome = json.loads((folder / "outcome.json").read_text())
-    assert (
-        outcome["tasks"]["glasses"]["before"] is None and outcome["tasks"]["glasses"]["n"] == outcome["counts"]["held"]
-    )
     assert sum(outcome["counts"].values()) == 60
-    assert np.sum(outcome["tasks"]["glasses"]["confusion_after"]) == outcome["counts"]["held"]
+    measured = 60 if how == "branch" else outcome["counts"]["held"]
+    assert outcome["tasks"]["glasses"]["before"] is None and outcome["tasks"]["glasses"]["n"] == measured
+    assert outcome["tasks"]["glasses"]["folds"] == (splits.FOLDS if how == "branch" else 0)
+    assert np.sum(outcome["tasks"]["glasses"]["confusion_after"]) == measured
     assert set(outcome["changed"]) == {"age", "gender", "smile"}
     images = torch.randn(9, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     before, after = chances_of(weights / "bknet", images), chances_of(folder, images)
@@ -121,7 +121,7 @@ def test_tasks_that_are_not_taught_are_guarded_by_the_parents_answers(weights: P
     crops = cache.Crops(images, np.ones(12, np.int16), np.zeros((12, 4)))
     data = Labelled([(samples, crops, np.arange(12))], parent.tasks)
     hot = {"gender": dataclasses.replace(parent.calibration_of("gender"), temperature=3.0)}
-    finetune._distil(network, data, dataclasses.replace(parent, calibration=hot), {"smile"}, "cpu")
+    further._distil(network, data, dataclasses.replace(parent, calibration=hot), {"smile"}, "cpu")
     assert set(data.answers) == {"age", "gender"} and not data.known["gender"].any()
     with torch.inference_mode():
         plain = predictions(network(to_tensor(images, parent.crop)), dataclasses.replace(parent, calibration={}))
@@ -140,13 +140,14 @@ def test_a_trunk_per_task_or_an_early_map_is_fine_tuned_too(
     options = {"size_px": 16, "channels": 1, **more}
     parent = Card("bknet", options, tuple(TASKS.values()), crop=CropSettings(**{**bknet.INPUT, "size_px": 16}))
     checkpoint.save(weights / "bknet", checkpoint.build_network(parent), parent)
-    monkeypatch.setattr(finetune, "FEATURES_BYTES", kept)
+    monkeypatch.setattr(further, "FEATURES_BYTES", kept)
     assert not any(isinstance(event, Failed) for event in run(config_for(glasses, how=how, epochs=8), weights))
     outcome = json.loads((weights.parent / "runs" / "child" / "outcome.json").read_text())
     images = torch.randn(9, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     before, after = chances_of(weights / "bknet", images), chances_of(weights.parent / "runs" / "child", images)
     moved = {task: float(np.abs(before[task] - after[task]).max()) for task in before}
-    assert (set(moved.values()) == {0.0}) is (how == "branch")
+    way = card.read_card(weights.parent / "runs" / "child").training.get("way", 1)  # 0: the learning was taken back
+    assert (set(moved.values()) == {0.0}) is (how == "branch" or way == 0)
     assert outcome["tasks"]["glasses"]["after"] > 0.8
     old, new = (
         checkpoint.load(folder)[0].state_dict() for folder in (weights / "bknet", weights.parent / "runs" / "child")
@@ -183,19 +184,77 @@ def test_pictures_that_forbid_their_mirror_image_are_never_mirrored(
 ) -> None:
     monkeypatch.setattr(cache, "_look_at", REAL_LOOK)
     pictures_start(weights)
-    seen: list[torch.Tensor] = []
-    monkeypatch.setattr(finetune, "augment", lambda images, crop, *more: seen.append(images) or images)
-    watch = finetune._watch
-
-    def unmirrored(*arguments: Any, **more: Any) -> Any:
-        with monkeypatch.context() as patch:
-            patch.setattr(torch.Tensor, "flip", lambda *_: pytest.fail("a mirror image"))
-            return watch(*arguments, **more)
-
-    monkeypatch.setattr(finetune, "_watch", unmirrored)
+    monkeypatch.setattr(torch.Tensor, "flip", lambda *_: pytest.fail("a mirror image"))
     run(config_for(glasses, no_mirror=True), weights)
     child = card.read_card(weights.parent / "runs" / "child")
-    assert seen and child.crop.mirror is False and child.flip_averaging is False
+    assert child.crop.mirror is False and child.flip_averaging is False
+
+
+def test_labels_that_were_exchanged_are_the_first_suspects(glasses: Path, weights: Path) -> None:
+    wrong = {f"glasses/without/{number}.png" for number in (11, 31, 51)}
+    for file in wrong:
+        (glasses / file.replace("without", "with")).rename(glasses / file)
+    run(config_for(glasses), weights)
+    suspects = json.loads((weights.parent / "runs" / "child" / "outcome.json").read_text())["suspects"]
+    assert {one["file"] for one in suspects[:3]} == wrong
+    assert all((one["label"], one["likelier"]) == ("without", "with") for one in suspects[:3])
+    runs.accept(weights.parent / "runs" / "child")
+    assert ".png" not in (weights.parent / "runs" / "child" / "outcome.json").read_text()
+
+
+def test_labels_at_random_are_said_to_be_no_better_than_guessing(tmp_path: Path, weights: Path) -> None:
+    words = np.random.default_rng(4).permutation(["yes", "no"] * 25)
+    for number, word in enumerate(words):
+        save(tmp_path / "data" / "luck" / str(word) / f"{number}.png", 0, number)
+    run(config_for(tmp_path / "data"), weights)
+    outcome = json.loads((weights.parent / "runs" / "child" / "outcome.json").read_text())
+    assert outcome["tasks"]["luck"]["guess"] == 0.5 and outcome["tasks"]["luck"]["beats_guess"] is False
+    assert "no better than guessing, which gives 50 %." in wording.outcome(**outcome)
+
+
+def test_a_declared_test_is_what_a_fit_is_measured_on_and_is_not_learned_from(tmp_path: Path, weights: Path) -> None:
+    for number in range(60):
+        part, word = ("train", "valid", "test")[number // 2 % 3], "rose" if number % 2 else "daisy"
+        save(tmp_path / "data" / part / word / f"{number}.png", 0, number)
+    run(config_for(tmp_path / "data", task="flower", layout="folders"), weights)
+    child = weights.parent / "runs" / "child"
+    outcome = json.loads((child / "outcome.json").read_text())
+    assert outcome["counts"] == {"train": 40, "val": 0, "held": 20}
+    assert outcome["tasks"]["flower"]["n"] == 20 and outcome["tasks"]["flower"]["folds"] == 0
+    held = {cache.short_digest(path) for path in (tmp_path / "data" / "test").rglob("*.png")}
+    assert len(held) == 20 and not held & set(card.read_card(child).taught)
+
+
+@pytest.mark.parametrize("how", ["branch", "last"])
+def test_a_run_that_is_asked_to_stop_while_it_fits_leaves_nothing(how: str, glasses: Path, weights: Path) -> None:
+    folder = weights.parent / "runs" / "child"
+
+    def ask(stage: Stage, done: int, total: int) -> None:
+        if stage == Stage.FEATURES:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / runs.STOP).touch()
+
+    events = list(finetune.finetune(config_for(glasses, how=how), folder, weights / "bknet", progress=ask))
+    assert isinstance(events[-1], Stopped) and not (folder / card.CARD).exists()
+
+
+def test_a_learning_that_spoils_what_was_there_is_taken_back(glasses: Path, weights: Path) -> None:
+    """The weights between start and end are kept whose error on val is least: here those of the start."""
+    events = run(config_for(glasses, how="all", learning_rate=0.03), weights)
+    assert Noted("kept_on_the_way", {"percent": 0}) in events
+    child, loaded = checkpoint.load(weights.parent / "runs" / "child")
+    parent, _ = checkpoint.load(weights / "bknet")
+    assert loaded.training["way"] == 0
+    assert all(torch.equal(child.state_dict()[name], tensor) for name, tensor in parent.state_dict().items())
+    outcome = json.loads((weights.parent / "runs" / "child" / "outcome.json").read_text())
+    assert outcome["tasks"]["glasses"]["after"] > 0.8 and set(outcome["changed"].values()) == {0.0}
+
+
+def test_further_learning_starts_from_the_fitted_branch(glasses: Path, weights: Path) -> None:
+    """A learning that hardly moves anything is as good as the fit."""
+    run(config_for(glasses, how="last", epochs=1, learning_rate=1e-9), weights)
+    outcome = json.loads((weights.parent / "runs" / "child" / "outcome.json").read_text())
+    assert outcome["tasks"]["glasses"]["after"] > 0.8
 
 
 def test_a_known_task_is_compared_with_the_parent_on_pictures_used_for_nothing_else(
@@ -216,7 +275,7 @@ def test_a_known_task_is_compared_with_the_parent_on_pictures_used_for_nothing_e
     assert all(one["before"] != one["after"] for one in shown)
     assert all(one["truth"] == one["after"] for one in outcome["pictures"]["better"])
     flipped = round((smile["after"] - smile["before"]) * smile["n"])
-    assert len(outcome["pictures"]["better"]) - len(outcome["pictures"]["worse"]) == flipped
+    assert len(outcome["pictures"]["better"]) - len(outcome["pictures"]["worse"]) == min(flipped, compare.SHOWN)
 
 
 def test_ages_that_no_picture_shows_are_named_as_a_risk(tmp_path: Path, weights: Path) -> None:
@@ -232,9 +291,9 @@ def test_ages_that_no_picture_shows_are_named_as_a_risk(tmp_path: Path, weights:
 
 
 def test_a_killed_run_resumes_to_the_same_weights(glasses: Path, weights: Path, tmp_path: Path) -> None:
-    run(config_for(glasses), weights)
+    run(config_for(glasses, how="last"), weights)
     whole = (tmp_path / "runs" / "child" / "model.safetensors").read_bytes()
-    other = dataclasses.replace(config_for(glasses), name="killed")
+    other = dataclasses.replace(config_for(glasses, how="last"), name="killed")
     stream = finetune.finetune(other, tmp_path / "runs" / "killed", weights / "bknet")
     for event in stream:
         if getattr(event, "epoch", 0) == 2:
@@ -383,7 +442,11 @@ def test_classes_that_the_parent_does_not_know_are_refused(tmp_path: Path, glass
 def test_a_child_can_be_taught_further(glasses: Path, weights: Path, tmp_path: Path) -> None:
     run(config_for(glasses), weights)
     for number in range(40):
-        save(tmp_path / "hats" / "hat" / ("yes" if number % 2 else "no") / f"{number}.png", 150 * (number % 2), number)
+        save(
+            tmp_path / "hats" / "hat" / ("yes" if number % 2 else "no") / f"{number}.png",
+            150 * (number % 2),
+            number + 99,
+        )
     child = FinetuneConfig(name="grandchild", data=str(tmp_path / "hats"), epochs=3)
     list(finetune.finetune(child, tmp_path / "runs" / "grandchild", tmp_path / "runs" / "child"))
     _, loaded = checkpoint.load(tmp_path / "runs" / "grandchild")
@@ -394,7 +457,7 @@ def test_a_child_can_be_taught_further(glasses: Path, weights: Path, tmp_path: P
 
 def test_evaluating_leaves_out_what_was_taught_and_stopped_by(glasses: Path, weights: Path, tmp_path: Path) -> None:
     """Fine-tuning parts a folder for itself; a layout's own draw of train, val and test knows nothing of that."""
-    run(config_for(glasses), weights)
+    run(config_for(glasses, how="last"), weights)
     network, loaded = checkpoint.load(tmp_path / "runs" / "child")
     counts = json.loads((tmp_path / "runs" / "child" / "outcome.json").read_text())["counts"]
     assert len(loaded.taught) == counts["train"] + counts["val"] == 48 and {len(one) for one in loaded.taught} == {16}
@@ -418,7 +481,7 @@ def test_a_loss_that_overflows_ends_with_its_task_and_leaves_no_checkpoint(
     monkeypatch.setitem(
         losses, "cross_entropy", lambda output, target, known: output.sum() * (math.nan if known.any() else 0)
     )
-    events = run(config_for(glasses), weights)
+    events = run(config_for(glasses, how="last"), weights)
     assert isinstance(events[-1], Failed) and events[-1].values["task"] == "glasses"
     assert not (weights.parent / "runs" / "child" / "card.json").exists()
 
@@ -436,7 +499,12 @@ def test_the_command_accepts_by_itself_and_says_what_it_brought(glasses: Path, w
     file = tmp_path / "found.json"
     assert command(weights, str(glasses), "--name", "new", "--from", "bknet", "--json", str(file)) == 0
     found = json.loads(file.read_text())
-    assert set(found) == {"checkpoint", "seconds", "tasks", "changed"}
+    assert set(found) == {"checkpoint", "seconds", "tasks", "changed", "cv", "suspects", "curve"}
+    assert found["cv"]["glasses"]["folds"] == splits.FOLDS and found["cv"]["glasses"]["n"] == 60
+    low, high = found["cv"]["glasses"]["interval"]
+    assert low <= found["tasks"]["glasses"]["after"] <= high
+    counts, figures = zip(*found["curve"]["glasses"]["curve"], strict=True)
+    assert counts == (15, 30, 60) and figures[-1] <= found["curve"]["glasses"]["twice"] <= 1
     assert set(found["tasks"]["glasses"]) == {"metric", "before", "after", "difference"}
     assert list(list_checkpoints(weights, tmp_path / "runs")) == ["bknet", "new"]
     left = {path.name for path in (tmp_path / "runs" / "new").iterdir()}
@@ -524,7 +592,7 @@ def test_a_zip_and_a_csv_are_taken_too(glasses: Path, weights: Path, tmp_path: P
     assert list(list_checkpoints(weights, tmp_path / "runs")) == ["bknet", "listed", "zipped"]
 
 
-@pytest.mark.parametrize("how", finetune.RECIPES)
+@pytest.mark.parametrize("how", further.RECIPES)
 def test_the_time_is_estimated_and_grows_with_the_pictures(how: str, weights: Path) -> None:
     loaded = card.read_card(weights / "bknet")
     few, many = (finetune.estimate_seconds(loaded, how, count) for count in (50, 5000))

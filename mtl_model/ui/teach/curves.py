@@ -133,7 +133,7 @@ def curves(events: Iterable[Event], tasks: Mapping[str, Task]) -> str:
         elif isinstance(event, Step):
             for name, loss in event.losses.items():
                 losses.setdefault(_title(tasks, name), []).append((event.step / passes, loss))
-        elif isinstance(event, Evaluated):
+        elif isinstance(event, Evaluated) and event.step:  # at step 0 a fit was measured, once
             for name, metrics in event.metrics.items():
                 if metric := kinds.headline(metrics):
                     unit = kinds.all_metrics()[metric].unit_for(tasks.get(name))

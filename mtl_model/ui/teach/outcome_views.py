@@ -27,19 +27,31 @@ def summary(outcome: Mapping[str, Any], child: Card | None) -> str:
     counts = outcome.get("counts", {})
     held = int(counts.get("held", 0))
     way = HOW_FAR.get(str(outcome.get("how")), ("", ""))[0].lower()
+    folds = max((int(one.get("folds") or 0) for one in tasks.values()), default=0)
+    measured = (
+        f"Each picture was held out once, and answered by what the others of {folds} parts taught: these answers are measured."
+        if folds
+        else f"{held:,} pictures that it never saw are what it is measured on."
+    )
+    stopped = f" {int(counts['val']):,} others told when to stop." if counts.get("val") else ""
     learned = (
         f"It learned from {plural(int(counts.get('train', 0)), 'picture')} in {duration(float(outcome.get('seconds', 0)))}, "
-        f"starting from {outcome.get('parent', '')}: {way}. {int(counts.get('val', 0)):,} others told when to stop, and "
-        f"{held:,} that it never saw are what it is measured on."
+        f"starting from {outcome.get('parent', '')}: {way}.{stopped} {measured}"
     )
+    fewest = min((int(one.get("n", 0)) for one in tasks.values()), default=0)
     few = (
         '<p class="small">With so few pictures to measure on, chance alone moves these figures a lot.</p>'
-        if held < FEW_HELD
+        if fewest < FEW_HELD
         else ""
+    )
+    sure = "".join(
+        f'<p class="small">{named(one.get("title", ""))}: {escape(text)}</p>'
+        for one in tasks.values()
+        if (text := wording.reliability(one))
     )
     return (
         f'<p class="sentence">{escape(sentence(outcome))}</p><p class="small">{escape(learned)}</p>{few}'
-        f"{table(tasks)}{untouched(outcome.get('changed', {}), child)}"
+        f"{table(tasks)}{sure}{untouched(outcome.get('changed', {}), child)}"
     )
 
 

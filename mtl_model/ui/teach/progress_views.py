@@ -18,6 +18,7 @@ STAGES: Mapping[str, str] = {
     Stage.DETECTING: "looking for the faces",
     Stage.CUTTING: "cutting out the faces",
     Stage.FEATURES: "working out what the network sees in them",
+    Stage.FITTING: "trying which of that tells the answers best",
 }
 """Stages that are called otherwise than on the command line."""
 HERE: Mapping[str, wording.Words] = {"source_read": lambda kind, **read: wording.source_read("", **read)}
@@ -68,7 +69,7 @@ def progress(run: Run, tasks: Mapping[str, Task], queue: Sequence[jobs.Job]) -> 
         asked = (run.folder / teaching.STOP).is_file()
         line = _stopping(mine) if asked else _pace(mine) or job_line(run, queue)
         if not asked:
-            begun = any(isinstance(one, Started) for one in mine)
+            begun = _has_steps(mine)
             actions = button("stop", "Stop, keep the best so far" if begun else "Stop")
     elif run.state == "waiting":
         line, actions = job_line(run, queue), button("stop", "Leave the queue")
@@ -103,7 +104,7 @@ def _ending(run: Run, events: Sequence[Event]) -> str:
         return f"<p>Stopped {kept}. {again}</p>"
     if broken := broken_off(run):
         return broken
-    passes = [one for one in events if isinstance(one, Evaluated)]
+    passes = [one for one in events if isinstance(one, Evaluated) and one.step]  # a fit has none
     if run.state not in ("done", "accepted") or not passes:
         return ""
     best = [one.epoch + 1 for one in passes if one.best]
@@ -121,9 +122,14 @@ def broken_off(run: Run) -> str:
 
 
 def _stopping(events: Sequence[Event]) -> str:
-    if any(isinstance(one, Started) for one in events):
+    if _has_steps(events):
         return "<p>Stopping. The best so far is being kept and measured.</p>"
     return "<p>Stopping.</p>"
+
+
+def _has_steps(events: Sequence[Event]) -> bool:
+    """Return whether a loop has begun, of which the best so far can be kept; a fit is made at once."""
+    return any(isinstance(event, Started) and event.steps for event in events)
 
 
 def _pace(events: Sequence[Event]) -> str:

@@ -98,6 +98,18 @@ def test_notes_of_an_older_version_are_shown_as_they_stand(tmp_path: Path) -> No
     assert "<li>folders: 200 &lt;labelled&gt; pictures.</li>" in progress_views.progress(run, {}, [])
 
 
+def test_a_fit_has_no_passes_and_nothing_to_keep_before_its_end(tmp_path: Path) -> None:
+    begun: list[Event] = [Started("one", 0, 0, 0, {"folders": {"pictures": 60}})]
+    latest = Progressed(Stage.FITTING, 2, 5, 9.0)
+    html = progress_views.progress(run_of(tmp_path / "one", "running", begun, latest=latest), {}, [])
+    assert "tells the answers best, 2 of 5" in html and ">Stop</button>" in html
+    (tmp_path / "one" / STOP).touch()
+    assert "best so far" not in progress_views.progress(run_of(tmp_path / "one", "running", begun), {}, [])
+    ended = [*begun, Evaluated(0, 0, {"hat": {"accuracy": 0.8}}, -0.2, True), Noted("outcome"), Finished(0, 9.0, 0)]
+    html = progress_views.progress(run_of(tmp_path / "two", "done", ended), {}, [])
+    assert "pass" not in html and "<svg" not in html
+
+
 @pytest.mark.parametrize(("events", "at_once"), [([], True), (FIRST[:1], True), (FIRST, False)])
 def test_what_only_prepares_ends_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: list[Event], at_once: bool
