@@ -364,7 +364,7 @@ def test_stopped_it_keeps_the_best_and_goes_on(
 
 @pytest.mark.data
 def test_the_whole_way_with_glasses(opened: Any, tmp_path: Path, data: Path, root: Path, served: Served) -> None:
-    """Upload, check, relabel one, learn, see the curve move, reload in the middle, accept, and use it on a photo."""
+    """Upload, check, relabel one, learn, reload in the middle, accept, and use it on a photo."""
     taught, unseen = glasses(data, 100, 100)
     folder = tmp_path / "glasses"
     for word, files in taught.items():
@@ -379,16 +379,12 @@ def test_the_whole_way_with_glasses(opened: Any, tmp_path: Path, data: Path, roo
     opened.get_by_role("button", name="1 relabelled").wait_for()
     opened.get_by_role("button", name="Go on: learn").click()
     opened.get_by_role("button", name="Start learning").click()
-    line = opened.locator(".plot polyline").last
-    line.wait_for(timeout=5 * PATIENCE_MS)
-    before = line.get_attribute("points")
+    opened.locator(".teach[data-state=running], .teach[data-state=done]").first.wait_for()
     assert opened.url.endswith("/#teach/glasses")
     opened.reload()  # which opens the same again
-    line.wait_for()
     accept = opened.get_by_role("button", name="Accept")
     accept.wait_for(timeout=5 * PATIENCE_MS)
-    opened.locator('.step[data-step="3"] > summary').click()
-    assert line.get_attribute("points") != before, "the curve moves"
+    assert not opened.locator(".plot polyline").count(), "a fit has no curve of passes"
     opened.locator('.step[data-step="2"] > summary').click()
     opened.locator(".finding", has_text="two classes").get_by_role("button", name="Leave out").first.click()
     opened.locator(".finding", has_text="two classes").wait_for(state="detached")  # with the list that was clicked in
