@@ -297,7 +297,7 @@ def _label(one: Picture, task: Task, shown: Labelled) -> str:
         return (
             f'<p class="relabel"><span>{named(task.title)}: {named(text)}</span><button type="button" '
             f'class="button small-button" data-do="relabel" data-task="{escape(task.name)}" data-word="{escape(other)}" '
-            f'aria-label="{escape(f"It is {isolated(other)}: {told}")}">It is {named(other)}</button></p>'
+            f'aria-label="{escape(f"It is {isolated(other)}: {told}")}">It is&nbsp;{named(other)}</button></p>'
         )
     options = "".join(f"<option{' selected' if word == text else ''}>{escape(word)}</option>" for word in task.classes)
     return (
