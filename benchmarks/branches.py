@@ -1,4 +1,4 @@
-"""What a fitted branch reaches on tasks that nobody taught: the figures of docs/finetuning.md.
+"""Measure what a fitted branch reaches on tasks that nobody taught: the figures of docs/finetuning.md.
 
 python -m benchmarks.branches TASK... --data DATA [--from default] [--shots 10,25,50,100,250] [--draws 3] [--runs runs]
 python -m benchmarks.branches smile gender --data DATA --from mobile-face --elsewhere
@@ -105,13 +105,14 @@ def draw(pictures: Pictures, shots: int, seed: int) -> tuple[np.ndarray, np.ndar
     if counts.min() < shots or inside.all():
         raise ValueError(f"{counts.tolist()} pictures of the classes cannot give {shots} of each and some to test on")
     learned = [
-        random.permutation(np.flatnonzero(inside & (pictures.classes == one)))[:shots] for one in range(len(counts))
+        random.permutation(np.flatnonzero(inside & (pictures.classes == number)))[:shots]
+        for number in range(len(counts))
     ]
     return np.concatenate(learned), random.permutation(np.flatnonzero(~inside))[:MOST_TESTED]
 
 
 class Answered:
-    """What `fit_task` asks of labelled pictures."""
+    """The targets of labelled pictures, as `fit_task` takes them."""
 
     def __init__(self, task: Task, classes: np.ndarray) -> None:
         self.targets = {task.name: torch.from_numpy(classes)}
@@ -135,7 +136,7 @@ def figure_of(task: Task, logits: np.ndarray, classes: np.ndarray) -> dict[str, 
 
 
 def balanced(right: np.ndarray, classes: np.ndarray) -> float:
-    return 100 * float(np.mean([right[classes == one].mean() for one in np.unique(classes)]))
+    return 100 * float(np.mean([right[classes == number].mean() for number in np.unique(classes)]))
 
 
 def probe(learned: Pictures, tested: Pictures) -> float:
@@ -171,10 +172,10 @@ def one_draw(task: Task, pictures: Pictures, shots: int, seed: int) -> dict[str,
 def elsewhere(task: Task, pictures: Pictures, data: Path, network: Any, loaded: Card, shots: int, draws: int) -> None:
     for other in OTHER_SETS[task.name]:
         source = layouts.read(f"{other}:{data / other}")
-        samples = [one for one in source.in_split("val") if task.name in one.labels][:MOST_TESTED]
+        samples = [sample for sample in source.in_split("val") if task.name in sample.labels][:MOST_TESTED]
         faces = read_labelled(source, samples, loaded)
         taps, _ = features_of(network, faces, loaded)
-        truth = np.array([task.classes.index(str(one.labels[task.name])) for one in faces.samples])
+        truth = np.array([task.classes.index(str(sample.labels[task.name])) for sample in faces.samples])
         for seed in range(draws):
             learned = pictures.take(draw(pictures, shots, seed)[0])
             fitted, kind = fit_to(task, learned, seed), kinds.of(task)
@@ -215,7 +216,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     network, loaded = checkpoint.load(card.find_checkpoint(arguments.start, card.shipped_weights(), arguments.runs))
     if arguments.speed:
-        speed([int(one) for one in arguments.speed.split(",")], network)
+        speed([int(count) for count in arguments.speed.split(",")], network)
         return
     source = layouts.read(f"celeba:{arguments.data / 'celeba'}", {"attributes": ATTRIBUTES})
     samples = [*source.in_split("val"), *source.in_split("fewshot")]
@@ -234,7 +235,7 @@ def main() -> None:
         classes = np.array([task.classes.index(words[row]) for row in rows])
         persons = np.array([data.samples[row].person for row in rows])
         pictures = Pictures({stage: values[rows] for stage, values in taps.items()}, end[rows], classes, persons)
-        for shots in (int(one) for one in arguments.shots.split(",")):
+        for shots in map(int, arguments.shots.split(",")):
             try:
                 if arguments.elsewhere:
                     elsewhere(task, pictures, arguments.data, network, loaded, shots, arguments.draws)
@@ -243,10 +244,10 @@ def main() -> None:
             except ValueError as error:
                 print(f"| {name} | {shots} | {error} | | | | |")
                 continue
-            mean = {key: float(np.mean([one[key] for one in found])) for key in found[0]}
-            shares = [one["right"] for one in found]
+            mean = {key: float(np.mean([result[key] for result in found])) for key in found[0]}
+            shares = [result["right"] for result in found]
             spread = f"{mean['right']:.1f} ({min(shares):.1f} to {max(shares):.1f})"
-            held = f"{sum(one['inside'] for one in found):.0f} of {len(found)}"
+            held = f"{sum(result['inside'] for result in found):.0f} of {len(found)}"
             others = f"{mean['probe']:.1f} | {mean['promised']:.1f} | {held} | {mean['seconds']:.1f}"
             print(f"| {name} | {shots} | {spread} | {others} |", flush=True)
 

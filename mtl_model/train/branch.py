@@ -62,7 +62,7 @@ def look(
 ) -> Seen:
     """Show each picture to the network once, and keep what fits of these tasks need."""
     quick: Any = folded(network)
-    known = [task.name for task in tasks if task.name in {one.name for one in card.tasks}]
+    known = [task.name for task in tasks if task.name in {known.name for known in card.tasks}]
     parts: dict[tuple[str, str], list[np.ndarray]] = {}
     inputs: dict[str, Tensor] = {}
     hooks = [

@@ -107,7 +107,7 @@ class Lesson:
 
     def child(self, fits: Mapping[str, Fit]) -> tuple[Any, Card]:
         """The parent's network with a branch for each new task, those that are fitted in place, and its card."""
-        used = {cache.short_digest(one.path) for split in ("train", "val") for one in self.parts[split][0]}
+        used = {cache.short_digest(sample.path) for split in ("train", "val") for sample in self.parts[split][0]}
         late = registry.load("networks", self.card.network).LATE
         leaves = {
             task.name: leaf(fits[task.name], self.network.taps) if task.name in fits else late for task in self.new
@@ -143,7 +143,7 @@ class Lesson:
         return before, after
 
     def files(self, data: Labelled) -> list[str]:
-        return [dataset_edits.name_of(self.source, one.path) for one in data.samples]
+        return [dataset_edits.name_of(self.source, sample.path) for sample in data.samples]
 
 
 def prepare(
@@ -176,7 +176,7 @@ def _with_branches(card: Card, tasks: Sequence[Task], leaves: Mapping[str, str])
 
 def _card_of_child(card: Card, names: set[str], risks: Sequence[Noted]) -> Card:
     """What of the parent's card still holds."""
-    kept = {name: one for name, one in card.calibration.items() if name not in names}
+    kept = {name: fitted for name, fitted in card.calibration.items() if name not in names}
     errors = {name: rows for name, rows in card.errors.items() if name not in names}
     limits = (
         *card.limits,
@@ -199,8 +199,8 @@ def _whole(
 
 def _keep(folder: Path, card: Card, outcome: dict[str, Any]) -> None:
     """The figures go into the card too; pictures are named by outcome.json alone, until it is accepted."""
-    told = {name: one for name, one in outcome.items() if name not in BESIDE}
-    told |= {"left_out": len(outcome["left_out"]), "relabelled": len(outcome["relabelled"])}
+    measured = {name: value for name, value in outcome.items() if name not in BESIDE}
+    measured |= {"left_out": len(outcome["left_out"]), "relabelled": len(outcome["relabelled"])}
     summary = f"Fine-tuned from {outcome['parent']}. {wording.outcome(**outcome)}"
-    write_card(folder, dataclasses.replace(card, summary=summary, training={**card.training, "outcome": told}))
+    write_card(folder, dataclasses.replace(card, summary=summary, training={**card.training, "outcome": measured}))
     write_plain(folder / OUTCOME, outcome)
