@@ -29,7 +29,7 @@ def summary(outcome: Mapping[str, Any], child: Card | None) -> str:
     way = HOW_FAR.get(str(outcome.get("how")), ("", ""))[0].lower()
     folds = max((int(one.get("folds") or 0) for one in tasks.values()), default=0)
     measured = (
-        f"Each picture was held out once, and answered by what the others of {folds} parts taught: these answers are measured."
+        f"The figures are of pictures held out: in {folds} rounds, each picture once, answered by what the others taught."
         if folds
         else f"{held:,} pictures that it never saw are what it is measured on."
     )
