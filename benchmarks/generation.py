@@ -32,11 +32,11 @@ Answers = tuple[Labelled, Mapping[str, np.ndarray]]
 """Faces, and {task: distributions (N, width)}."""
 
 
-def read(data: Path, split: str, loaded: Card) -> dict[str, Labelled]:
-    """{set: its faces, cut as the card says}"""
+def read(data: Path, split: str, loaded: Card, sets: Iterable[str] = ()) -> dict[str, Labelled]:
+    """{set: its faces, cut as the card says}; sets: all of SETS if none is named"""
     result = {}
-    for name, spec in SETS.items():
-        kind, _, folder = spec.partition(":")
+    for name in sets or SETS:
+        kind, _, folder = SETS[name].partition(":")
         source = layouts.read(f"{kind}:{data / folder}")
         names = {task.name for task in loaded.tasks}
         result[name] = read_labelled(source, [one for one in source.in_split(split) if names & set(one.labels)], loaded)

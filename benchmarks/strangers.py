@@ -1,10 +1,11 @@
 """What a checkpoint answers of a set that it never saw, beside those that it knows: python -m benchmarks.strangers
-CHECKPOINT=SET ... --data DATA [--widen 0,0.1,0.2] [--spoiled 4]
+CHECKPOINT=SET ... --data DATA [--widen 0,0.1,0.2] [--spoiled 4] [--alone]
 
 SET: the one that was left out (UTKFace, AAF, ...). Val of every set: years off and bias by band of age, how often the interval
 covers the truth when each end moves out by a share of its width, the calibration error of the other tasks; then how often it
 covers parts that differ as sets do: by race, by age, the worst tenth by each measure of quality. --spoiled N: and every Nth face
 spoiled in the ways of benchmarks.robustness. Answers are calibrated as the card says. No test split is read.
+--alone: the set that was left out and no other.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.generation import BANDS, read
+from benchmarks.generation import BANDS, SETS, read
 from benchmarks.robustness import WAYS, Spoiled
 from mtl_model import card, checkpoint, kinds
 from mtl_model.card import Card
@@ -97,13 +98,13 @@ def spoiled(
 
 
 def report(
-    name: str, left_out: str, folder: Path, data_folder: Path, shares: Sequence[float], step: int
+    name: str, left_out: str, folder: Path, data_folder: Path, shares: Sequence[float], step: int, sets: Sequence[str]
 ) -> Iterator[str]:
     network, loaded = checkpoint.load(folder)
     covers = f"covered, %, widened by {' / '.join(f'{share:g}' for share in shares)}"
     head = f"| | faces | years off | bias | {covers} |\n|---|---|---|---|---|"
     classes: list[str] = []
-    for source, data in read(data_folder, "val", loaded).items():
+    for source, data in read(data_folder, "val", loaded, sets).items():
         outputs = network_outputs(network, data, loaded)
         where = f"{source}, left out" if source == left_out else source
         for task, right, error in errors_of_classes(loaded, data, outputs):
@@ -127,6 +128,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--widen", default="0,0.1,0.2")
     parser.add_argument("--spoiled", type=int, default=0)
+    parser.add_argument("--alone", action="store_true")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -135,7 +137,8 @@ def main() -> None:
     for fold in arguments.folds:
         name, _, left_out = fold.partition("=")
         folder = card.find_checkpoint(name, card.shipped_weights(), arguments.runs)
-        for line in report(name, left_out, folder, arguments.data, shares, arguments.spoiled):
+        sets = [left_out] if arguments.alone else [*SETS]
+        for line in report(name, left_out, folder, arguments.data, shares, arguments.spoiled, sets):
             print(line, flush=True)
 
 
