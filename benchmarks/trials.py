@@ -20,7 +20,6 @@ import mtl_model  # before torch: it decides how threads wait
 import argparse
 import dataclasses
 import functools
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +29,7 @@ import accelerate
 import numpy as np
 import torch
 
+from benchmarks.lines import Lines
 from mtl_model import checkpoint, wording
 from mtl_model.data import cache
 from mtl_model.data.batches import Labelled
@@ -209,19 +209,14 @@ def main() -> None:
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    read = arguments.results.read_text("utf-8").splitlines() if arguments.results.exists() else []
-    done = [json.loads(line) for line in read]
+    lines = Lines(arguments.results)
     for seed in () if arguments.table else map(int, arguments.seeds.split(",")):
         for trial in [one for name in arguments.tables for one in TABLES[name]]:
             key = {"trial": trial.name, "seed": seed, "epochs": arguments.epochs}
-            if any(key.items() <= one.items() for one in done):
-                continue
-            done.append(key | run(trial, seed, arguments))
-            with arguments.results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(done[-1]) + "\n")
-            print(json.dumps(done[-1]), flush=True)
+            if not lines.has(key):
+                lines.add(key | run(trial, seed, arguments))
     for name in arguments.tables:
-        print(f"\n{name}\n\n{table(TABLES[name], done, arguments.epochs)}")
+        print(f"\n{name}\n\n{table(TABLES[name], lines.runs, arguments.epochs)}")
 
 
 if __name__ == "__main__":

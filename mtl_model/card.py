@@ -132,6 +132,17 @@ def expect_tasks(card: Card, name: str = "NAME") -> None:
         )
 
 
+def expect_shown(card: Card, name: str = "NAME") -> None:
+    """Raise CheckpointError for one that answers nothing: a start, or one whose tasks are all trained and evaluated alone."""
+    expect_tasks(card, name)
+    if not kinds.shown(card.tasks):
+        titles = ", ".join(task.title for task in card.tasks)
+        raise CheckpointError(
+            f"The checkpoint '{name}' answers nothing: what it learned ({titles}) is evaluated and never shown. Expected a task "
+            "that is shown; measure this one with evaluate, or choose another."
+        )
+
+
 def to_json(card: Card) -> dict[str, Any]:
     plain = {one.name: getattr(card, one.name) for one in dataclasses.fields(card)}
     plain["tasks"] = {task.name: tasks_module.to_json(task) for task in card.tasks}

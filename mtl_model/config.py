@@ -17,12 +17,18 @@ class TrainConfig:
 
     name: str = option("", "name of the new checkpoint, a folder in --runs")
     source: tuple[str, ...] = option((), "KIND:DIR, a data set to learn from; may be given several times")
+    system: str = option("", "published system to train; every other option that is given replaces one of its own")
+    variant: str = option("", "variant of the system, by name; the systems command lists them")
     columns: str = option(
         "",
-        "columns of lists and CSVs with their classes, in order with <, such as kind=rose|daisy,quality=poor<fair<good",
+        "columns of lists and CSVs with their classes, in order with <, such as kind=rose|daisy,quality=poor<fair<good; or the "
+        "kind of a label, such as gender:binary,age:classes=0-17|18-64|65-99",
     )
-    attributes: str = option("", "CelebA attributes to learn as further tasks, such as High_Cheekbones,Young")
+    attributes: str = option(
+        "", "further labels of a set to learn as tasks, such as CelebA's High_Cheekbones,Young or UTKFace's race"
+    )
     network: str = option("bknet", "network to train, a file in mtl_model/networks")
+    network_options: str = option("", "options of the network, such as hidden=128,dropout=0.3")
     detector: str = option(
         "mtcnn", "detector that the crops are cut by, a file in mtl_model/detectors; whole reads pictures without faces"
     )

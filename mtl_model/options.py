@@ -60,9 +60,10 @@ def add_options(parser: argparse.ArgumentParser, record: type, only: Iterable[st
         parser.add_argument(_flag(field), **settings)
 
 
-def from_options(record: type[Record], arguments: argparse.Namespace) -> Record:
+def from_options(record: type[Record], arguments: argparse.Namespace, base: Record | None = None) -> Record:
     """Return the record that parsed arguments give: of an option that was not given, its environment variable or default.
 
+    base: a record whose values take the place of the defaults.
     Raises: UsageError for a value out of range."""
     values: dict[str, Any] = {}
     for field in _fields(record):
@@ -71,20 +72,20 @@ def from_options(record: type[Record], arguments: argparse.Namespace) -> Record:
             values[field.name] = _typed(kind, getattr(arguments, field.name))
         elif variable and os.environ.get(variable):
             values[field.name] = _from_variable(field, kind, os.environ[variable])
-    return record(**values)
+    return dataclasses.replace(base, **values) if base is not None else record(**values)  # type: ignore[type-var]
 
 
-def options_of(record: Any) -> str:
+def options_of(record: Any, base: Any = None) -> str:
     """Return the options that make a record, as a shell takes them."""
-    return shlex.join(words_of(record))
+    return shlex.join(words_of(record, base))
 
 
-def words_of(record: Any) -> list[str]:
-    """Return the options that make a record, as a program takes them; what is as usual is left out."""
+def words_of(record: Any, base: Any = None) -> list[str]:
+    """Return the options that make a record, as a program takes them; what is as in `base`, or as usual, is left out."""
     words: list[str] = []
     for field in _fields(type(record)):
         value = getattr(record, field.name)
-        if value == _default(field):
+        if value == (_default(field) if base is None else getattr(base, field.name)):
             continue
         several = isinstance(value, tuple) and get_args(_kind(type(record), field))[-1] is Ellipsis
         for part in value if several else (value,):

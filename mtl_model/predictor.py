@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from mtl_model import checkpoint, crops, kinds, registry
-from mtl_model.card import Card, expect_tasks, find_checkpoint, shipped_weights
+from mtl_model.card import Card, expect_shown, find_checkpoint, shipped_weights
 from mtl_model.detectors import Detector
 from mtl_model.errors import CheckpointError, MtlError, UsageError
 from mtl_model.inference import logits, predictions
@@ -44,7 +44,7 @@ class Predictor:
     def __init__(self, name: str, network: nn.Module, card: Card, device: str = "cpu") -> None:
         self.name, self.network, self.card, self.device = name, folded(network), card, device
         detectors = registry.load("detectors", card.detection.detector)
-        expect_tasks(card, name)
+        expect_shown(card, name)
         if card.subject != detectors.SUBJECT:
             raise CheckpointError(
                 f"The card of '{name}' says that it reads {card.subject}s, and its detector {card.detection.detector} finds "

@@ -31,11 +31,12 @@ class Task:
 
     classes: names of the classes in the order of the outputs; for years the years as strings.
     spellings: accepted spelling (lower case) -> class, besides the names of the classes. Any other is refused.
-    bands: named ranges of years (name, first year, last year), both ends included; for years, which need some.
+    bands: named ranges of whole numbers (name, first, last), both ends included; years need some, classes may be some.
     groups: whether its classes are worth reporting the other tasks' metrics by.
     unit: of a quantity, such as "cm"; "" where there is none. scale: of a quantity, mean and deviation of train; () before that.
     mirror: whether the mirror image of a picture has the same label, or one that its kind works out; digits have none.
     length: of a text, the most symbols it can have.
+    shown: False for a task that is trained and evaluated, and left out of every answer; see `kinds.shown`.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Task:
     scale: tuple[float, ...] = ()
     mirror: bool = True
     length: int = 0
+    shown: bool = True
 
 
 TASKS: dict[str, Task] = {
@@ -128,6 +130,12 @@ def number_task(name: str, unit: str = "") -> Task:
     return Task(name=name, title=title, kind="number", loss="mean_squared_error", classes=(), unit=unit)
 
 
+def band_of(task: Task, number: float) -> str:
+    """Return the named band of a number, rounded half up; one beyond the last belongs to the last."""
+    whole = math.floor(number + 0.5)
+    return next((name for name, _, last in task.bands if whole <= last), task.bands[-1][0])
+
+
 def number_of(text: str) -> float | None:
     """Read a number as people write it: "12.5", "-3", "12,5", "1e-3"; None for anything else.
 
@@ -186,6 +194,7 @@ def from_json(name: str, plain: Mapping) -> Task:
         scale=tuple(map(float, plain.get("scale", ()))),
         mirror=plain.get("mirror", True),
         length=plain.get("length", 0),
+        shown=plain.get("shown", True),
     )
 
 
@@ -195,4 +204,10 @@ _FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "spellings": Mapping,
     "groups": bool,
 }
-_OPTIONAL: Mapping[str, type | tuple[type, ...]] = {"unit": str, "scale": (list, tuple), "mirror": bool, "length": int}
+_OPTIONAL: Mapping[str, type | tuple[type, ...]] = {
+    "unit": str,
+    "scale": (list, tuple),
+    "mirror": bool,
+    "length": int,
+    "shown": bool,
+}

@@ -11,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from benchmarks import average, face, fewshot, framing, generation, pack, strangers
+from benchmarks import average, face, fewshot, framing, generation, pack, strangers, systems
+from benchmarks.lines import Lines
 from mtl_model import checkpoint, kinds
 from mtl_model.card import Card, CropSettings
 from mtl_model.config import TrainConfig
@@ -19,10 +20,11 @@ from mtl_model.crops import tilt
 from mtl_model.data.batches import Labelled
 from mtl_model.data.cache import Crops
 from mtl_model.errors import DataError
-from mtl_model.events import Evaluated, Finished, Noted, Stopped
+from mtl_model.events import Evaluated, Event, Finished, Noted, Step, Stopped
+from mtl_model.layouts import Source
 from mtl_model.predictor import Predictor
 from mtl_model.records import Sample
-from mtl_model.tasks import TASKS, Label
+from mtl_model.tasks import TASKS, Label, number_task
 from mtl_model.train.prepare import Data
 
 TINY = Card("bknet", {"size_px": 16, "hidden": 8}, tuple(TASKS.values()), crop=CropSettings(size_px=16))
@@ -243,3 +245,45 @@ def test_a_run_from_a_pack_learns_stops_and_goes_on(packed: tuple[Data, Path], t
     assert isinstance(seen[-1], Finished) and len([one for one in seen if isinstance(one, Evaluated)]) == 4
     _, card = checkpoint.load(folder)
     assert "pack" in card.training["command"] and card.tasks == (TASKS["age"],)
+
+
+def test_labels_are_permuted_within_a_source_and_stay_together() -> None:
+    data = data_of([{"age": float(age), "gender": ("female", "male")[age % 2]} for age in range(40)])
+    moved = systems.permuted(data, 0)
+    ages, before = (of.targets["age"][:, 0].tolist() for of in (moved, data))
+    assert ages != before and sorted(ages) == sorted(before)
+    even = [float(str(sample.labels["age"])) % 2 == 0 for sample in moved.samples]
+    assert [sample.labels["gender"] == "female" for sample in moved.samples] == even
+    assert [sample.path for sample in moved.samples] == [sample.path for sample in data.samples]
+    assert systems.permuted(data, 0).targets["age"][:, 0].tolist() == ages
+
+
+def test_curves_have_one_number_per_epoch() -> None:
+    """A run that went on wrote an epoch twice."""
+    stream: list[Event] = [
+        Step(1, 0, {"age": 3.0}, 1e-3, 1, 1),
+        Step(2, 0, {"age": 1.0}, 1e-3, 1, 1),
+        Evaluated(0, 2, {"age": {"error": 9.0}}, 0.1, True),
+        Evaluated(1, 4, {"age": {"error": 8.0}}, 0.2, True),
+        Evaluated(1, 4, {"age": {"error": 7.2}}, 0.2, True),
+    ]
+    curves = systems.curves_of(stream)
+    assert curves == {"age": {"loss": [2.0], "error": [9.0, 7.2]}}
+    assert systems.last_change(curves["age"]) == -0.2 and systems.last_change({"error": [9.0]}) is None
+
+
+def test_a_finished_run_is_not_made_again(tmp_path: Path) -> None:
+    lines = Lines(tmp_path / "runs.jsonl")
+    assert not lines.has({"system": "x", "seed": 0})
+    lines.add({"system": "x", "seed": 0, "value": 0.5})
+    for again in (lines, Lines(tmp_path / "runs.jsonl")):
+        assert again.has({"system": "x", "seed": 0}) and not again.has({"system": "x", "seed": 1})
+
+
+def test_the_blind_answer_is_the_majority_or_the_median() -> None:
+    ages = [1.0, 2.0, 3.0, 10.0]
+    samples = tuple(Sample("", {"age": age, "smile": "smiling"}, split="val") for age in ages)
+    source = Source("utkface", Path(), samples, {"smile": TASKS["smile"]})
+    years = kinds.fit(number_task("age", "years"), samples)
+    assert systems.blind(years, "mean_error", source, "val") == pytest.approx((1.5 + 0.5 + 0.5 + 7.5) / 4)
+    assert systems.blind(TASKS["smile"], "accuracy", source, "val") == 1

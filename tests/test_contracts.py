@@ -22,18 +22,21 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from mtl_model import checkpoint, cli, commands, crops, kinds, layouts, registry, tasks
+from mtl_model import checkpoint, cli, commands, crops, kinds, layouts, registry, systems, tasks
 from mtl_model.card import Card, CropSettings
 from mtl_model.card import from_json as card_of
 from mtl_model.card import to_text as card_text
 from mtl_model.detectors import mtcnn
 from mtl_model.errors import CheckpointError, MtlError, UsageError
 from mtl_model.evaluate import metrics
+from mtl_model.events import Finished
 from mtl_model.inference import heads, logits, predictions, widths
 from mtl_model.kinds._parts import SHAPES, LeftOut
 from mtl_model.networks import _parts, folded
 from mtl_model.records import FACE, Estimate, Face, Quality, Sample
 from mtl_model.tasks import TASKS, Label, Task, class_task, number_task
+from mtl_model.train import loop
+from mtl_model.train.prepare import prepare
 
 BATCH = 6
 THREE = class_task("colour", ("red", "pink", "white"))  # a task that the program has never heard of
@@ -869,6 +872,79 @@ def test_layouts_are_asked_in_one_order():
     assert layouts.kinds() == ["utkface", "genki4k", "fairface", "celeba", "imdbwiki", "csv", "list", "folders"]
     orders = [layouts.layout(kind).ORDER for kind in layouts.kinds()]
     assert len(set(orders)) == len(orders)
+
+
+# Systems ---------------------------------------------------------------------------------------------------------
+
+SETS: dict[str, Callable[[Path], None]] = {"utkface": utkface, "genki4k": genki4k, "celeba": celeba, "flowers": lists}
+"""How a tiny folder of each data set that systems learn from is made."""
+
+
+@pytest.fixture(params=systems.names())
+def system_name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def tiny_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of all data sets; every other picture is in train, the rest in val and test."""
+    folder = tmp_path_factory.mktemp("sets")
+    for name, make in SETS.items():
+        make(folder / name)
+        files = [sample.file for sample in layouts.read(str(folder / name)).samples]
+        parts = [("train", "val", "train", "test")[number % 4] for number in range(len(files))]
+        rows = "".join(f"{file},{part}\n" for file, part in zip(files, parts, strict=True))
+        (folder / name / "splits.csv").write_text(f"file,split\n{rows}")
+    return folder
+
+
+def test_a_system_says_what_it_is(system_name: str):
+    system = systems.named(system_name)
+    texts = (system.title, system.letter, system.text, system.source, system.lesson)
+    assert all(text and text == text.strip() for text in texts)
+    assert all(text.endswith((".", "?")) for text in (system.text, system.lesson, *system.differences))
+    assert all(variant.text.endswith((".", "?")) for variant in system.variants.values())
+    assert set(system.folders) <= set(SETS), f"give SETS the data sets of {system_name}"
+    assert not (system.config.name or system.config.system or system.config.variant)
+    assert system.headlines
+    for headline in system.headlines:
+        metric = kinds.all_metrics()[headline.metric]
+        assert headline.source in system.folders
+        assert headline.author is None or metric.unit != kinds.SHARE or 0 <= headline.author <= 1
+    for variant in ("", *system.variants):
+        config = systems.recipe(system_name, variant, "DATA")
+        assert (config.system, config.variant) == (system_name, variant)
+        assert all(source.partition(":")[2].startswith("DATA/") for source in config.source)
+        assert loop.command_of(config).endswith(
+            f"--system {system_name}{variant and f' --variant {variant}'} --data DATA"
+        )
+
+
+def test_a_system_trains_and_its_parts_can_be_counted(system_name: str, tiny_sets: Path, tmp_path: Path):
+    """A step on tiny pictures: every branch learns, and the card names the system."""
+    system = systems.named(system_name)
+    for variant in ("", *system.variants):
+        recipe = systems.recipe(system_name, variant, tiny_sets)
+        config = dataclasses.replace(
+            recipe, name="tiny", epochs=1, batch_size=4, start="", keep_copies=True, fraction=1.0
+        )
+        data = prepare(config)
+        network: Any = checkpoint.build_network(data.card)
+        parts = network.parts()
+        assert sum(parts.values()) == sum(parameter.numel() for parameter in network.parameters())
+        assert {f"branches.{task.name}" for task in data.card.tasks} <= set(parts)
+        if variant:
+            continue
+        assert {headline.task for headline in system.headlines} <= {task.name for task in data.card.tasks}
+        for headline in system.headlines:
+            assert headline.metric in kinds.of(data.card.task(headline.task)).metrics
+        run = loop.Run(config, tmp_path / "tiny", data, loop.accelerator_on("cpu"), None)
+        before = {name: value.clone() for name, value in run.bare.state_dict().items()}
+        assert Finished in {type(event) for event in run.events()}
+        for task in data.card.tasks:
+            own = [name for name in before if name.startswith(f"branches.{task.name}.")]
+            assert any(not torch.equal(before[name], run.bare.state_dict()[name]) for name in own)
+        assert checkpoint.load(tmp_path / "tiny")[1].training["system"] == system_name
 
 
 # Commands --------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import subprocess
@@ -21,7 +22,7 @@ from mtl_model.errors import CheckpointError, PictureError, UsageError
 from mtl_model.predictor import Predictor, choose_device
 from mtl_model.quality import quality_of
 from mtl_model.records import Reading
-from mtl_model.tasks import TASKS
+from mtl_model.tasks import TASKS, class_task
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +143,15 @@ def test_a_device_that_cannot_pool_as_needed_is_refused() -> None:
     for name in ("mps", "nothing"):
         with pytest.raises(UsageError, match=f"'{name}' cannot be used here. Expected auto, cpu or cuda"):
             choose_device(name)
+
+
+def test_a_task_that_is_not_shown_is_left_out(tmp_path: Path, sample_picture: np.ndarray) -> None:
+    """Trained and evaluated alone; a checkpoint with nothing else is refused."""
+    hidden = dataclasses.replace(class_task("race", ("White", "Black")), shown=False)
+    for name, tasks in (("both", (TASKS["smile"], hidden)), ("none", (hidden,))):
+        card = Card("bknet", {"size_px": 16, "hidden": 8}, tasks, crop=CropSettings(size_px=16))
+        checkpoint.save(tmp_path / name, checkpoint.build_network(card), card)
+    readings = Predictor.load("both", weights=tmp_path, device="cpu").predict(sample_picture)
+    assert readings and all(list(reading.estimates) == ["smile"] for reading in readings)
+    with pytest.raises(CheckpointError, match="what it learned \\(Race\\) is evaluated and never shown"):
+        Predictor.load("none", weights=tmp_path, device="cpu")

@@ -171,3 +171,10 @@ def test_a_task_that_forbids_mirror_images_survives_its_card(mirror: bool) -> No
     assert ("mirror" in plain) is not mirror and from_json("digit", plain) == task
     with pytest.raises(TypeError, match="mirror"):
         from_json("digit", {**plain, "mirror": "no"})
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_task_that_is_never_shown_survives_its_card(shown: bool) -> None:
+    task = dataclasses.replace(TASKS["smile"], shown=shown)
+    plain = to_json(task)
+    assert from_json("smile", plain) == task and ("shown" in plain) is not shown

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mtl_model import systems
 from mtl_model.commands._parts import (
     RESUME,
     add_device,
@@ -31,6 +32,7 @@ ORDER = 20
 
 def add(parser: argparse.ArgumentParser) -> None:
     add_options(parser, TrainConfig)
+    parser.add_argument("--data", type=given_path, metavar="DIR", help=f"for --system: {systems.DATA_HELP}")
     parser.add_argument(
         "--tensorboard", type=given_path, metavar="DIR", help="write losses and val figures for TensorBoard"
     )
@@ -43,10 +45,12 @@ def run(arguments: argparse.Namespace) -> int:
     from mtl_model import card, runs
     from mtl_model.destinations import check_folder
 
-    settings, weights = from_options(TrainConfig, arguments), weights_of(arguments)
+    settings, weights = settings_of(arguments), weights_of(arguments)
     folder = arguments.runs / card.check_name(settings.name)
     if not settings.source:
-        raise UsageError("No --source is given. Expected at least one, such as --source utkface:DIR.")
+        raise UsageError(
+            "No --source is given. Expected at least one, such as --source utkface:DIR, or a --system that names its own."
+        )
     check_folder(folder, "--runs")
     check_folder(arguments.tensorboard, "--tensorboard")
     with runs.claimed(folder, weights, begun=arguments.resume, resume=arguments.resume):
@@ -68,6 +72,25 @@ def run(arguments: argparse.Namespace) -> int:
         )
         shown = show(stream, folder, arguments)
         return exit_code(draw(shown, arguments.tensorboard) if arguments.tensorboard else shown)
+
+
+def settings_of(arguments: argparse.Namespace) -> TrainConfig:
+    """Return the settings that the options give, those of a system where one is named.
+
+    Raises UsageError for a variant or folder of data sets without a system, and where a set that the system needs is missing."""
+    given = from_options(TrainConfig, arguments)
+    if not given.system:
+        if given.variant or arguments.data:
+            raise UsageError(
+                f"--{'variant' if given.variant else 'data'} is given without --system. Expected the system that it belongs to; "
+                "name one, as the systems command lists them."
+            )
+        return given
+    data = systems.data_folder(arguments.data)
+    absent = systems.missing(systems.named(given.system), data)
+    if absent and not given.source:
+        raise UsageError(systems.missing_text(systems.named(given.system).title, absent, data))
+    return from_options(TrainConfig, arguments, systems.recipe(given.system, given.variant, data))
 
 
 def draw(stream: Iterator[Event], folder: Path) -> Iterator[Event]:

@@ -75,7 +75,7 @@ def may_mirror(tasks: Iterable[Task]) -> bool:
 
 def shown(tasks: Iterable[Task]) -> tuple[Task, ...]:
     """Return the tasks that are answered about a face; the others are trained and evaluated only."""
-    return tuple(task for task in tasks if of(task).shown)
+    return tuple(task for task in tasks if task.shown and of(task).shown)
 
 
 def answers_alike(task: Task, other: Task) -> bool:

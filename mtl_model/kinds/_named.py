@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +15,7 @@ from mtl_model.kinds._arithmetic import fit_temperature, percent, short
 from mtl_model.kinds._metric import PLAIN, SHARE, Metric, Rows, Steps
 from mtl_model.kinds._parts import LEAST_FITTED, RARE, Calibration, Kind, Reliability
 from mtl_model.records import Estimate
-from mtl_model.tasks import Label, Task
+from mtl_model.tasks import Label, Task, band_of, number_of
 
 FEW_CHOSEN = 200  # labels of val, below which the share of wrong answers moves in steps
 ECE_BINS = 15
@@ -105,6 +108,16 @@ class Named(Confident):
         """float64 (N, C) from logits (N, width) that are scaled already."""
         raise NotImplementedError
 
+    def complete(self, task: Task, words: Sequence[str]) -> Task:
+        """Take classes that are all ranges of whole numbers, such as 1-13, as bands: a number belongs to the one it lies in, one
+        below the first to the first, one beyond the last to the last."""
+        ranges = [re.fullmatch(r"(\d+)-(\d+)", name) for name in task.classes]
+        bands = tuple((found[0], int(found[1]), int(found[2])) for found in ranges if found)
+        rising = all(low <= high for _, low, high in bands) and all(
+            before[2] < after[1] for before, after in pairwise(bands)
+        )
+        return replace(task, bands=bands) if bands and len(bands) == len(ranges) and rising else task
+
     def choices(self, task: Task) -> tuple[str, ...]:
         return task.classes
 
@@ -112,6 +125,8 @@ class Named(Confident):
         known = {spelling.casefold(): name for spelling, name in task.spellings.items()}
         known |= {name.casefold(): name for name in task.classes}
         name = known.get(text.casefold().replace("_", " "), known.get(text.casefold()))
+        if name is None and task.bands and (number := number_of(text)) is not None:
+            name = band_of(task, number)
         if name is None:
             raise DataError(
                 f"'{text}' is not a label of {task.name}. Known: {', '.join(sorted(known))}. "

@@ -29,19 +29,13 @@ from mtl_model.kinds._years import (
 )
 from mtl_model.names import caption
 from mtl_model.records import Estimate
-from mtl_model.tasks import Label, Task
+from mtl_model.tasks import Label, Task, band_of
 
 YEARS = "years"
 MOST_WIDENING = 10.0  # on each side, as a share of the interval's width
 UNSURE_SHARE = 1 / 6  # of the faces of val, by the width of their interval
 LARGEST = 130  # years that a label can have
 YEARS_APART = 5.0  # from which two answers about one face count as different
-
-
-def band_of(task: Task, years: float) -> str:
-    """The named band of an age, rounded half up to whole years; older than the last belongs to the last."""
-    whole = math.floor(years + 0.5)
-    return next((name for name, _, last in task.bands if whole <= last), task.bands[-1][0])
 
 
 def _between(first: float, last: float):

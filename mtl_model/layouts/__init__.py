@@ -7,6 +7,7 @@ matches wins.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,17 @@ from typing import Protocol, cast
 from mtl_model import kinds as kinds_of_tasks
 from mtl_model import registry
 from mtl_model.errors import DataError, UsageError, unknown
-from mtl_model.layouts._parts import SPLITS, FolderError, LeftOut, Source, check_options, closed_folder, read_split
+from mtl_model.layouts._parts import (
+    SPLITS,
+    FolderError,
+    LeftOut,
+    Source,
+    check_options,
+    closed_folder,
+    completed,
+    declare_columns,
+    read_split,
+)
 from mtl_model.records import Sample
 from mtl_model.tasks import Task
 from mtl_model.wording import Words
@@ -27,6 +38,7 @@ __all__ = [
     "Layout",
     "LeftOut",
     "Source",
+    "declare_columns",
     "kinds",
     "layout",
     "options_for",
@@ -116,14 +128,30 @@ def read_as(source: Source, tasks: Iterable[Task]) -> Source:
     """Return a source with labels of these tasks where its own table was taken for another kind of the same name: a column with
     few different numbers looks like classes. Labels that a task cannot read leave the source as it is."""
     for task in tasks:
-        own = source.tasks.get(task.name)
-        if own is None or own.kind == task.kind:
+        with contextlib.suppress(DataError):
+            source = _reread(source, task)
+    return source
+
+
+def _reread(source: Source, task: Task) -> Source:
+    """Return a source with one label read as another kind of task. Raises DataError for a label that it cannot read."""
+    own = source.tasks.get(task.name)
+    if own is None or own.kind == task.kind:
+        return source
+    samples = tuple(_relabelled(sample, own, task) for sample in source.samples)
+    return dataclasses.replace(source, samples=samples, tasks={**source.tasks, task.name: task})
+
+
+def _as_declared(source: Source, columns: str) -> Source:
+    """Return a source whose labels are of the kinds that the option `columns` declares."""
+    for name, task in declare_columns(columns).items():
+        own = source.tasks.get(name)
+        if own is None or task is None or own.kind == task.kind:
             continue
-        try:
-            samples = tuple(_relabelled(sample, own, task) for sample in source.samples)
-        except DataError:
-            continue
-        source = dataclasses.replace(source, samples=samples, tasks={**source.tasks, task.name: task})
+        if kinds_of_tasks.of(own).choices(own) and not task.classes:  # the same classes, by another kind
+            task = dataclasses.replace(own, kind=task.kind, loss=task.loss, unit=task.unit)
+        labels = (sample.labels[name] for sample in source.samples if name in sample.labels)
+        source = _reread(source, completed(task, [kinds_of_tasks.of(own).write(own, label) for label in labels]))
     return source
 
 
@@ -143,4 +171,4 @@ def read(spec: str, options: Mapping[str, str] | None = None) -> Source:
     kind, folder = parse_spec(spec)
     chosen = layout(kind)
     check_options(kind, options or {}, chosen.OPTIONS)
-    return chosen.read(folder, options or {})
+    return _as_declared(chosen.read(folder, options or {}), (options or {}).get("columns", ""))

@@ -49,6 +49,10 @@ SPLIT_SPELLINGS = {
 HASH_SEED = "mtl_model 1"  # another seed would move pictures between splits and make old figures incomparable
 EXAMPLES = 5
 FEW_CLASSES, MOST_CLASSES = 10, 50
+READ_AS = {
+    "columns": "kind of a label, where not the usual one, such as gender:binary,age:classes=0-17|18-64|65-99",
+}
+"""The option of a layout whose labels have names of their own; `layouts.read` sees to it."""
 ABSOLUTE = re.compile(r"[/\\~]|[A-Za-z]:[/\\]|file:")
 
 
@@ -292,7 +296,7 @@ class Collector:
         if chosen is None:
             return self.skip("split_missing", file, file=SPLITS_FILE)
         self._used.add(found)
-        self._tasks |= {name: TASKS.get(name, tasks[name]) for name in labels}
+        self._tasks |= {name: _usual(tasks[name]) for name in labels}
         self._samples.append(
             Sample(
                 path=str(self.folder / found),
@@ -348,9 +352,15 @@ class Collector:
         return splits
 
 
+def _usual(task: Task) -> Task:
+    """Return the program's own task of that name where it is of the same kind: a column may add spellings to it."""
+    known = TASKS.get(task.name)
+    return known if known and known.kind == task.kind else task
+
+
 def declare_columns(text: str) -> dict[str, Task | None]:
     """Read the option `columns`: "kind=rose|daisy,quality=poor<fair<good,age" names the columns and the classes of their codes
-    0, 1, ..., those with "<" in their order. "marks:points=left_eye|right_eye" and "house:sequence" say a column's kind.
+    0, 1, ..., those with "<" in their order. "marks:points=left_eye|right_eye" and "age (years):number" say a column's kind.
 
     Returns: column -> its task; None where the classes are the words that will be found in the column.
     Raises: UsageError for classes that the column cannot have, or that cannot be told from their codes.
@@ -359,13 +369,14 @@ def declare_columns(text: str) -> dict[str, Task | None]:
     for part in filter(None, map(str.strip, text.split(","))):
         head, equals, classes = part.partition("=")
         head, colon, kind = map(str.strip, head.partition(":"))
+        head, unit = split_unit(head) if colon else (head, "")
         name = column_name(head)
         if name in columns:
             raise UsageError(f"The option columns names '{name}' twice. Expected each column once; leave one out.")
         ordered = "<" in classes
         words = tuple(map(str.strip, classes.split("<" if ordered else "|")))
         if colon:
-            columns[name] = declared_as(kind, name, words if equals else ())
+            columns[name] = replace(declared_as(kind, name, words if equals else ()), unit=unit)
         else:
             columns[name] = _declared(name, words, ordered) if equals else TASKS.get(name)
     return columns

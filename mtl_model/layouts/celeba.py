@@ -10,13 +10,14 @@ from pathlib import Path
 
 from mtl_model.errors import DataError, UsageError, unknown
 from mtl_model.kinds import parse_label
-from mtl_model.layouts._parts import Collector, Source, declared_as
+from mtl_model.layouts._parts import READ_AS, Collector, Source, declared_as
 from mtl_model.tables import read_lines
 from mtl_model.tasks import TASKS, Label, Task, class_task, column_name
 
 ORDER = 40
 EXPECTS = "list_attr_celeba.txt and pictures in a folder img_celeba or img_align_celeba"
 OPTIONS: Mapping[str, str] = {
+    **READ_AS,
     "attributes": "further attributes to learn as tasks of the classes no and yes, such as Eyeglasses,Young; or all; or "
     "identity, who is the same person",
 }

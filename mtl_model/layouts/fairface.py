@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mtl_model.errors import DataError
-from mtl_model.layouts._parts import Collector, FolderError, Source
+from mtl_model.layouts._parts import READ_AS, Collector, FolderError, Source
 from mtl_model.tables import read_table
 from mtl_model.tasks import TASKS
 
 ORDER = 30
 EXPECTS = "fairface_label.csv with the columns file, age, gender, race"
-OPTIONS: Mapping[str, str] = {}
+OPTIONS: Mapping[str, str] = READ_AS
 WORDS: Mapping[str, str] = {}
 
 COLUMNS = ("file", "age", "gender", "race")

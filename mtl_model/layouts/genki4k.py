@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from mtl_model.layouts._parts import Collector, Source, picture_names
+from mtl_model.layouts._parts import READ_AS, Collector, Source, picture_names
 from mtl_model.tables import read_lines
 from mtl_model.tasks import TASKS
 
 ORDER = 20
 EXPECTS = "files/file0001.jpg onwards and labels.txt, line N for file N"
-OPTIONS: Mapping[str, str] = {}
+OPTIONS: Mapping[str, str] = READ_AS
 
 LABELS = "labels.txt"
 WORDS: Mapping[str, str] = {

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from mtl_model.errors import DataError
-from mtl_model.layouts._parts import Collector, FolderError, Source
+from mtl_model.layouts._parts import READ_AS, Collector, FolderError, Source
 from mtl_model.tasks import TASKS, Label
 
 ORDER = 50
 EXPECTS = "imdb.mat or wiki.mat beside the folders of the face crops"
-OPTIONS: Mapping[str, str] = {}
+OPTIONS: Mapping[str, str] = READ_AS
 OLDEST = 100
 WORDS: Mapping[str, str] = {
     "no_face": "no face",

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from mtl_model.layouts._parts import Collector, Source, picture_names
-from mtl_model.tasks import TASKS, Label
+from mtl_model.errors import UsageError, unknown
+from mtl_model.layouts._parts import READ_AS, Collector, Source, picture_names
+from mtl_model.tasks import TASKS, Label, class_task
 
 ORDER = 10
 EXPECTS = "pictures named [age]_[gender]_[race]_[time].jpg"
-OPTIONS: Mapping[str, str] = {}
+OPTIONS: Mapping[str, str] = {**READ_AS, "attributes": "race, to learn it as a task that is never shown"}
 
 OLDEST = 130
 WORDS: Mapping[str, str] = {
@@ -30,6 +32,8 @@ WORDS: Mapping[str, str] = {
 GENDERS = {"0": "male", "1": "female"}
 RACES = {"0": "White", "1": "Black", "2": "Asian", "3": "Indian", "4": "Other"}
 
+RACE = replace(class_task("race", tuple(RACES.values())), shown=False)
+
 # Of the published names one has a space before its suffix and one lacks the dot: the time is taken as the
 # digits in front, whatever follows them.
 WHOLE = re.compile(r"\d{1,3}_[01]_[0-4]_\d+")
@@ -42,8 +46,14 @@ def matches(folder: Path) -> bool:
 
 
 def read(folder: Path, options: Mapping[str, str]) -> Source:
-    """Read age, gender and (as an attribute) race from the names of all pictures below the folder."""
+    """Read age, gender and race from the names of all pictures below the folder. Race is an attribute, to report by; it becomes a
+    task where the option `attributes` asks for it. Raises UsageError for another attribute."""
     collector = Collector("utkface", folder)
+    asked = [name.strip().casefold() for name in options.get("attributes", "").split(",") if name.strip()]
+    for name in asked:
+        if name != RACE.name:
+            raise UsageError(unknown("attribute of utkface", name, [RACE.name]))
+    tasks = {**TASKS, RACE.name: RACE}
     for file in collector.pictures.names:
         fields = file.rsplit("/", 1)[-1].split("_")
         fault = find_fault(fields)
@@ -52,7 +62,9 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
         else:
             age, gender, race, _ = fields
             labels: dict[str, Label] = {"age": float(age), "gender": GENDERS[gender]}
-            collector.add(file, labels, TASKS, attributes={"race": RACES[race]})
+            if asked:
+                labels[RACE.name] = RACES[race]
+            collector.add(file, labels, tasks, attributes={"race": RACES[race]})
     return collector.source()
 
 

@@ -152,9 +152,22 @@ class MultiTaskNet(nn.Module):
 
     def blocks_before(self, block: int) -> list[str]:
         """Names of the modules of all trunks that come before a block."""
+        return [f"{trunk}.blocks.{index}" for trunk in self._trunks() for index in range(block)]
+
+    def parts(self) -> dict[str, int]:
+        """{part: number of its parameters}: each block of the trunk, or of each task's own trunk, and each branch."""
+        modules = {
+            **{f"{name}.blocks.{index}": block for name in self._trunks() for index, block in self._blocks(name)},
+            **{f"branches.{task}": branch for task, branch in self.branches.items()},
+        }
+        return {name: sum(parameter.numel() for parameter in part.parameters()) for name, part in modules.items()}
+
+    def _trunks(self) -> list[str]:
         columns = getattr(self.trunk, "columns", None)
-        trunks = ["trunk"] if columns is None else [f"trunk.columns.{task}" for task in columns]
-        return [f"{trunk}.blocks.{index}" for trunk in trunks for index in range(block)]
+        return ["trunk"] if columns is None else [f"trunk.columns.{task}" for task in columns]
+
+    def _blocks(self, trunk: str) -> list[tuple[int, nn.Module]]:
+        return [*enumerate(self.get_submodule(f"{trunk}.blocks").children())]
 
     def tap(self, images: Tensor) -> dict[str, Tensor]:
         """{stage: features (B, width)} at the stages worth taking features from, whose widths are in `taps`."""

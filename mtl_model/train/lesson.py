@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from mtl_model import checkpoint, kinds, layouts, registry, wording
-from mtl_model.card import Card, write_card, write_plain
+from mtl_model.card import Card, expect_shown, write_card, write_plain
 from mtl_model.config import FinetuneConfig
 from mtl_model.data import cache, dataset_edits
 from mtl_model.data.batches import Labelled
@@ -152,6 +152,8 @@ def prepare(
     """Read the pictures, find their faces and part them. Also returns what a person should know of them."""
     began = time.monotonic()
     network, card = checkpoint.load(parent, device)
+    if card.tasks:  # a start has none
+        expect_shown(card, parent.name)
     source = layouts.read_as(read_source(config), card.tasks)
     taught = choose_tasks(config, source, card)
     names = {task.name for task in taught}

@@ -22,7 +22,7 @@ from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from mtl_model import __version__, checkpoint, layouts, wording
+from mtl_model import __version__, checkpoint, layouts, systems, wording
 from mtl_model.config import TrainConfig, shares
 from mtl_model.data.batches import Batch, Batches
 from mtl_model.errors import CheckpointError, DataError, RunError, UsageError
@@ -340,6 +340,7 @@ class Run:
             "seconds": round(self.seconds),
             "val_errors": {name: round(one["error"], 4) for name, one in found.items()},
             "versions": {"mtl_model": __version__, "torch": torch.__version__},
+            **({"system": self.config.system, "variant": self.config.variant} if self.config.system else {}),
         }
         created = datetime.datetime.now(datetime.UTC).date().isoformat()
         card = dataclasses.replace(
@@ -446,5 +447,9 @@ def read_state(config: TrainConfig, folder: Path) -> dict[str, Any]:
 def command_of(config: TrainConfig) -> str:
     """The command that repeats the run; data sets by their folder's name, since paths differ between machines."""
     specs = map(layouts.parse_spec, config.source)
-    source = tuple(f"{kind}:DATA/{path.resolve().name}" for kind, path in specs)
-    return f"python -m mtl_model train {options_of(dataclasses.replace(config, source=source))}"
+    config = dataclasses.replace(config, source=tuple(f"{kind}:DATA/{path.resolve().name}" for kind, path in specs))
+    if not config.system:
+        return f"python -m mtl_model train {options_of(config)}"
+    base = dataclasses.replace(systems.recipe(config.system, config.variant), system="", variant="")
+    data = " --data DATA" if config.source == base.source else ""
+    return f"python -m mtl_model train {options_of(config, base)}{data}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from mtl_model.data.batches import Labelled
 from mtl_model.errors import DataError, UsageError, unknown
 from mtl_model.events import Noted, Progress, silent
 from mtl_model.records import FACE, Sample
-from mtl_model.tasks import Task
+from mtl_model.tasks import Task, number_of
 from mtl_model.train.optimisation import freeze, take_weights
 from mtl_model.train.teachers import Teachers
 
@@ -30,6 +31,10 @@ RESEARCH_TERMS = (
     "The weights were learned from data sets that are for non-commercial research only; they are for research use. "
     "See weights/LICENSE.md."
 )
+
+
+SETTLED = ("channels", "leaves", "separate")
+"""Options of networks that other settings decide."""
 
 
 @dataclass
@@ -81,9 +86,14 @@ def prepare(
     tasks = _taught(config, asked, [one for some in chosen for one in some])
     chosen = [_labelled(some, tasks) for some in chosen]
     module = registry.load("networks", config.network)
+    given = _network_options(config, module)
     mirror = not config.no_mirror and kinds.may_mirror(tasks)
-    crop = CropSettings(**{**module.INPUT, "margin": config.margin, "upright": config.upright, "mirror": mirror})
-    options = {"size_px": crop.size_px, "channels": 1 if crop.grey else 3, **_branching(config, asked, tasks, start)}
+    size = {"size_px": given["size_px"]} if "size_px" in given else {}
+    crop = CropSettings(
+        **{**module.INPUT, **size, "margin": config.margin, "upright": config.upright, "mirror": mirror}
+    )
+    options = {"size_px": crop.size_px, "channels": 1 if crop.grey else 3, **given}
+    options |= _branching(config, asked, tasks, start)
     subject = registry.load("detectors", config.detector).SUBJECT
     terms = RESEARCH_TERMS if subject == FACE else read_card(start).terms if start else ""
     card = Card(config.network, options, tasks, DetectionSettings(config.detector), crop, subject=subject, terms=terms)
@@ -127,6 +137,21 @@ def prepare(
     if answering:
         answering.learned_as(tasks)
     return Data(train, val, card, notes, mix=mix, teachers=answering)
+
+
+def _network_options(config: TrainConfig, module: Any) -> dict[str, Any]:
+    """The options of --network-options: numbers, yes or no as true or false, else words. Raises UsageError for one that the
+    network does not have."""
+    known = [name for name in inspect.signature(module.build).parameters if name not in ("heads", *SETTLED)]
+    words = pairs(config.network_options, "option of the network", known)
+    return {name: _value(text) for name, text in words.items()}
+
+
+def _value(text: str) -> Any:
+    if text in ("true", "false"):
+        return text == "true"
+    number = number_of(text)
+    return text if number is None else int(number) if number.is_integer() else number
 
 
 def _branching(config: TrainConfig, asked: Sequence[Task], tasks: Sequence[Task], start: Path | None) -> dict[str, Any]:
@@ -207,6 +232,9 @@ def _tasks(config: TrainConfig, sources: Sequence[layouts.Source]) -> tuple[Task
     for name in wanted:
         if name not in found:
             raise UsageError(unknown("task of these sources", name, found))
+    for name, task in layouts.declare_columns(config.columns).items():
+        if task is not None and name not in found:
+            raise UsageError(unknown("column of these sources", name, found))
     if clash := find_clash(found[name] for name in wanted):
         raise wording.error(DataError, "column_clash", clash._asdict())
     losses = pairs(config.losses, "task", wanted)

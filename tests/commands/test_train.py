@@ -113,3 +113,80 @@ def test_without_tensorboard_a_sentence_says_what_to_install(
     words = ["train", "--name", "new", "--source", f"utkface:{tmp_path}", "--tensorboard", tmp_path / "logs"]
     assert run(weights, *words) == 2
     assert "pip install tensorboard" in capsys.readouterr().err
+
+
+def test_a_system_is_trained_as_it_says_but_for_what_is_given(
+    training: Callable[..., int], weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training()  # makes the pictures of UTKFace
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "few").rename(tmp_path / "sets" / "utkface")
+    (tmp_path / "sets" / "genki4k" / "files").mkdir(parents=True)
+    for number in range(1, 41):
+        picture = Image.new("RGB", (24, 24), (9, number * 6, 9))
+        picture.save(tmp_path / "sets" / "genki4k" / "files" / f"file{number:04d}.png")
+    (tmp_path / "sets" / "genki4k" / "labels.txt").write_text("1 0 0 0\n0 0 0 0\n" * 20)
+    words = ["train", "--system", "combined", "--name", "a", "--epochs", "1", "--batch-size", "8", "--keep-copies"]
+    words += ["--device", "cpu", "--runs", tmp_path / "runs"]
+    monkeypatch.setenv("MTL_DATA", str(tmp_path / "sets"))
+    assert run(weights, *words) == 0
+    trained = card.read_card(tmp_path / "runs" / "a")
+    assert (trained.training["system"], trained.training["variant"]) == ("combined", "")
+    assert trained.training["command"].endswith(
+        "train --name a --system combined --epochs 1 --batch-size 8 --keep-copies --data DATA"
+    )
+    assert {task.name: task.kind for task in trained.tasks} == {
+        "age": "classes",
+        "gender": "classes",
+        "smile": "classes",
+    }
+    assert trained.task("age").classes == ("1-13", "14-23", "24-39", "40-55", "56-80")
+    words[4] = "b"
+    assert (
+        run(weights, *words, "--variant", "separate", "--data", tmp_path / "sets", "--network-options", "hidden=4") == 0
+    )
+    trained = card.read_card(tmp_path / "runs" / "b")
+    assert trained.network_options["separate"] and trained.network_options["hidden"] == 4
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--system", "combined", "--data", "{empty}"), "learns from utkface, genki4k, which are not in"),
+        (("--system", "combind"), "Did you mean 'combined'"),
+        (("--system", "combined", "--variant", "seperate", "--source", "{few}"), "Did you mean 'separate'"),
+        (("--variant", "separate"), "--variant is given without --system"),
+        (("--data", "{empty}"), "--data is given without --system"),
+    ],
+)
+def test_a_system_that_cannot_be_trained_is_a_sentence(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture, more: tuple[str, ...], said: str
+) -> None:
+    words = [word.format(empty=tmp_path / "empty", few=f"utkface:{tmp_path}") for word in more]
+    assert run(weights, "train", "--name", "new", "--runs", tmp_path / "runs", *words) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "runs" / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--network-options", "hiden=4"), "Did you mean 'hidden'"),
+        (("--network-options", "leaves=4"), "Unknown option of the network 'leaves'"),
+        (("--columns", "agee:number"), "Did you mean 'age'"),
+        (("--columns", "gender:number"), "has classes. Expected none for a number"),
+        (("--columns", "age:nmber"), "Did you mean 'number'"),
+        (("--attributes", "height"), "Unknown attribute of utkface 'height'"),
+    ],
+)
+def test_options_that_fit_no_network_or_label_are_refused(
+    training: Callable[..., int], capsys: pytest.CaptureFixture, more: tuple[str, ...], said: str
+) -> None:
+    assert training(*more) == 2 and said in capsys.readouterr().err
+
+
+def test_race_is_learned_when_asked_for_and_never_shown(training: Callable[..., int], tmp_path: Path) -> None:
+    assert training("--attributes", "race", "--columns", "age (years):number,gender:binary") == 0
+    tasks = {task.name: task for task in card.read_card(tmp_path / "runs" / "new").tasks}
+    assert {name: task.kind for name, task in tasks.items()} == {"age": "number", "gender": "binary", "race": "classes"}
+    assert tasks["age"].unit == "years" and not tasks["race"].shown and tasks["age"].shown

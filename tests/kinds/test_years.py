@@ -23,9 +23,9 @@ from mtl_model.kinds._years import (
     year_interval,
     years_cross_entropy,
 )
-from mtl_model.kinds.years import KIND, YearsCalibration, band_of
+from mtl_model.kinds.years import KIND, YearsCalibration
 from mtl_model.records import Estimate
-from mtl_model.tasks import TASKS, Label, Task
+from mtl_model.tasks import TASKS, Label, Task, band_of
 
 AGE = TASKS["age"]
 

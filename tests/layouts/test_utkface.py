@@ -72,3 +72,11 @@ def test_the_set_as_unpacked(data):
     assert labels["24_0_1_20170116220224657 .jpg.chip.webp"] == {"age": 24, "gender": "male"}
     assert labels["55_0_0_20170116232725357jpg.chip.webp"] == {"age": 55, "gender": "male"}
     assert all(float(file.split("_")[0]) == found["age"] for file, found in labels.items())
+
+
+@pytest.mark.parametrize(("age", "group"), [(0, "1-13"), (13, "1-13"), (14, "14-23"), (80, "56-80"), (116, "56-80")])
+def test_an_age_is_read_as_the_group_it_lies_in(draw, age, group):
+    options = {"columns": "age:classes=1-13|14-23|24-39|40-55|56-80"}
+    source = layouts.read(f"utkface:{draw([f'{age}_0_0_2017.jpg'])}", options)
+    assert source.samples[0].labels["age"] == group and source.tasks["age"].kind == "classes"
+    assert layouts.read_as(layouts.read(f"utkface:{draw([])}"), source.tasks.values()).samples == source.samples

@@ -71,7 +71,7 @@ class Shelf:
         whole = not isinstance(card, CheckpointError)
         buttons = [("use", "Use"), ("compare", "Compare"), ("parent", "Go back to parent"), ("download", "Download")]
         wanted = [one for one in buttons if whole and (one[0] != "parent" or parent)]
-        if isinstance(card, Card) and not card.tasks:  # a start answers nothing
+        if isinstance(card, Card) and not kinds.shown(card.tasks):  # it answers nothing
             wanted = [one for one in wanted if one[0] == "download"]
         if not shipped and name != self.default:
             wanted += [("rename", "Rename"), ("delete", "Delete")]

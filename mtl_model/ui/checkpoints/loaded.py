@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mtl_model import kinds
 from mtl_model.card import CARD, Card, find_checkpoint, list_checkpoints, read_card
 from mtl_model.errors import CheckpointError
 from mtl_model.predictor import Predictor
@@ -27,6 +28,7 @@ class _Look:
     written: int
     subject: str = FACE
     answers: bool = True
+    is_start: bool = False
 
 
 class Models:
@@ -50,7 +52,7 @@ class Models:
         return {
             name: looks[name].subject
             for name in sorted(known, key=lambda name: (name != self.default, name))
-            if starts or looks[name].answers
+            if looks[name].answers or (starts and looks[name].is_start)
         }
 
     def names(self) -> list[str]:
@@ -64,7 +66,9 @@ class Models:
             before = self._looks.get(folder)
             if before is None or before.written != written:
                 card = read_card(folder)
-                before = self._looks[folder] = _Look(written, card.subject, bool(card.tasks))
+                before = self._looks[folder] = _Look(
+                    written, card.subject, bool(kinds.shown(card.tasks)), not card.tasks
+                )
             return before
         return _Look(0)
 

@@ -27,7 +27,7 @@ class Side:
     readings: tuple[Reading, ...]
 
     def knows(self, task: Task) -> bool:
-        return any(own.name == task.name and kinds.answers_alike(own, task) for own in self.card.tasks)
+        return any(own.name == task.name and kinds.answers_alike(own, task) for own in kinds.shown(self.card.tasks))
 
     def estimates(self, number: int, task: Task) -> dict[str, Estimate]:
         """{task: what is said of face `number`}, empty where that task is not known."""

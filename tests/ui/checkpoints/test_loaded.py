@@ -119,3 +119,12 @@ def test_a_start_is_in_no_picker_and_offered_for_teaching(options: UiOptions) ->
     assert starts["pictures"] == starts["flowers"] == PICTURE and starts["bknet"] == starts["damaged"] == "face"
     write_card(options.weights / "flowers", Card("lite0", {}, tuple(TASKS.values())[1:2]))
     assert models.subjects()["flowers"] == "face"  # a card written anew is read anew
+
+
+def test_one_that_answers_nothing_is_not_offered(options: UiOptions) -> None:
+    hidden = dataclasses.replace(TASKS["smile"], shown=False)
+    write_card(options.weights / "hidden", Card("bknet", {}, (hidden,)))
+    write_card(options.weights / "start", Card("bknet", {}, ()))
+    models = Models(options, Loads())
+    assert not {"hidden", "start"} & set(models.names())
+    assert {"hidden", "start"} & set(models.subjects(starts=True)) == {"start"}
