@@ -87,9 +87,9 @@ def curves_of(stream: Sequence[Event]) -> dict[str, dict[str, list[float]]]:
     return {
         task: {
             "loss": [round(float(np.mean(values)), 4) for _, values in sorted(losses[task].items())],
-            "error": [value for _, value in sorted(by_epoch.items())],
+            "error": [value for _, value in sorted(errors[task].items())],
         }
-        for task, by_epoch in errors.items()
+        for task in dict.fromkeys([*losses, *errors])  # what overflows in its first epoch has losses alone
     }
 
 

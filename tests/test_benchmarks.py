@@ -9,11 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
-from benchmarks import average, face, fewshot, framing, generation, pack, strangers, systems
+from benchmarks import (
+    average,
+    celeba_list,
+    curves,
+    face,
+    fewshot,
+    framing,
+    generation,
+    histograms,
+    pack,
+    strangers,
+    systems,
+)
 from benchmarks.lines import Lines
-from mtl_model import checkpoint, kinds
+from mtl_model import checkpoint, kinds, layouts
 from mtl_model.card import Card, CropSettings
 from mtl_model.config import TrainConfig
 from mtl_model.crops import tilt
@@ -270,6 +283,32 @@ def test_curves_have_one_number_per_epoch() -> None:
     curves = systems.curves_of(stream)
     assert curves == {"age": {"loss": [2.0], "error": [9.0, 7.2]}}
     assert systems.last_change(curves["age"]) == -0.2 and systems.last_change({"error": [9.0]}) is None
+    cut_short = systems.curves_of(stream[:2])
+    assert cut_short == {"age": {"loss": [2.0], "error": []}} and systems.last_change(cut_short["age"]) is None
+
+
+def test_curves_and_table_are_those_of_the_longest_runs(tmp_path: Path) -> None:
+    lines = Lines(tmp_path / "runs.jsonl")
+
+    def add(variant: str, seed: int, epochs: int, errors: dict[str, list[float]], **further: object) -> None:
+        key = {"system": "x", "variant": variant, "seed": seed, "shuffled": False, "epochs": epochs, "fraction": 1.0}
+        lines.add(
+            {**key, "curves": {task: {"loss": error, "error": error} for task, error in errors.items()}, **further}
+        )
+
+    add("", 0, 1, {"age": [0.9]})
+    add("", 0, 2, {"age": [0.5, 0.4], "hat_on": [0.2, 0.1]})
+    add("early", 1, 2, {"age": [0.5, 0.3]})
+    add("early", 0, 2, {"age": [0.5, 0.1]})
+    add("late", 0, 2, {"age": [0.7], "hat_on": [0.1, 0.2]}, failed="The loss overflowed.")
+    assert curves.series(lines, "x", [], "error") == {"age": [0.5, 0.4], "hat on": [0.2, 0.1]}
+    drawn = curves.series(lines, "x", ["early", "late"], "error")
+    assert drawn == {"early": [0.5, 0.1], "late (failed)": [pytest.approx(0.4)]}
+    rows = [*curves.table(lines, "x", ["early", "late"])]
+    assert rows[2:] == ["| age | 20.0 (10.0 to 30.0) | - |", "| hat on | - | - |"]
+    for file in (tmp_path / "a.svg", tmp_path / "b.svg"):
+        curves.draw(drawn, "error", file, True)
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
 def test_a_finished_run_is_not_made_again(tmp_path: Path) -> None:
@@ -287,3 +326,42 @@ def test_the_blind_answer_is_the_majority_or_the_median() -> None:
     years = kinds.fit(number_task("age", "years"), samples)
     assert systems.blind(years, "mean_error", source, "val") == pytest.approx((1.5 + 0.5 + 0.5 + 7.5) / 4)
     assert systems.blind(TASKS["smile"], "accuracy", source, "val") == 1
+
+
+def test_a_list_holds_the_labels_that_the_set_itself_holds(tmp_path: Path) -> None:
+    """Both roads lead to the same samples: CelebA's own table, and one line per picture with a digit per label."""
+    folder, into, rows = tmp_path / "celeba", tmp_path / "list", []
+    (folder / "img_celeba").mkdir(parents=True)
+    for number in range(12):
+        Image.new("RGB", (8, 8)).save(folder / "img_celeba" / f"{number:06d}.jpg")
+        rows.append(f"{number:06d}.jpg {(-1, 1)[number % 2]} {(-1, 1)[number % 3 == 0]} {(-1, 1)[number > 5]}")
+    (folder / "list_attr_celeba.txt").write_text("\n".join(["12", "Male Smiling Young", *rows]))
+    split = [f"{number:06d}.jpg,{('train', 'val', 'test')[number % 3]}" for number in range(12)]
+    (folder / "splits.csv").write_text("\n".join(["file,split", *split]))
+    source, names = layouts.read(f"celeba:{folder}", {"attributes": "Young"}), ["young", "smile", "gender"]
+    assert celeba_list.write_lists(source, names, into) == {"train": 4, "val": 4, "test": 4}
+    assert (into / "train.txt").read_text().splitlines()[0] == "images/000000.jpg 0 1 0"
+    again = layouts.read(f"list:{into}", {"columns": celeba_list.columns_of(source, names)})
+    before, after = (
+        {Path(sample.path).name: (sample.split, sample.labels) for sample in read.samples} for read in (source, again)
+    )
+    assert after == before and not again.left_out
+    assert {name: task.classes for name, task in again.tasks.items()} == {
+        name: task.classes for name, task in source.tasks.items()
+    }
+
+
+def test_colours_alone_tell_red_from_white(tmp_path: Path) -> None:
+    whole = histograms.histogram(np.full((5, 4, 3), (255, 0, 64), np.uint8))
+    assert whole.sum() == 1 and whole[3 * 16 + 0 * 4 + 1] == 1
+    for part in ("train", "test"):
+        rows = []
+        for number in range(20):
+            shade = (200 + number, 10, 20) if number % 4 else (250, 250, 250 - number)
+            Image.new("RGB", (6, 5), shade).save(tmp_path / f"{part}{number}.png")
+            rows.append(f"{part}{number}.png, {int(number % 4 == 0)}")
+        (tmp_path / f"{part}.txt").write_text("\n".join(rows))
+    source = layouts.read(f"list:{tmp_path}", {"columns": "colour=red|white"})
+    found = histograms.measure(source, "colour", "test")
+    assert found["colour histograms"]["value"] == 1
+    assert found["majority class"]["value"] == 0.75 and found["majority class"]["n"] == 20

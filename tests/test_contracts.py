@@ -726,10 +726,11 @@ def fairface(folder: Path) -> None:
 
 
 def celeba(folder: Path) -> None:
-    rows, persons = [str(COUNT), "Male Smiling Young"], []
+    further = "High_Cheekbones Mouth_Slightly_Open Blond_Hair Black_Hair Wearing_Lipstick"
+    rows, persons = [str(COUNT), f"Male Smiling Young {further}"], []
     for number in range(1, COUNT + 1):
         draw(folder / "img_celeba" / f"{number:06d}.jpg")
-        rows.append(f"{number:06d}.jpg  1 {(-1, 1)[number % 2]:2d} -1")
+        rows.append(f"{number:06d}.jpg  1 {(-1, 1)[number % 2]:2d} -1 {'1 ' * len(further.split())}")
         persons.append(f"{number:06d}.jpg {number // 2}")
     (folder / "list_attr_celeba.txt").write_text("\n".join(rows))
     (folder / "identity_CelebA.txt").write_text("\n".join(persons))
@@ -876,7 +877,17 @@ def test_layouts_are_asked_in_one_order():
 
 # Systems ---------------------------------------------------------------------------------------------------------
 
-SETS: dict[str, Callable[[Path], None]] = {"utkface": utkface, "genki4k": genki4k, "celeba": celeba, "flowers": lists}
+
+def flowers(folder: Path) -> None:
+    """Codes without a line of titles; every third picture lacks the second label."""
+    for part in ("train", "val", "test"):
+        for number in range(COUNT):
+            draw(folder / part / f"{number}.jpg")
+        rows = [f"{part}/{n}.jpg, {n % 2}, {n % 3 if n % 3 else ''}" for n in range(COUNT)]
+        (folder / f"{part}.txt").write_text("\n".join(rows))
+
+
+SETS: dict[str, Callable[[Path], None]] = {"utkface": utkface, "genki4k": genki4k, "celeba": celeba, "flowers": flowers}
 """How a tiny folder of each data set that systems learn from is made."""
 
 

@@ -55,10 +55,13 @@ class Trunk(nn.Module):
         self.ends = [k for k in range(len(self.blocks)) if k == len(following) or not isinstance(following[k], inside)]
 
     def forward(self, images: Tensor, stages: Collection[str] = (FINAL,)) -> dict[str, Tensor]:
-        """stages: those to return; the others are not kept."""
+        """stages: those to return; the others are not kept, and blocks behind the last of them are not asked."""
         result: dict[str, Tensor] = {}
         pooled: dict[str, list[Tensor]] = {name: [] for name, grid in self.grids.items() if name in stages and grid}
-        for index, block in enumerate(self.blocks):
+        asked = [index for index in range(len(self.blocks)) if f"block{index}" in stages]
+        asked += [index for name in pooled for index in self.grids[name]]
+        last = len(self.blocks) - 1 if FINAL in stages else max(asked, default=-1)
+        for index, block in zip(range(last + 1), self.blocks, strict=False):
             images = block(images)
             for name, features in pooled.items():
                 if side := self.grids[name].get(index):
@@ -253,6 +256,18 @@ def map_branch(channels: int, head: Head, dropout: float) -> nn.Sequential:
     convolution = nn.Conv2d(channels, channels, 3, padding=1)
     pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout)]
     return nn.Sequential(convolution, nn.ReLU(inplace=True), *pool, head(channels))
+
+
+def fire_branch(channels: int, head: Head, dropout: float) -> nn.Sequential:
+    """SqueezeNet's end as the branch of a task, on a map (B, C, H, W): fire9, then its classifier.
+
+    The classifier is a convolution of 1 x 1 and the mean over all places there. The mean comes first here, so that the head of
+    any kind of task can follow: without an activation between the two the order changes nothing. Both SqueezeNet and the
+    tutorial have a ReLU there, which sets negative logits to 0 and stops their gradients; it is left out."""
+    from torchvision.models.squeezenet import Fire
+
+    pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout)]
+    return nn.Sequential(Fire(channels, 64, 256, 256), *pool, head(512))
 
 
 def linear_branch(features: int, head: Head, dropout: float) -> nn.Sequential:

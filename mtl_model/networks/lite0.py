@@ -1,4 +1,5 @@
-"""EfficientNet-Lite0 as the shared trunk, one linear branch a task on its pooled features.
+"""EfficientNet-Lite0 as the shared trunk, one linear branch a task on its pooled features, or
+SqueezeNet's branch on its last map.
 
 Source: Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (2019), table 1, in the "lite"
 form of its authors: ReLU6, no squeeze-and-excite, first and last layers not scaled. Padding is TensorFlow's "same", so
@@ -12,7 +13,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mtl_model.networks._parts import PLACED, Head, MultiTaskNet, Trunk, assemble, layer, linear_branch
+from mtl_model.errors import UsageError, unknown
+from mtl_model.networks._parts import PLACED, Head, MultiTaskNet, Trunk, assemble, fire_branch, layer, linear_branch
 
 INPUT: dict[str, Any] = {"size_px": 112, "grey": False, "margin": 0.0, "mean": (0.498,) * 3, "std": (0.502,) * 3}
 FEATURES = 1280
@@ -30,6 +32,8 @@ STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
+
+BRANCHES = {"linear": ("pooled", linear_branch), "fire": ("map", fire_branch)}  # what the trunk ends in, the branch
 
 
 class Block(nn.Module):
@@ -64,15 +68,20 @@ def build(
     dropout: float = 0.2,
     leaves: Mapping[str, str] | None = None,
     separate: bool = False,
+    branch: str = "linear",
 ) -> MultiTaskNet:
     """channels: 3 for colour, 1 for grey crops. size_px: side of the crops; any, the features are pooled. leaves: {task: stage}
-    for tasks that do not leave from the final one. separate: a trunk for each task."""
+    for tasks that do not leave from the final one. separate: a trunk for each task. branch: linear, or fire, SqueezeNet's.
+    Raises UsageError for another branch."""
+    if branch not in BRANCHES:
+        raise UsageError(unknown("branch", branch, BRANCHES))
+    end, branch_of = BRANCHES[branch]
     return assemble(
-        lambda: Trunk(blocks_of(channels), PLACES, TAPS),
+        lambda: Trunk(blocks_of(channels), PLACES, TAPS, end=end),
         heads,
         channels,
         size_px,
-        lambda features, head: linear_branch(features, head, dropout),
+        lambda features, head: branch_of(features, head, dropout),
         dropout,
         leaves,
         separate,
