@@ -17,8 +17,8 @@ class Lines:
         self.runs: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]
 
     def has(self, key: Mapping[str, Any]) -> bool:
-        """Return whether a run with these fields is finished."""
-        return any(key.items() <= run.items() for run in self.runs)
+        """Return whether a run with these fields is finished; a field that is "" may be missing."""
+        return any(all(run.get(name, "") == value for name, value in key.items()) for run in self.runs)
 
     def add(self, run: dict[str, Any]) -> None:
         """Append a finished run, and print it."""

@@ -1,13 +1,15 @@
 """Train published systems and their variants, measure them, and write down what they reach.
 
 python -m benchmarks.systems NAME... [--variants a,b|all] [--seeds 0,1,2] [--shuffled] [--epochs N] [--fraction F]
-python -m benchmarks.systems [NAME...] --table      tables for docs/systems.md; also writes mtl_model/systems/figures.json
+python -m benchmarks.systems --table      write the tables and curves of docs/systems.md and docs/systems/, and
+                                          mtl_model/systems/figures.json
     [--data DIR] [--runs runs] [--results docs/systems.jsonl] [--threads 1]
 
-Without --variants the system itself is trained, and measured on test; each reading is noted in docs/test-readings.md.
-Variants are compared, and so they are measured on val. --shuffled trains with labels that were permuted among the pictures of
-each set: what then still beats the majority learned from something else than the pictures. docs/systems.jsonl keeps one line per
-run; one that stands there is not made again, and a training that was cut off goes on from its state in --runs.
+Without --variants the system itself is trained, and with seed 0 measured on test; each reading is noted in
+docs/test-readings.md. What is compared, variants and further seeds, is measured on val. --shuffled trains with labels that
+were permuted among the pictures of each set: what then still beats the majority learned from something else than the pictures.
+docs/systems.jsonl keeps one line per run; one that stands there is not made again, and a training that was cut off goes on from
+its state in --runs.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import mtl_model  # before torch: it decides how threads wait
 
 import argparse
 import dataclasses
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,10 +29,10 @@ import torch
 
 from benchmarks.lines import Lines
 from mtl_model import checkpoint, events, kinds, layouts, runs, systems, wording
-from mtl_model.card import find_checkpoint, write_plain
+from mtl_model.card import find_checkpoint, write_plain, write_text
 from mtl_model.config import TrainConfig
 from mtl_model.data.batches import Labelled
-from mtl_model.evaluate import metrics, results
+from mtl_model.evaluate import charts, metrics, results
 from mtl_model.events import Evaluated, Event, Failed, Step
 from mtl_model.options import add_options
 from mtl_model.registry import shipped_weights
@@ -39,7 +42,9 @@ from mtl_model.train import loop
 from mtl_model.train.prepare import prepare
 
 READINGS = Path("docs/test-readings.md")
-CHANGED = ("epochs", "fraction")
+DOCS = Path("docs")
+BLOCK = re.compile(r"(<!-- table: ([^>]+) -->)\n.*?(<!-- end -->)", re.DOTALL)
+CHANGED = ("epochs", "fraction", "network_options")
 """Settings of a recipe that the command can change, so that a run takes minutes."""
 
 
@@ -127,17 +132,19 @@ def figures_of(config: TrainConfig, folder: Path, headlines: Sequence[Headline],
         source = layouts.read_as(layouts.read(spec, layouts.options_for(spec, config.layout_options)), card.tasks)
         for headline in wanted:
             task = known[headline.task]
-            metric = kinds.of(task).metrics[headline.metric]
+            name = headline.metric  # a variant may read the label as another kind, which has another metric
+            name = name if name in record["tasks"][task.name] else kinds.headline(record["tasks"][task.name])
+            metric = kinds.of(task).metrics[name]
             found.append(
                 {
                     "label": headline.label,
                     "task": headline.task,
-                    "metric": headline.metric,
+                    "metric": name,
                     "source": headline.source,
                     "unit": metric.unit_for(task),
                     "lower_is_better": metric.lower_is_better,
-                    **record["tasks"][task.name][headline.metric],
-                    "blind": blind(task, headline.metric, source, split),
+                    **record["tasks"][task.name][name],
+                    "blind": blind(task, name, source, split),
                 }
             )
     order = {headline.label: number for number, headline in enumerate(headlines)}
@@ -153,12 +160,12 @@ def run(config: TrainConfig, shuffled: bool, arguments: argparse.Namespace) -> d
     command = loop.command_of(dataclasses.replace(config, name=""))
     if failed:
         return {"command": command, "failed": wording.of(failed), "curves": curves}
-    split = "val" if config.variant else "test"
-    card = checkpoint.load(folder)[1]
+    card, headlines = checkpoint.load(folder)[1], systems.named(config.system).headlines
+    tested = {} if config.variant or config.seed else {"figures": figures_of(config, folder, headlines, "test")}
     return {
         "command": command,
-        "split": split,
-        "figures": figures_of(config, folder, systems.named(config.system).headlines, split),
+        **tested,
+        "val": figures_of(config, folder, headlines, "val"),
         "pictures": sum(counts["pictures"] for counts in card.training["data"].values()),
         "steps": max(event.step for event in stream if isinstance(event, Evaluated)),
         "best_epoch": card.training["epoch"],
@@ -221,12 +228,16 @@ def main_lines(lines: Lines, name: str) -> tuple[dict[str, Any] | None, dict[str
 
 
 def variants_table(lines: Lines, name: str) -> Iterator[str]:
-    """The variants of a system on val, means over the seeds with the least and the largest; one table per length of runs."""
-    of_it = [line for line in lines.runs if line["system"] == name and line["variant"] and not line["shuffled"]]
-    for epochs, fraction in sorted({(line["epochs"], line["fraction"]) for line in of_it}):
-        rows = [line for line in of_it if (line["epochs"], line["fraction"]) == (epochs, fraction)]
+    """A system and its variants on val, means over the seeds with the least and the largest; one table per length of runs."""
+    of_it = [line for line in lines.runs if line["system"] == name and not line["shuffled"]]
+    lengths = [(line["epochs"], line["fraction"], line.get("network_options", "")) for line in of_it]
+    for epochs, fraction, options in sorted(set(lengths)):
+        rows = [line for line, length in zip(of_it, lengths, strict=True) if length == (epochs, fraction, options)]
+        if not any(line["variant"] for line in rows):
+            continue
         labels = [headline.label for headline in systems.named(name).headlines]
-        yield f"\n{name}: {epochs} epochs, {100 * fraction:.0f} % of the training pictures, val\n"
+        changed = f", `--network-options {options}`" if options else ""
+        yield f"\n{name}: {epochs} epochs, {100 * fraction:.0f} % of the training pictures{changed}; on val:\n"
         yield f"| variant | seeds | {' | '.join(labels)} | error in the last epoch |"
         yield "|---" * (len(labels) + 3) + "|"
         for variant in dict.fromkeys(line["variant"] for line in rows):
@@ -236,7 +247,7 @@ def variants_table(lines: Lines, name: str) -> Iterator[str]:
 def _variant_row(variant: str, seeds: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> str:
     cells = []
     for label in labels:
-        measured = [figure for line in seeds for figure in line.get("figures", ()) if figure["label"] == label]
+        measured = [figure for line in seeds for figure in line.get("val", ()) if figure["label"] == label]
         values = [figure["value"] for figure in measured]
         if not values:
             cells.append("-")
@@ -246,24 +257,49 @@ def _variant_row(variant: str, seeds: Sequence[Mapping[str, Any]], labels: Seque
             ends = " to ".join(written(end, measured[0]).split()[0] for end in (min(values), max(values)))
             cells.append(f"{written(float(np.mean(values)), measured[0])} ({ends})")
     failed = next((line["failed"] for line in seeds if "failed" in line), "")
-    return f"| {variant} | {len(seeds)} | {' | '.join(cells)} | {failed or change_text(seeds[-1])} |"
+    return f"| {variant or 'the system itself'} | {len(seeds)} | {' | '.join(cells)} | {failed or change_text(seeds[-1])} |"
 
 
 def write_figures(lines: Lines, path: Path = systems.FIGURES) -> None:
-    """Write what the package knows of its systems: figures, curves and command of the longest run of each."""
+    """Write what the package knows of its systems: figures, curves and command of the longest run of each; draw the curves."""
     kept = ("command", "figures", "pictures", "epochs", "fraction", "seconds", "parameters", "curves")
     chosen = {name: main_lines(lines, name)[0] for name in systems.names()}
+    for name, line in chosen.items():
+        if line:
+            titles = {task: f"{task}, error on val" for task in line["curves"]}
+            charts.training_chart(line["curves"], titles, DOCS / "systems" / f"{name}.svg")
     write_plain(path, {name: {field: line[field] for field in kept} for name, line in chosen.items() if line})
 
 
-def print_tables(lines: Lines, names: Sequence[str]) -> None:
-    print(f"{HEAD}\n{'|---' * (HEAD.count('|') - 1)}|")
-    for name in names:
-        whole, shuffled = main_lines(lines, name)
+def main_table(lines: Lines, names: Sequence[str]) -> Iterator[str]:
+    """One row per figure of each system that was trained, and the commands of these runs."""
+    measured = {name: main_lines(lines, name) for name in names}
+    yield f"{HEAD}\n{'|---' * (HEAD.count('|') - 1)}|"
+    for name, (whole, shuffled) in measured.items():
         if whole:
-            print("\n".join(system_row(name, whole, shuffled)))
-    for name in names:
-        print("\n".join(variants_table(lines, name)))
+            yield from system_row(name, whole, shuffled)
+    for name, (whole, _) in measured.items():
+        if whole:
+            yield f"\n`{whole['command']}`"
+        else:
+            yield f"\n{systems.named(name).letter} {name}: not trained yet."
+
+
+def block_of(lines: Lines, words: Sequence[str]) -> str:
+    """Return the text of a block of docs: "systems" with names, or all; "variants" with one name."""
+    what, *names = words
+    made = main_table(lines, names or systems.names()) if what == "systems" else variants_table(lines, names[0])
+    return "\n".join(made).strip("\n")
+
+
+def with_blocks(text: str, lines: Lines) -> str:
+    """Return a page with each block between <!-- table: WORDS --> and <!-- end --> made anew."""
+    return BLOCK.sub(lambda found: f"{found[1]}\n{block_of(lines, found[2].split())}\n{found[3]}", text)
+
+
+def write_pages(lines: Lines, folder: Path) -> None:
+    for path in [*folder.glob("systems.md"), *folder.glob("systems/*.md")]:
+        write_text(path, with_blocks(path.read_text(encoding="utf-8"), lines))
 
 
 def main() -> None:
@@ -285,7 +321,7 @@ def main() -> None:
     lines, names = Lines(arguments.results), arguments.names or systems.names()
     if arguments.table:
         write_figures(lines)
-        return print_tables(lines, names)
+        return write_pages(lines, DOCS)
     changed = {name: getattr(arguments, name) for name in CHANGED if name in arguments}
     for name in names:
         known = systems.named(name).variants
@@ -295,8 +331,12 @@ def main() -> None:
                 recipe = systems.recipe(name, variant, systems.data_folder(arguments.data))
                 config = dataclasses.replace(recipe, seed=seed, **changed)
                 key = {"system": name, "variant": variant, "seed": seed, "shuffled": arguments.shuffled}
-                key |= {field: getattr(config, field) for field in CHANGED}
+                key |= {"epochs": config.epochs, "fraction": config.fraction}
+                key |= {"network_options": changed.get("network_options", "")}
                 words = [name, variant or "main", str(seed), f"{config.epochs}x{config.fraction:g}"]
+                words += ["".join(filter(str.isalnum, changed.get("network_options", "")))] * (
+                    "network_options" in changed
+                )
                 named = "-".join([*words, *(["shuffled"] if arguments.shuffled else [])])
                 if not lines.has(key):
                     config = dataclasses.replace(config, name=named)

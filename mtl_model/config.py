@@ -60,7 +60,11 @@ class TrainConfig:
     optimiser: str = option("adamw", "optimiser", ("adamw", "adam", "sgd"))
     learning_rate: float = option(1e-3, "peak learning rate")
     weight_decay: float = option(0.02, "weight decay of matrices and filters")
-    schedule: str = option("cosine", "learning rate after the warm-up", ("cosine", "constant"))
+    schedule: str = option(
+        "cosine",
+        "learning rate after the warm-up; inverse divides it by 1 + steps x learning rate / epochs, as Keras' decay does",
+        ("cosine", "constant", "inverse"),
+    )
     warmup_steps: int = option(300, "steps over which the learning rate rises from 0")
     clip: float = option(5.0, "largest norm of the gradient; 0 switches clipping off")
     ema: float = option(0.999, "decay of the moving average of the weights that is evaluated and kept; 0 is off")
@@ -69,6 +73,11 @@ class TrainConfig:
     no_mirror: bool = option(False, "learn from no mirror images, where they show something else, as of digits")
     augmentation: float = option(1.0, "strength of the augmentation, 0 (off) to 1")
     scatter: float = option(1.0, "reach of the augmentation's turns, sizes and shifts, 0 (none) to 2")
+    reach: str = option(
+        "",
+        "turns and shears in degrees, shifts and zooms as shares of the side, in place of all that the augmentation changes "
+        "but the mirror image, such as turn=25,shear=5,shift=0.1,zoom=0.2",
+    )
     sizes: str = option(
         "",
         "sides in px of the crops in equal parts of the run, such as 80,96,112; as the network takes them if not given",
@@ -78,7 +87,12 @@ class TrainConfig:
         "fixed", "task weights as given, or learned from each task's uncertainty", ("fixed", "learned")
     )
     freeze: str = option("", "parts of the network that stay as they are, by name, such as trunk or branches.age")
-    select: str = option("", "task by which the best epoch is chosen; all, each relative to its start, if not given")
+    select: str = option(
+        "",
+        "task by which the best epoch is chosen, or loss for the least weighted loss on val; all tasks, each relative to its "
+        "start, if not given",
+    )
+    save_steps: int = option(0, "save the state to go on from every so many steps; 0 saves it every five minutes")
     patience: int = option(0, "stop after so many epochs without a better one; 0 never stops early")
     keep_copies: bool = option(False, "keep training pictures that have a near copy in val or test")
     fraction: float = option(1.0, "share of the training pictures to use, for trials")
@@ -110,6 +124,7 @@ class TrainConfig:
             (self.batch_size >= 2, "batch-size", self.batch_size, "at least 2"),
             (self.seed >= 0, "seed", self.seed, "0 or more"),
             (self.patience >= 0, "patience", self.patience, "0 or more"),
+            (self.save_steps >= 0, "save-steps", self.save_steps, "0 or more"),
             (self.warmup_steps >= 0, "warmup-steps", self.warmup_steps, "0 or more"),
             (self.weight_decay >= 0, "weight-decay", self.weight_decay, "0 or more"),
             (self.clip >= 0, "clip", self.clip, "0 or more"),

@@ -365,3 +365,23 @@ def test_colours_alone_tell_red_from_white(tmp_path: Path) -> None:
     found = histograms.measure(source, "colour", "test")
     assert found["colour histograms"]["value"] == 1
     assert found["majority class"]["value"] == 0.5 and found["majority class"]["n"] == 20
+
+
+def test_a_block_of_a_page_is_made_anew_and_the_rest_stays(tmp_path: Path) -> None:
+    lines = Lines(tmp_path / "runs.jsonl")
+    figure = {"label": "Smile", "unit": "share", "value": 0.9, "low": 0.88, "high": 0.92, "blind": 0.54}
+    common = {"system": "combined", "seed": 0, "epochs": 4, "fraction": 0.5, "pictures": 1000, "seconds": 120}
+    more = {"command": "python -m x", "last_change": {"smile": -0.05}}
+    lines.add({**common, **more, "variant": "", "shuffled": False, "figures": [figure]})
+    lines.add({**common, **more, "variant": "", "shuffled": True, "figures": [{**figure, "value": 0.53}]})
+    for seed, value in enumerate((0.8, 0.9)):
+        figures = [{**figure, "value": value}]
+        lines.add({**common, **more, "seed": seed, "variant": "even-mix", "shuffled": False, "val": figures})
+    page = (
+        "a\n<!-- table: systems combined -->\nold\n<!-- end -->\nb\n<!-- table: variants combined -->\n<!-- end -->\n"
+    )
+    made = systems.with_blocks(page, lines)
+    assert made.startswith("a\n<!--") and "old" not in made and "\nb\n" in made
+    assert "| A combined | Smile | 90.0 % (88.0 to 92.0; blind 54.0 %) | 92.8 % | 53.0 % | 1,000 x 4 | 2 min |" in made
+    assert "| even-mix | 2 | 85.0 % (80.0 to 90.0) | - | - | smile -5 % |" in made and "`python -m x`" in made
+    assert systems.with_blocks(made, lines) == made

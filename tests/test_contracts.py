@@ -284,6 +284,8 @@ def test_a_kind_is_tried(kind: str):
 
 OVER_PAIRS = {"contrastive", "softmax_contrastive", "triplet"}
 """Losses that a sample alone does not have."""
+MISLEADING = {"decomposed_age", "decomposed_log_age"}
+"""Losses, kept as their author printed them, that are nearly 0 where the answer is wrong; see tests/kinds/test_years.py."""
 LOSSES = [(kind, loss) for kind in kinds.names() for loss in kinds.named(kind).losses]
 
 
@@ -358,6 +360,8 @@ def test_a_loss_can_be_learned_from(kind: str, name: str):
     start = loss(output, targets, known).item()
     descend(output, lambda: loss(output, targets, known))
     assert loss(output, targets, known).item() < start / 3
+    if name in MISLEADING:
+        return
     predicted = kinds.of(task).predict(task, output.detach().numpy(), kinds.of(task).Calibration())
     for number, (row, label) in enumerate(zip(predicted, labels_of(task), strict=True) if kinds.of(task).shown else ()):
         estimate = kinds.of(task).estimate(task, row, kinds.of(task).Calibration())

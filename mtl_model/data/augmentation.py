@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -46,13 +47,31 @@ def _mix(value: np.ndarray | np.uint64) -> np.ndarray:
     return value ^ (value >> np.uint64(31))
 
 
+@dataclass(frozen=True)
+class Reach:
+    """Turns and shears in degrees to each side, shifts and zooms as shares of the side; what moves in is the border's colour.
+
+    Source: the arguments of Keras' ImageDataGenerator."""
+
+    turn: float = 0.0
+    shift: float = 0.0
+    shear: float = 0.0
+    zoom: float = 0.0
+
+
 def augment(
-    images: Tensor, settings: CropSettings, draws: np.ndarray, strength: float = 1.0, scatter: float = 1.0
+    images: Tensor,
+    settings: CropSettings,
+    draws: np.ndarray,
+    strength: float = 1.0,
+    scatter: float = 1.0,
+    reach: Reach | None = None,
 ) -> Tensor:
     """Return each image changed by its draws; where its parts went, `moves` says.
 
     images: float32 (N, C, S, S) as `to_tensor` makes them. draws: float32 (N, DRAWS) from `uniform`.
     strength: 0 returns the images as they are, 1 is the full range. scatter: multiplies the reach of turns, sizes and shifts.
+    reach: of the geometry, which then is all that changes.
     Half of the pictures are mirrored, unless the settings forbid it.
     Returns a tensor of the same shape."""
     if strength == 0:
@@ -61,7 +80,10 @@ def augment(
     std = torch.tensor(settings.std, device=images.device).view(1, -1, 1, 1)
     numbers = torch.from_numpy(draws).to(images.device)
     pictures = images * std + mean  # 0 to 1, where 0 is black: what geometry fills with
-    pictures = _move(pictures, moves(draws, strength, scatter, settings.mirror).to(images.device))
+    places = moves(draws, strength, scatter, settings.mirror, reach).to(images.device)
+    if reach:
+        return (_move(pictures, places, "border") - mean) / std
+    pictures = _move(pictures, places)
     pictures = _blur(pictures, numbers[:, 8:10], strength)
     pictures = _light(pictures, numbers[:, 10:16], strength)
     pictures = _print(pictures, numbers[:, 26:32], strength)
@@ -76,9 +98,11 @@ def _spread(numbers: Tensor, reach: float) -> Tensor:
     return (numbers * 2 - 1) * reach
 
 
-def moves(draws: np.ndarray, strength: float, scatter: float = 1.0, mirror: bool = True) -> Tensor:
+def moves(
+    draws: np.ndarray, strength: float, scatter: float = 1.0, mirror: bool = True, reach: Reach | None = None
+) -> Tensor:
     """Return the geometry of `augment`: mirror, turn by 15 degrees, scale by 0.7 to 1.1, aspect by 6 %, shift by 10 % of the
-    side; at strength 0 nothing moves.
+    side, or as far as `reach` says; at strength 0 nothing moves.
 
     Returns: float32 (N, 2, 3), a place in the changed image -> the place in the image it came from, both from -1 (left, top) to
     1; of a mirrored one the determinant is negative."""
@@ -87,23 +111,27 @@ def moves(draws: np.ndarray, strength: float, scatter: float = 1.0, mirror: bool
         return torch.eye(2, 3).expand(len(draws), 2, 3)
     strength *= scatter
     flip = torch.where(numbers[:, 0] < 0.5, -1.0, 1.0) if mirror else torch.ones(len(draws))
-    angle = _spread(numbers[:, 1], math.radians(15) * strength)
+    angle = _spread(numbers[:, 1], math.radians(reach.turn if reach else 15) * strength)
+    shear = _spread(numbers[:, 7], math.radians(reach.shear if reach else 0) * strength)
     scale = 1 + strength * (-0.3 + 0.4 * numbers[:, 2])
     aspect = 1 + _spread(numbers[:, 3], 0.06 * strength)
     across, down = 1 / (scale * aspect), aspect / scale
-    shift_x, shift_y = _spread(numbers[:, 4], 0.2 * strength), _spread(numbers[:, 5], 0.2 * strength)
-    cosine, sine = angle.cos(), angle.sin()
+    if reach:
+        across, down = (1 + _spread(numbers[:, column], reach.zoom * strength) for column in (2, 6))
+    far = 2 * (reach.shift if reach else 0.1) * strength
+    shift_x, shift_y = _spread(numbers[:, 4], far), _spread(numbers[:, 5], far)
+    leaning = angle + shear
     rows = [
-        torch.stack([flip * cosine * across, flip * -sine * down, shift_x], 1),
-        torch.stack([sine * across, cosine * down, shift_y], 1),
+        torch.stack([flip * angle.cos() * across, flip * -leaning.sin() * down, shift_x], 1),
+        torch.stack([angle.sin() * across, leaning.cos() * down, shift_y], 1),
     ]
     return torch.stack(rows, 1)
 
 
-def _move(pictures: Tensor, places: Tensor) -> Tensor:
+def _move(pictures: Tensor, places: Tensor, fill: str = "zeros") -> Tensor:
     """One resampling, by `moves` (N, 2, 3)."""
     grid = functional.affine_grid(places, list(pictures.shape), align_corners=False)
-    return functional.grid_sample(pictures, grid, align_corners=False, padding_mode="zeros")
+    return functional.grid_sample(pictures, grid, align_corners=False, padding_mode=fill)
 
 
 def _blur(pictures: Tensor, numbers: Tensor, strength: float) -> Tensor:

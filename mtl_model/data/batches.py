@@ -16,7 +16,7 @@ from torch.nn import functional
 from mtl_model import kinds
 from mtl_model.card import Card, CropSettings
 from mtl_model.crops import to_tensor
-from mtl_model.data.augmentation import augment, moves, uniform
+from mtl_model.data.augmentation import Reach, augment, moves, uniform
 from mtl_model.data.cache import Crops
 from mtl_model.errors import DataError
 from mtl_model.inference import logits
@@ -92,16 +92,23 @@ class Labelled:
         strength: float,
         scatter: float = 1.0,
         device: torch.device | str = "cpu",
+        reach: Reach | None = None,
     ) -> Tensor:
         """What a network learns from: float32 (B, C, S, S), each picture changed by its draws on the device; see `augment`."""
         images = torch.from_numpy(self.images(rows)).to(device)
-        return augment(to_tensor(images, crop), crop, draws, strength, scatter)
+        return augment(to_tensor(images, crop), crop, draws, strength, scatter, reach)
 
     def moves(
-        self, rows: np.ndarray, crop: CropSettings, draws: np.ndarray, strength: float, scatter: float = 1.0
+        self,
+        rows: np.ndarray,
+        crop: CropSettings,
+        draws: np.ndarray,
+        strength: float,
+        scatter: float = 1.0,
+        reach: Reach | None = None,
     ) -> Tensor:
         """Return where the parts of each of the `augmented` pictures came from: float32 (B, 2, 3); see `augmentation.moves`."""
-        return moves(draws, strength, scatter, crop.mirror)
+        return moves(draws, strength, scatter, crop.mirror, reach)
 
     def logits(self, network: nn.Module, rows: np.ndarray, card: Card, device: str = "cpu") -> dict[str, Tensor]:
         """{task: float32 (B, width)} on the CPU, asked for as the card says."""
@@ -169,6 +176,7 @@ class Batches:
         seed: int,
         augmentation: float = 0.0,
         scatter: float = 1.0,
+        reach: Reach | None = None,
         mix: Mapping[str, float] | None = None,
         balance: float = 0.0,
         even: float = 0.0,
@@ -182,7 +190,7 @@ class Batches:
         balance: how far each source's rarer labels are drawn more often, 0 to 1; even: how far the rarer ages of all sources
         together are. device: where the pictures are augmented. teacher: asked about each augmented crop."""
         self.data, self.crop, self.size, self.seed = data, crop, size, seed
-        self.augmentation, self.scatter, self.device = augmentation, scatter, device
+        self.augmentation, self.scatter, self.reach, self.device = augmentation, scatter, reach, device
         self.mix, self.alternate, self.rank, self.processes = dict(mix or {}), alternate, rank, processes
         self.teacher = teacher
         if size % processes:
@@ -276,9 +284,9 @@ class Batches:
         """This process's part of a batch, augmented, then shrunk to size_px if that is given."""
         rows = plan.rows[self.rank :: self.processes]
         draws = uniform(self.seed, epoch, rows)
-        images = self.data.augmented(rows, self.crop, draws, self.augmentation, self.scatter, self.device)
+        images = self.data.augmented(rows, self.crop, draws, self.augmentation, self.scatter, self.device, self.reach)
         taught = [plan.task] if plan.task else list(self.data.known)
-        places = self.data.moves(rows, self.crop, draws, self.augmentation, self.scatter)
+        places = self.data.moves(rows, self.crop, draws, self.augmentation, self.scatter, self.reach)
         answers = self._answers(plan.rows, rows, images, places, taught)
         if size_px and size_px != images.shape[-1]:
             images = functional.interpolate(images, size=(size_px, size_px), mode="bilinear", antialias=True)

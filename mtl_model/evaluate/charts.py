@@ -41,9 +41,31 @@ def _pyplot() -> Any:
 
 def _save(pyplot: Any, figure: Any, file: Path) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=120, bbox_inches="tight")
+    stamped = {"metadata": {"Date": None}} if file.suffix == ".svg" else {}
+    with pyplot.rc_context({"svg.hashsalt": "mtl_model"}):  # the same drawing is the same file
+        figure.savefig(file, dpi=120, bbox_inches="tight", **stamped)
     pyplot.close(figure)
     return file
+
+
+def training_chart(curves: Mapping[str, Mapping[str, list[float]]], titles: Mapping[str, str], file: Path) -> Path:
+    """Draw a training: for each task the loss on train and the error on val by epoch, in a file of the kind that its suffix says.
+
+    curves: {task: {"loss": [one per epoch], "error": [one per epoch]}}. titles: {task: what its error is}."""
+    pyplot = _pyplot()
+    figure, rows = pyplot.subplots(2, len(curves), figsize=(2.8 * len(curves), 3.6), squeeze=False, sharex=True)
+    for column, (task, numbers) in enumerate(curves.items()):
+        for row, (name, title) in enumerate((("loss", f"{task}, loss on train"), ("error", titles[task]))):
+            axes = rows[row][column]
+            axes.plot(range(1, len(numbers[name]) + 1), numbers[name], color=ACCENT, marker="o", markersize=3)
+            axes.set_title(title, fontsize=8, color=INK, loc="left")
+            axes.tick_params(labelsize=7, colors=INK)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.spines[["top", "right"]].set_visible(False)
+    for axes in rows[1]:
+        axes.set_xlabel("epoch", fontsize=8, color=INK)
+    figure.tight_layout()
+    return _save(pyplot, figure, file)
 
 
 def evaluation_charts(record: Mapping[str, Any], tasks: Iterable[Task], folder: Path) -> list[Path]:

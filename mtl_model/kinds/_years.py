@@ -63,6 +63,46 @@ def expected_error(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
     return masked_mean((low[:, 0] - expected).clamp(min=0) + (expected - high[:, 0]).clamp(min=0), known)
 
 
+def expected_square(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """Regression: the squared distance of the expected year from the age, or from the range.
+
+    Source: phamdinhkhanh, "Bài 35 - Multitask Learning - Multi Branch" (2020), section 5, the first of three."""
+    log_probability, years, low, high = _over_years(output, target)
+    expected = (log_probability.exp() * years).sum(1)
+    below, above = (low[:, 0] - expected).clamp(min=0), (expected - high[:, 0]).clamp(min=0)
+    return masked_mean(below.square() + above.square(), known)
+
+
+def decomposed_age(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """sum_j p_j (j - p_j y)^2 over the years 1 to 100, as printed. A younger age counts as 1, an older one as 100.
+
+    It is 0 where all probability is on the age, and far from there it pulls towards year 1: a small p_j leaves p_j j^2.
+    Source: as `expected_square`, the second ("variance")."""
+    probability, years, age, inside = _from_one(output, target)
+    return masked_mean(inside.where(inside > 0, (probability * (years - probability * age).square()).sum(1)), known)
+
+
+def decomposed_log_age(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """sum_j p_j (log j - p_j log y)^2 over the years 1 to 100, as printed.
+
+    Source: as `expected_square`, the third ("MSE cross entropy")."""
+    probability, years, age, inside = _from_one(output, target)
+    terms = probability * (years.log() - probability * age.log()).square()
+    return masked_mean(inside.where(inside > 0, terms.sum(1)), known)
+
+
+def _from_one(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Probabilities (B, 100) of the years 1 to 100, of which the first holds that of 0 too, these years, the age (B, 1), and
+    (B,) minus the logarithm of the probability of a range, 0 for an age: the printed losses know no ranges."""
+    log_probability, years, low, high = _over_years(output, target)
+    probability = log_probability.exp()
+    pooled = probability[:, 1:].clone()
+    pooled[:, 0] += probability[:, 0]
+    is_range = low[:, 0] != high[:, 0]
+    outside = _outside(log_probability, years, low, high).where(is_range, low.new_zeros(()))
+    return pooled, years[1:], low.clamp(min=1), outside
+
+
 def _over_years(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Log probabilities (B, width), the years (width,), first and last year (B, 1) each, clipped to those."""
     last = output.shape[1] - 1

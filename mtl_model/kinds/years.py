@@ -16,7 +16,10 @@ from mtl_model.kinds._parts import LEAST_FITTED, RARE, Calibration, Kind, LeftOu
 from mtl_model.kinds._years import (
     SIGMA_YEARS,
     conformal_margin,
+    decomposed_age,
+    decomposed_log_age,
     expected_error,
+    expected_square,
     is_exact,
     least_widening,
     mean_variance,
@@ -35,7 +38,15 @@ YEARS = "years"
 MOST_WIDENING = 10.0  # on each side, as a share of the interval's width
 UNSURE_SHARE = 1 / 6  # of the faces of val, by the width of their interval
 LARGEST = 130  # years that a label can have
+OF_MEAN = ("expected_error", "expected_square")
+"""Losses that teach the mean of the distribution alone."""
 YEARS_APART = 5.0  # from which two answers about one face count as different
+
+
+def answers_of(task: Task, prediction: np.ndarray) -> np.ndarray:
+    """float (N,), the ages that distributions (N, width) answer with: the median, or the mean where the task was taught by a loss
+    that shapes nothing else."""
+    return prediction @ np.arange(prediction.shape[1]) if task.loss in OF_MEAN else median_years(prediction)
 
 
 def _between(first: float, last: float):
@@ -67,6 +78,9 @@ class Years(Kind):
         "years_cross_entropy": years_cross_entropy,
         "mean_variance": mean_variance,
         "expected_error": expected_error,
+        "expected_square": expected_square,
+        "decomposed_age": decomposed_age,
+        "decomposed_log_age": decomposed_log_age,
     }
     headlines = ("mae", "accuracy_ranges")
     metrics: ClassVar[Mapping[str, Metric]] = {
@@ -213,7 +227,7 @@ class Years(Kind):
         return replace(calibration, widening=widening, threshold=round(calibration.threshold * wider, 2))
 
     def estimate(self, task: Task, prediction: np.ndarray, calibration: YearsCalibration) -> Estimate:
-        value = round(float(median_years(prediction[None])[0]), 1)
+        value = round(float(answers_of(task, prediction[None])[0]), 1)
         low, high = (round(float(edge), 1) for edge in _interval(prediction[None], calibration)[0])
         whole = math.floor(value + 0.5)
         return Estimate(
@@ -256,7 +270,7 @@ class Years(Kind):
         exact = is_exact(targets)
         truth, value, interval = (
             targets[:, 0],
-            median_years(prediction),
+            answers_of(task, prediction),
             _interval(prediction, calibration),
         )
         error = np.where(exact, np.abs(value - truth), np.nan)
@@ -297,7 +311,7 @@ class Years(Kind):
 
     def alike(self, task: Task, prediction: np.ndarray, calibration: YearsCalibration) -> tuple[np.ndarray, np.ndarray]:
         """By the band, and the width of the interval in years."""
-        bands = [band_of(task, float(value)) for value in median_years(prediction)]
+        bands = [band_of(task, float(value)) for value in answers_of(task, prediction)]
         return np.array(bands), np.diff(_interval(prediction, calibration))[:, 0]
 
     def like(self, estimate: Estimate) -> tuple[str, float]:
@@ -315,7 +329,7 @@ class Years(Kind):
         """ "errors": for each ten years of true age its name, the mean error, the mean absolute error, and the number of
         samples."""
         exact = is_exact(targets)
-        truth, errors = targets[exact, 0], median_years(prediction[exact]) - targets[exact, 0]
+        truth, errors = targets[exact, 0], answers_of(task, prediction[exact]) - targets[exact, 0]
         rows = []
         for decade in np.unique(truth // 10):
             those = errors[truth // 10 == decade]

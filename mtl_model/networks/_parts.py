@@ -283,12 +283,14 @@ def assemble(
     dropout: float,
     leaves: Mapping[str, str] | None = None,
     separate: bool = False,
+    own: Mapping[str, tuple[Callable[[], Trunk], Callable[[int, Head], nn.Module]]] | None = None,
 ) -> MultiTaskNet:
     """A trunk, or one per task, and a branch per task.
 
     branch: (features or channels, head) -> the network's own branch at the end of the trunk. leaves: {task: stage} for tasks
     that do not leave there; those that leave from taps are the head alone. separate: a trunk for each task but those that leave
-    from "places" or "taps", which see all trunks side by side.
+    from "places" or "taps", which see all trunks side by side. own: {task: its trunk where they are separate, its branch at the
+    end}, for tasks that have others than `trunk` and `branch`.
     Raises UsageError for a stage or a task that is not there."""
     if not 8 <= size_px <= LARGEST_PX:
         raise UsageError(f"size_px is {size_px}. Expected crops of 8 to {LARGEST_PX} px a side; give another size.")
@@ -298,20 +300,21 @@ def assemble(
     leaves = {**dict.fromkeys(heads, FINAL), **(leaves or {})}
     chosen = {task: stage.partition(":")[2] for task, stage in leaves.items() if stage.partition(":")[0] == TAPPED}
     leaves |= dict.fromkeys(chosen, TAPPED)
-    own = [task for task, stage in leaves.items() if stage not in (PLACED, TAPPED)] if separate else []
-    made = Columns({task: trunk() for task in own}) if own else trunk()
+    own = {task: own.get(task, (trunk, branch)) if own else (trunk, branch) for task in heads}
+    apart = [task for task, stage in leaves.items() if stage not in (PLACED, TAPPED)] if separate else []
+    made = Columns({task: own[task][0]() for task in apart}) if apart else trunk()
     shapes = made.shapes(channels, size_px)
     branches: dict[str, nn.Module] = {}
     for task, head in heads.items():
         stage = leaves[task]
-        if task in own:
+        if task in apart:
             leaves[task] = f"{task}/{stage}"
         if leaves[task] not in shapes:
             names = dict.fromkeys(name.rpartition("/")[2] for name in shapes)
             raise UsageError(unknown(f"stage for {task} to leave from,", stage, names))
         features, *map_sides = shapes[leaves[task]]
         if stage == FINAL:
-            branches[task] = branch(features, head)
+            branches[task] = own[task][1](features, head)
         elif task in chosen:
             taken = Selection(made.taps(shapes), [name for name in chosen[task].split(",") if name])
             branches[task] = nn.Sequential(taken, nn.Dropout(dropout), head(taken.width))

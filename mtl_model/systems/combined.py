@@ -22,7 +22,7 @@ SYSTEM = System(
         source=("utkface:{data}/utkface", "genki4k:{data}/genki4k"),
         columns="age:classes=1-13|14-23|24-39|40-55|56-80",
         network="bknet",
-        epochs=12,
+        epochs=8,
         batch_size=256,
         optimiser="adam",
         learning_rate=1e-3,
@@ -31,6 +31,7 @@ SYSTEM = System(
         warmup_steps=50,
         ema=0.98,
         augmentation=0.4,
+        precision="bf16",
     ),
     headlines=(
         Headline("Smile", "smile", "accuracy", "genki4k", 0.9280),

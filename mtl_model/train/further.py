@@ -20,7 +20,7 @@ from mtl_model import checkpoint, kinds, registry
 from mtl_model.card import CARD, Card, CropSettings
 from mtl_model.config import FinetuneConfig, TrainConfig
 from mtl_model.crops import to_tensor
-from mtl_model.data.augmentation import augment, moves, uniform
+from mtl_model.data.augmentation import Reach, augment, moves, uniform
 from mtl_model.data.batches import Labelled
 from mtl_model.evaluate import calibration
 from mtl_model.evaluate.metrics import network_outputs
@@ -81,11 +81,18 @@ class Featured(Labelled):
         strength: float,
         scatter: float = 1.0,
         device: torch.device | str = "cpu",
+        reach: Reach | None = None,
     ) -> Tensor:
         return self.features[self._views(draws), torch.from_numpy(rows)]
 
     def moves(
-        self, rows: np.ndarray, crop: CropSettings, draws: np.ndarray, strength: float, scatter: float = 1.0
+        self,
+        rows: np.ndarray,
+        crop: CropSettings,
+        draws: np.ndarray,
+        strength: float,
+        scatter: float = 1.0,
+        reach: Reach | None = None,
     ) -> Tensor:
         return self.places[self._views(draws), torch.from_numpy(rows)]
 

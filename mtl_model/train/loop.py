@@ -34,8 +34,8 @@ from mtl_model.options import options_of
 from mtl_model.runs import STATE, STOP
 from mtl_model.train.objective import task_loss
 from mtl_model.train.optimisation import arithmetic, freeze, learning_rate, make_optimiser, seed_of, take_weights
-from mtl_model.train.prepare import Data, prepare
-from mtl_model.train.selection import errors_on, score_of
+from mtl_model.train.prepare import Data, prepare, reach_of
+from mtl_model.train.selection import LOSS, errors_on, losses_on, score_of
 
 SAVE_SECONDS = 300  # what a power cut costs at most
 REPORT_SECONDS = 2
@@ -99,8 +99,9 @@ class Run:
         tasks = data.card.tasks
         names = [task.name for task in tasks]
         self.classes, self.digest = {task.name: list(task.classes) for task in tasks}, data.digest()
-        if not len(data.val) or (config.select and not bool(data.val.known[config.select].any())):
-            what = config.select or "these tasks"
+        chosen = config.select if config.select in names else ""
+        if not len(data.val) or (chosen and not bool(data.val.known[chosen].any())):
+            what = chosen or "these tasks"
             raise DataError(f"Split 'val' holds no picture of {what}. Add some: without it no epoch can be chosen.")
         self.weights = dict.fromkeys(names, 1.0) | shares(config.task_weights, "task", names)
         self.batches = Batches(
@@ -110,6 +111,7 @@ class Run:
             seed=config.seed,
             augmentation=config.augmentation,
             scatter=config.scatter,
+            reach=reach_of(config),
             mix=data.mix,
             balance=config.balance,
             even=config.even,
@@ -277,7 +279,8 @@ class Run:
             self._reported = now
             if now - self._clock > 60:
                 self._clock, self._seen = now, 0
-        if now - self._saved >= SAVE_SECONDS:
+        every = self.config.save_steps
+        if self.step % every == 0 if every else now - self._saved >= SAVE_SECONDS:
             yield from self._save_state()
 
     def _is_asked_to_stop(self) -> bool:
@@ -291,7 +294,7 @@ class Run:
             found = self._measure()
         except CheckpointError as error:  # answers that are no numbers
             return Failed("answers_not_finite", {"fault": str(error), "epoch": epoch + 1})
-        score = score_of(found, self.reference, self.config.select)
+        score = score_of(found, self.reference, self.config.select, self.weights)
         if not math.isfinite(score):
             errors = as_text({name: figures["error"] for name, figures in found.items()})
             return Failed("score_not_finite", {"score": str(score), "epoch": epoch + 1, "errors": errors})
@@ -315,7 +318,11 @@ class Run:
         if self.accelerator.is_main_process:
             card, val = self.data.card, self.data.val
             self._outputs = network_outputs(self.evaluated, val, card, str(self.accelerator.device))
-            told = [errors_on(card.tasks, predictions(self._outputs, card, val.quality), val)]
+            found = errors_on(card.tasks, predictions(self._outputs, card, val.quality), val)
+            if self.config.select == LOSS:
+                losses = losses_on(card.tasks, self._outputs, val)
+                found = {name: {**figures, LOSS: losses[name]} for name, figures in found.items()}
+            told = [found]
         return broadcast_object_list(told)[0]
 
     @property

@@ -17,11 +17,13 @@ from mtl_model.errors import UsageError, unknown
 
 
 def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
-    """Linear warm-up, then a cosine to 1 % of the peak, or constant."""
+    """Linear warm-up, then a cosine to 1 % of the peak, constant, or Keras' decay by learning rate / epochs per step."""
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
     if config.schedule == "constant":
         return config.learning_rate
+    if config.schedule == "inverse":
+        return config.learning_rate / (1 + (step - config.warmup_steps) * config.learning_rate / config.epochs)
     share = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
     return config.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, share))) / 2)
 

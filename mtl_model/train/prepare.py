@@ -19,12 +19,14 @@ from mtl_model.answers import find_clash
 from mtl_model.card import Card, CropSettings, DetectionSettings, read_card
 from mtl_model.config import TrainConfig, pairs, shares
 from mtl_model.data import cache, duplicates
+from mtl_model.data.augmentation import Reach
 from mtl_model.data.batches import Labelled
 from mtl_model.errors import DataError, UsageError, unknown
 from mtl_model.events import Noted, Progress, silent
 from mtl_model.records import FACE, Sample
 from mtl_model.tasks import Task, number_of
 from mtl_model.train.optimisation import freeze, take_weights
+from mtl_model.train.selection import LOSS
 from mtl_model.train.teachers import Teachers
 
 RESEARCH_TERMS = (
@@ -197,10 +199,17 @@ def _taught(config: TrainConfig, tasks: Sequence[Task], samples: Sequence[Sample
     return tuple(task for task in tasks if task.name in labelled)
 
 
+def reach_of(config: TrainConfig) -> Reach | None:
+    """How far the augmentation moves pictures; None for its usual ways. Raises UsageError."""
+    known = [part.name for part in dataclasses.fields(Reach)]
+    return Reach(**shares(config.reach, "move", known)) if config.reach else None
+
+
 def _check_names(config: TrainConfig, names: Sequence[str]) -> None:
     shares(config.task_weights, "task", names)
-    if config.select and config.select not in names:
-        raise UsageError(unknown("task to select by", config.select, names))
+    reach_of(config)
+    if config.select and config.select not in (*names, LOSS):
+        raise UsageError(unknown("task to select by", config.select, (*names, LOSS)))
 
 
 def _check_network(config: TrainConfig, card: Card, start: Path | None) -> list[str]:

@@ -133,3 +133,23 @@ def test_the_mirror_image_can_be_forbidden() -> None:
         changed = augment((images - 0.5) / 0.25, settings, uniform(0, 1, np.arange(200)), 1e-6)
         flipped = (changed[:, 0, 4, 6] > changed[:, 0, 4, 1]).float().mean()
         assert 0.3 < flipped < 0.7 if mirror else flipped == 0
+
+
+def test_a_reach_moves_pictures_as_far_as_it_says_and_changes_nothing_else() -> None:
+    """Keras' ranges: turns and shears to each side in degrees, shifts as shares of the side, zooms from 1 - zoom to 1 + zoom."""
+    draws = uniform(0, 0, np.arange(400))
+    draws[:, 0] = 1.0  # none is mirrored
+    turn, shift, shear, zoom = (
+        augmentation.moves(draws, 1.0, reach=augmentation.Reach(**one)).numpy()
+        for one in ({"turn": 25}, {"shift": 0.1}, {"shear": 10}, {"zoom": 0.2})
+    )
+    assert np.degrees(np.arcsin(np.abs(turn[:, 1, 0]).max())) == pytest.approx(25, abs=0.5)
+    assert np.abs(shift[:, :, 2]).max() / 2 == pytest.approx(0.1, abs=0.002) and np.ptp(shift[:, 0, 0]) == 0
+    assert np.degrees(np.arcsin(np.abs(shear[:, 0, 1]).max())) == pytest.approx(10, abs=0.2)
+    assert np.ptp(shear[:, 1, 0]) == 0
+    assert (zoom[:, 0, 0].min(), zoom[:, 0, 0].max()) == pytest.approx((0.8, 1.2), abs=0.005)
+    assert abs(np.corrcoef(zoom[:, 0, 0], zoom[:, 1, 1])[0, 1]) < 0.2
+    images = torch.full((8, 1, 48, 48), 0.7)
+    whole = augmentation.Reach(25, 0.1, 0.2, 0.2)
+    assert torch.allclose(augment(images, GREY, draws[:8], reach=whole), images, atol=1e-5)
+    assert not torch.allclose(augment(images, GREY, draws[:8]), images, atol=0.1)

@@ -51,3 +51,14 @@ def test_without_matplotlib_a_sentence_says_what_to_install(tmp_path: Path, monk
 def test_no_name_of_a_task_leads_elsewhere(tmp_path: Path, task: str) -> None:
     file = charts.count_chart({"a": 3, "b": 5}, "counts", charts.chart_file(tmp_path, "csv", task))
     assert [path.name for path in tmp_path.iterdir()] == [file.name] and file.name.startswith("csv-")
+
+
+def test_a_training_is_drawn_the_same_twice(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    curves = {"age": {"loss": [3.0, 2.0], "error": [9.0, 8.0]}, "smile": {"loss": [0.7, 0.5], "error": [0.4, 0.2]}}
+    files = [
+        charts.training_chart(curves, {"age": "age, years", "smile": "smile, wrong"}, tmp_path / str(n) / "x.svg")
+        for n in (1, 2)
+    ]
+    first, second = (file.read_text(encoding="utf-8") for file in files)
+    assert first == second and first.count("<svg") == 1

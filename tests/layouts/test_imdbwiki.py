@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from mtl_model import layouts
+from mtl_model import layouts, systems
 from mtl_model.errors import DataError
 from tests.codes import reasons
 
@@ -93,3 +93,12 @@ def test_a_damaged_file_is_a_sentence(draw):
     (folder / "wiki.mat").write_bytes(b"MATLAB 5.0 MAT-file" + b"\0" * 200)
     with pytest.raises(DataError, match=r"'wiki\.mat' is not a whole \.mat file"):
         layouts.read(str(folder))
+
+
+def test_ages_are_read_as_the_groups_that_a_system_asks_for(draw):
+    folder = draw(["00/1.jpg", "00/2.jpg"])
+    young = {"full_path": "00/1.jpg", "dob": matlab_day(2010, 1, 1)}
+    write(folder, [young, {"full_path": "00/2.jpg", "dob": matlab_day(1910, 1, 1)}])
+    source = layouts.read(f"imdbwiki:{folder}", {"columns": systems.named("combined").config.columns})
+    assert [sample.labels["age"] for sample in source.samples] == ["1-13", "56-80"]
+    assert {name: task.kind for name, task in source.tasks.items()} == {"age": "classes", "gender": "classes"}

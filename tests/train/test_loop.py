@@ -482,6 +482,8 @@ def test_patience_ends_a_run_that_no_longer_improves(config: TrainConfig, tmp_pa
         ({"source": ()}, "No --source"),
         ({"detector": "mtccn"}, "Did you mean 'mtcnn'"),
         ({"sizes": "32,48"}, "bknet takes crops of 16 px alone"),
+        ({"reach": "trun=5"}, "Did you mean 'turn'"),
+        ({"network_options": "dropuot=0.1"}, "Did you mean 'dropout'"),
     ],
 )
 def test_wrong_settings_get_a_sentence(config: TrainConfig, tmp_path: Path, changes: dict, says: str) -> None:
@@ -623,6 +625,9 @@ def test_the_learning_rate_warms_up_and_falls() -> None:
     assert rates[0] == pytest.approx(0.1) and rates[9] == pytest.approx(1.0) and max(rates) == pytest.approx(1.0)
     assert rates[9:] == sorted(rates[9:], reverse=True) and rates[-1] < 0.02
     assert learning_rate(dataclasses.replace(config, schedule="constant"), 99, 100) == 1.0
+    keras = dataclasses.replace(config, schedule="inverse", learning_rate=0.005, epochs=50, warmup_steps=0)
+    assert learning_rate(keras, 0, 10**6) == 0.005
+    assert learning_rate(keras, 10_000, 10**6) == pytest.approx(0.005 / 2)  # 1 + 10,000 x 0.005 / 50
 
 
 def test_the_best_epoch_is_judged_by_each_tasks_own_start() -> None:
@@ -630,6 +635,24 @@ def test_the_best_epoch_is_judged_by_each_tasks_own_start() -> None:
     found = {"age": {"error": 10.0}, "smile": {"error": 0.1}}
     assert score_of(found, reference, "") == pytest.approx((0.5 + 0.8) / 2)
     assert score_of(found, reference, "smile") == pytest.approx(0.8)
+    losses = {"age": {"error": 10.0, "loss": 3.0}, "smile": {"error": 0.1, "loss": 0.5}}
+    assert score_of(losses, reference, "loss", {"age": 0.1, "smile": 2.0}) == pytest.approx(-1.3)
+    assert score_of({"loss": {"error": 5.0}}, {"loss": 20.0}, "loss") == pytest.approx(0.75)  # a task of that name
+
+
+def test_the_best_epoch_can_be_that_of_the_least_loss(config: TrainConfig, tmp_path: Path) -> None:
+    config = dataclasses.replace(config, select="loss", task_weights="age=0.1")
+    events = [one for one in run_all(config, tmp_path / "run") if isinstance(one, Evaluated)]
+    for event in events:
+        total = sum({"age": 0.1}.get(task, 1.0) * figures["loss"] for task, figures in event.metrics.items())
+        assert event.score == pytest.approx(-total, abs=1e-3)
+    assert events[-1].best
+
+
+def test_the_state_is_saved_every_so_many_steps(config: TrainConfig, tmp_path: Path) -> None:
+    config = dataclasses.replace(config, save_steps=2, epochs=1)
+    saved = [one.step for one in run_all(config, tmp_path / "run") if isinstance(one, Saved) and one.kind == "state"]
+    assert {2, 4} <= set(saved)
 
 
 def test_a_copy_of_a_held_picture_is_left_out_of_training_across_sources(config: TrainConfig, tmp_path: Path) -> None:
