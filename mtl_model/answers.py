@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from mtl_model import kinds
+from mtl_model import kinds, wording
 from mtl_model.records import Photo, clip_box
 from mtl_model.tasks import Task
 
@@ -63,7 +63,9 @@ def to_csv(photos: Iterable[Photo], tasks: Sequence[Task]) -> str:
 def to_lines(photo: Photo, tasks: Sequence[Task]) -> Iterator[str]:
     """Give one line per face, as people read it."""
     if not photo.readings:
-        yield f"{photo.photo}: no face found"
+        yield " ".join([f"{photo.photo}: no face found.", wording.text(photo.fault) if photo.fault else ""]).strip()
+    if photo.turned:
+        yield f"{photo.photo}: {wording.text('picture_turned', {'degrees': photo.turned})}"
     for number, reading in enumerate(photo.readings, start=1):
         parts = []
         for task in tasks:

@@ -19,6 +19,7 @@ from mtl_model.quality import GREY, tilt
 from mtl_model.records import PICTURE, Box, Face
 
 DETECTOR_LEAST_PX = 20  # MTCNN cannot take a smaller picture
+QUARTER = math.pi / 2  # radians
 SMALLEST_FACE_LEAST_PX = 12  # the side of the detector's own window: nothing smaller can be found
 
 
@@ -53,9 +54,9 @@ def find_all(
     least = settings.smallest_face_px
     if smallest_face_px is not None:
         least = max(smallest_face_px * scale, min(least, max(SMALLEST_FACE_LEAST_PX, smallest_face_px)))
-    scaled = [_shrink(picture, scale) for picture in pictures]
+    scaled = [shrink(picture, scale) for picture in pictures]
     ready, offset = _widen(scaled, _missing_border(scaled[0]))
-    found = [_shift(faces, offset) for faces in detector.detect(ready, least)]
+    found = [[place(face, offset=offset) for face in faces] for faces in detector.detect(ready, least)]
 
     rows, columns = scaled[0].shape[:2]
     again = [index for index, faces in enumerate(found) if not faces or _touches(faces, columns, rows)]
@@ -63,19 +64,20 @@ def find_all(
         border = math.ceil(max(rows, columns) / 4)
         ready, offset = _widen([scaled[index] for index in again], (border, border))
         for index, faces in zip(again, detector.detect(ready, least), strict=True):
-            found[index] = _shift(faces, offset)
+            found[index] = [place(face, offset=offset) for face in faces]
 
     wanted = smallest_face_px if smallest_face_px and smallest_face_px > settings.smallest_face_px else 0.0
     back = (width / columns, height / rows)
     result = []
     for faces in found:
-        upright = [_stretch(face, back) for face in faces]
+        upright = [place(face, back) for face in faces]
         kept = [face for face in upright if max(face.width, face.height) >= wanted]
         result.append(sorted(kept, key=lambda face: -face.area))
     return result
 
 
-def _shrink(picture: np.ndarray, scale: float) -> np.ndarray:
+def shrink(picture: np.ndarray, scale: float) -> np.ndarray:
+    """Scale a picture (H, W, 3) down; as it is where the scale is 1 or more."""
     if scale >= 1:
         return picture
     height, width = picture.shape[:2]
@@ -104,23 +106,15 @@ def _touches(faces: Sequence[Face], width: int, height: int) -> bool:
     return any(box[0] <= 0 or box[1] <= 0 or box[2] >= width or box[3] >= height for box in boxes)
 
 
-def _shift(faces: Sequence[Face], offset: tuple[int, int]) -> list[Face]:
-    x, y = offset
-    return [
-        Face(
-            (face.box[0] + x, face.box[1] + y, face.box[2] + x, face.box[3] + y),
-            face.confidence,
-            tuple((a + x, b + y) for a, b in face.landmarks),
-        )
-        for face in faces
-    ]
-
-
-def _stretch(face: Face, factors: tuple[float, float]) -> Face:
-    x, y = factors
+def place(face: Face, factors: tuple[float, float] = (1.0, 1.0), offset: tuple[float, float] = (0.0, 0.0)) -> Face:
+    """Return a face of a part of a picture in pixels of the whole: scaled across and down, then moved to where the part lies."""
+    (x, y), (right_by, down_by) = factors, offset
     left, top, right, bottom = face.box
-    landmarks = tuple((a * x, b * y) for a, b in face.landmarks)
-    return Face((left * x, top * y, right * x, bottom * y), face.confidence, landmarks)
+    return Face(
+        (left * x + right_by, top * y + down_by, right * x + right_by, bottom * y + down_by),
+        face.confidence,
+        tuple((a * x + right_by, b * y + down_by) for a, b in face.landmarks),
+    )
 
 
 def main_face(faces: Sequence[Face], width: int, height: int) -> Face | None:
@@ -165,8 +159,10 @@ def cut(picture: np.ndarray, faces: Sequence[Face], settings: CropSettings) -> n
 
 
 def _placed(face: Face, settings: CropSettings) -> tuple[Box, float]:
-    """The square around a face, and the angle by which it is turned clockwise about its centre."""
-    return square(face.box, settings.margin), tilt(face.landmarks) if settings.upright else 0.0
+    """The square around a face, and the angle by which it is turned clockwise about its centre: that of the face, or where the
+    settings do not turn with it the nearest quarter, so that no head stands upside down."""
+    angle = tilt(face.landmarks)
+    return square(face.box, settings.margin), angle if settings.upright else round(angle / QUARTER) * QUARTER
 
 
 def frame(face: Face, settings: CropSettings) -> np.ndarray:

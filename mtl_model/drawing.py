@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont, features
 
 from mtl_model.destinations import temporary_name
 from mtl_model.names import ISOLATE, POP, caption, shortened
-from mtl_model.pictures import read_picture
+from mtl_model.pictures import read_picture, turn
 from mtl_model.records import Photo, Reading, clip_box
 
 FACE_COLOURS = ("#1d63d6", "#b4480c", "#0f766e", "#a21caf", "#b91c1c", "#4d7c0f", "#6d3fd4", "#be185d")
@@ -53,7 +53,7 @@ def save_annotated(picture: Path, photo: Photo, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(file)
     try:
-        annotate(read_picture(picture), photo).save(temporary, "PNG")
+        annotate(turn(read_picture(picture), photo.turned), photo).save(temporary, "PNG")
         os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)
@@ -65,8 +65,8 @@ def annotate(rgb: np.ndarray, photo: Photo) -> Image.Image:
     A label stands beside its box where it covers neither a face nor another label, in one line or in a line per task. Where it
     finds no such place, the number stands alone where it covers least.
 
-    rgb: uint8 (H, W, 3), the upright picture that `photo` answers for. Returns: a new RGB image of the same size, which
-    carries nothing but pixels (no EXIF, no place).
+    rgb: uint8 (H, W, 3), the picture that `photo` answers for, turned as it says. Returns: a new RGB image of the same size,
+    which carries nothing but pixels (no EXIF, no place).
     """
     image = Image.fromarray(rgb).convert("RGB")
     draw = ImageDraw.Draw(image)

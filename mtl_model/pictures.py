@@ -100,6 +100,11 @@ def read_picture(source: PictureSource, max_pixels: int = MAX_PIXELS) -> np.ndar
         return picture.whole()
 
 
+def turn(rgb: np.ndarray, degrees: int) -> np.ndarray:
+    """Turn a picture (H, W, 3) clockwise by 0, 90, 180 or 270 degrees."""
+    return np.ascontiguousarray(np.rot90(rgb, -degrees // 90)) if degrees else rgb
+
+
 def upright(source: PictureSource) -> np.ndarray:
     """Return the picture as `read_picture` does; an RGB array is returned itself, not as a copy, and must not be changed."""
     if not isinstance(source, np.ndarray) or source.dtype != np.uint8 or source.shape[2:] != (3,):

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from mtl_model import checkpoint, crops, kinds, registry
+from mtl_model import checkpoint, crops, kinds, registry, search
 from mtl_model.card import Card, expect_shown, find_checkpoint, shipped_weights
 from mtl_model.detectors import Detector
 from mtl_model.errors import CheckpointError, MtlError, UsageError
 from mtl_model.inference import logits, predictions
 from mtl_model.networks import folded
-from mtl_model.pictures import PictureSource, upright
-from mtl_model.quality import quality_of, table_of
+from mtl_model.pictures import PictureSource, turn, upright
+from mtl_model.quality import fault_of, quality_of, table_of
 from mtl_model.records import Face, Photo, Reading, reading_order
 
 BATCH = 64  # crops a network pass, so that a crowd does not fill the memory
@@ -70,20 +70,24 @@ class Predictor:
         network, card = checkpoint.load(folder, chosen)
         return cls(folder.name, network, card, chosen)
 
-    def find(self, picture: PictureSource, *, smallest_face_px: float | None = None) -> list[Face]:
+    def find(self, picture: PictureSource, *, smallest_face_px: float | None = None, quick: bool = False) -> list[Face]:
         """The faces alone, in the order in which they are numbered; see `predict`."""
-        return reading_order(crops.find(upright(picture), self._detector, self.card.detection, smallest_face_px))
+        look = crops.find if quick or self.card.reads_whole else search.every_face
+        return reading_order(look(upright(picture), self._detector, self.card.detection, smallest_face_px))
 
-    def predict(self, picture: PictureSource, *, smallest_face_px: float | None = None) -> list[Reading]:
+    def predict(
+        self, picture: PictureSource, *, smallest_face_px: float | None = None, quick: bool = False
+    ) -> list[Reading]:
         """All faces of a picture with an Estimate for each task, row by row from left to right as a person counts them; an empty
-        list where there is none.
+        list where there is none. Faces are found whichever way up they stand, and answered in the picture's own pixels.
 
         picture: a path, the bytes of a file, a PIL image or a uint8 RGB array (H, W, 3).
-        smallest_face_px: longer edge of the smallest face looked for, in pixels of the upright picture.
+        smallest_face_px: longer edge of the smallest face looked for, in pixels of the picture; `search.least_px` if not given.
+        quick: upright faces alone, and none smaller than the picture scaled down shows, as for the frames of a camera.
         Raises PictureError with a sentence for what cannot be read.
         """
         rgb = upright(picture)
-        return self.read(rgb, self.find(rgb, smallest_face_px=smallest_face_px))
+        return self.read(rgb, self.find(rgb, smallest_face_px=smallest_face_px, quick=quick))
 
     def read(self, rgb: np.ndarray, faces: Sequence[Face]) -> list[Reading]:
         """What `predict` says of faces that are found already, in their order; another checkpoint may have found them.
@@ -110,11 +114,17 @@ class Predictor:
         return readings
 
     def photo(self, source: PictureSource, name: str, *, smallest_face_px: float | None = None) -> Photo:
-        """Like `predict`, as a Photo called `name`; what is wrong with the picture is a sentence inside it."""
+        """Like `predict`, as a Photo called `name`; what is wrong with the picture is a sentence inside it. Where most faces
+        stand sideways or upside down, the picture is turned first, and the Photo says by how much."""
         try:
             rgb = upright(source)
-            readings = self.predict(rgb, smallest_face_px=smallest_face_px)
+            faces = self.find(rgb, smallest_face_px=smallest_face_px)
+            if turned := search.needed_turn(faces):
+                faces = reading_order(search.turn_faces(faces, rgb.shape[1], rgb.shape[0], turned))
+                rgb = turn(rgb, turned)
+            readings = self.read(rgb, faces)
         except MtlError as error:
             return Photo(name, str(error))
         height, width = rgb.shape[:2]
-        return Photo(name, None, tuple(readings), width, height, self.card.subject)
+        fault = "" if readings else fault_of(rgb)
+        return Photo(name, None, tuple(readings), width, height, self.card.subject, turned, fault)

@@ -131,7 +131,11 @@ class Reading:
 
 @dataclass(frozen=True)
 class Photo:
-    """One picture's answer: its readings in `reading_order`, or the sentence why there are none. subject: see `Card.subject`."""
+    """One picture's answer: its readings in `reading_order`, or the sentence why there are none.
+
+    width, height: of the picture in whose pixels the boxes are. subject: see `Card.subject`. turned: degrees clockwise by which
+    that picture was turned first, so that its faces stand upright: 0, 90, 180 or 270. fault: where no face was found, the code
+    of what is wrong with the picture, "" where nothing is (`quality.fault_of`)."""
 
     photo: str
     error: str | None = None
@@ -139,6 +143,8 @@ class Photo:
     width: int = 0
     height: int = 0
     subject: str = FACE
+    turned: int = 0
+    fault: str = ""
 
 
 def _estimate_to_json(estimate: Estimate) -> dict:
@@ -181,5 +187,6 @@ def to_json(photos: Iterable[Photo]) -> list[dict]:
             }
             for reading in photo.readings
         ]
-        plain.append({"photo": photo.photo, "error": photo.error, "faces": faces})
+        told = {"photo": photo.photo, "error": photo.error, "turned": photo.turned, "fault": photo.fault or None}
+        plain.append({**told, "faces": faces})
     return plain

@@ -267,6 +267,14 @@ def _task_outcome(figures: Mapping[str, Any]) -> str:
 
 
 WORDS: Mapping[str, Words] = {
+    # What keeps a face from being told, on its card; and why a picture may hide one
+    "face_small": "too small to tell much",
+    "face_blurred": "out of focus",
+    "face_aside": "turned away",
+    "picture_blurred": "The picture is out of focus: a face in it may not be found.",
+    "picture_bright": "The picture is very bright: a face in it may not be found.",
+    "picture_dark": "The picture is very dark: a face in it may not be found.",
+    "picture_turned": "The picture was turned by {degrees}° so that the faces stand upright.",
     # Entries that a layout leaves out; after "Left out 3: "
     "folder_closed": "the folder cannot be read, nor what is in it",
     "row_fields": "the row has another number of fields than the header",

@@ -159,7 +159,8 @@ def test_an_upright_crop_turns_with_the_face(sample_picture: np.ndarray, degrees
     expected = cut(np.asarray(image), [turned_face(0)], as_found)[0].astype(float)
     found = cut(turned, [turned_face(degrees)], upright)[0].astype(float)
     assert np.abs(found - expected).mean() < 4
-    assert np.abs(cut(turned, [turned_face(degrees)], as_found)[0] - expected).mean() > 8
+    sideways = np.abs(cut(turned, [turned_face(degrees)], as_found)[0] - expected).mean()
+    assert sideways < 4 if degrees == 90 else sideways > 8  # a quarter counts in every crop: no head stands sideways
 
 
 def test_crops_of_cards_without_upright_stay_as_they_were(sample_picture: np.ndarray) -> None:

@@ -13,7 +13,7 @@ from mtl_model import registry
 from mtl_model.card import CropSettings, DetectionSettings
 from mtl_model.crops import cut, find
 from mtl_model.pictures import read_picture
-from mtl_model.quality import poor, quality_of, tilt, turn
+from mtl_model.quality import fault_of, faults, poor, quality_of, tilt, turn
 from mtl_model.records import Face, Quality
 from tests.faces import ASIDE, FRONTAL, Points, turned_face
 
@@ -75,3 +75,26 @@ def test_turn_follows_the_yaw_that_a_data_set_knows(data: Path) -> None:
             turns.append(turn(face.landmarks))
     assert len(turns) > 90 and np.corrcoef(yaws, turns)[0, 1] > 0.7
     assert np.abs(np.array(yaws) - np.array(turns)).mean() < 6
+
+
+@pytest.mark.parametrize(
+    ("quality", "codes"),
+    [
+        (Quality(100, 0.1, 0.5, 10), []),
+        (Quality(100, 0.1, 0.5), []),
+        (Quality(20, 0.1, 0.5, 10), ["face_small"]),
+        (Quality(100, 0.02, 0.5, 10), ["face_blurred"]),
+        (Quality(20, 0.02, 0.5, 50), ["face_small", "face_blurred", "face_aside"]),
+    ],
+)
+def test_what_keeps_a_face_from_being_told_has_a_code(quality: Quality, codes: list[str]) -> None:
+    assert faults(quality) == codes
+
+
+def test_a_picture_that_hides_its_faces_says_how(sample_picture: np.ndarray) -> None:
+    image = Image.fromarray(sample_picture)
+    assert fault_of(sample_picture) == ""
+    assert fault_of(np.asarray(image.filter(ImageFilter.GaussianBlur(0.015 * max(image.size))))) == "picture_blurred"
+    assert fault_of(np.clip(sample_picture * 2**2.2, 0, 255).astype(np.uint8)) == "picture_bright"
+    assert fault_of(sample_picture // 16) == "picture_dark"
+    assert fault_of(np.zeros((2, 2, 3), np.uint8)) == ""

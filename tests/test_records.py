@@ -78,7 +78,7 @@ def test_an_answer_stands_with_its_task():
 def test_the_json_is_the_contract():
     plain = to_json([PHOTO, Photo("none.jpg"), Photo("cut.jpg", "It is cut off.")])
     assert json.loads(json.dumps(plain)) == plain
-    assert [list(one) for one in plain] == [["photo", "error", "faces"]] * 3
+    assert [list(one) for one in plain] == [["photo", "error", "turned", "fault", "faces"]] * 3
     assert [(one["photo"], one["error"], len(one["faces"])) for one in plain] == [
         ("a, b.jpg", None, 2),
         ("none.jpg", None, 0),

@@ -49,7 +49,8 @@ def test_the_contract_of_predict(weights: Path, photos: Path, tmp_path: Path, ca
     found = {Path(one["photo"]).name: one for one in json.loads((tmp_path / "a.json").read_text())}
     assert sorted(found) == ["broken.jpg", "empty.png", "face.JPG"]
     assert found["face.JPG"]["photo"] == str(photos / "deep" / "face.JPG")
-    assert found["empty.png"] == {"photo": str(photos / "empty.png"), "error": None, "faces": []}
+    empty = {"photo": str(photos / "empty.png"), "error": None, "turned": 0, "fault": "picture_dark", "faces": []}
+    assert found["empty.png"] == empty
     assert found["broken.jpg"]["faces"] == [] and "not a picture" in found["broken.jpg"]["error"]
     (face,) = found["face.JPG"]["faces"]
     assert len(face["box"]) == 4 and 0 <= face["box"][0] < face["box"][2] <= 512 and len(face["landmarks"]) == 5
@@ -74,7 +75,12 @@ def test_the_contract_of_predict(weights: Path, photos: Path, tmp_path: Path, ca
 def test_without_files_a_line_a_face_is_printed(weights: Path, photos: Path, capsys: pytest.CaptureFixture) -> None:
     assert run(weights, "predict", photos / "deep" / "face.JPG", photos / "empty.png") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 and "face 1: " in lines[0] and "years" in lines[0] and lines[1].endswith("no face found")
+    assert (
+        len(lines) == 2
+        and "face 1: " in lines[0]
+        and "years" in lines[0]
+        and "no face found. The picture is very dark" in lines[1]
+    )
 
 
 def test_a_file_named_directly_is_tried_whatever_its_name(weights: Path, photos: Path, tmp_path: Path) -> None:

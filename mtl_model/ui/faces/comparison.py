@@ -101,6 +101,7 @@ def cards(photo: Photo, crops: np.ndarray, sides: Sides, correctable: bool = Fal
             photo.subject,
             number,
             crop,
+            sides[0].readings[number - 1].quality,
             _verdict(sides, number),
             _columns(sides, number, f"{place}{number}"),
             correctable,

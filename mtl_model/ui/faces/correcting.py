@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute, Route
 from mtl_model import crops, kinds
 from mtl_model.data import corrections
 from mtl_model.errors import CheckpointError, UsageError
+from mtl_model.pictures import turn
 from mtl_model.records import Box
 from mtl_model.tasks import Task
 from mtl_model.ui.faces.requests import Asked
@@ -62,7 +63,9 @@ def _keep(shared: Shared, asked: Asked, box: Box, given: Mapping[str, str]) -> d
             tasks += shared.models.card(asked.compare).tasks
     tasks += shared.models.card(asked.checkpoint).tasks
     labels = corrections.read_labels(tasks, given)
-    saved = corrections.add(shared.options.runs, generous(shared.decoders.read(asked.body), box), labels)
+    saved = corrections.add(
+        shared.options.runs, generous(turn(shared.decoders.read(asked.body), asked.turned), box), labels
+    )
     return {"saved": saved, "count": corrections.count(shared.options.runs)}
 
 

@@ -15,10 +15,11 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from mtl_model import kinds
+from mtl_model import kinds, wording
 from mtl_model.card import Card
 from mtl_model.names import isolated
-from mtl_model.records import PICTURE, Estimate, Photo, Reading, clip_box
+from mtl_model.quality import faults
+from mtl_model.records import FACE, PICTURE, Estimate, Photo, Quality, Reading, clip_box
 from mtl_model.tasks import Task
 from mtl_model.ui.render import named, percent, render
 
@@ -95,7 +96,7 @@ def cards(photo: Photo, crops: np.ndarray, card: Card, correctable: bool = False
 
     crops: uint8 RGB (N, S, S, 3), in the order of the readings. correctable: with "This is wrong"."""
     if not photo.readings:
-        return render("faces/none.html")
+        return render("faces/none.html", fault=wording.text(photo.fault) if photo.fault else "")
     each = enumerate(zip(photo.readings, crops, strict=True), start=1)
     return Markup().join(_card(number, reading, crop, card, correctable) for number, (reading, crop) in each)
 
@@ -104,15 +105,26 @@ def _card(number: int, reading: Reading, crop: np.ndarray, card: Card, correctab
     blocks = estimates(str(number), reading, card)
     shown = [task for task, estimate in reading.estimates.items() if estimate.shape in BESIDE]
     beside = Markup().join(blocks.pop(task) for task in shown[:1])
-    return face(card.subject, number, crop, beside, Markup().join(blocks.values()), correctable)
+    return face(card.subject, number, crop, reading.quality, beside, Markup().join(blocks.values()), correctable)
 
 
-def face(subject: str, number: int, crop: np.ndarray, beside: Markup, below: Markup, correctable: bool) -> Markup:
-    """Return the frame of a card: the crop, what stands beside it and below it, and "This is wrong".
+def face(
+    subject: str,
+    number: int,
+    crop: np.ndarray,
+    quality: Quality | None,
+    beside: Markup,
+    below: Markup,
+    correctable: bool,
+) -> Markup:
+    """Return the frame of a card: the crop, what stands beside it and below it, what keeps a face from being told, and "This is
+    wrong".
 
     subject: see `Card.subject`."""
     picture = data_url(crop, crop.shape[0], 90)
+    known = faults(quality) if quality and subject == FACE else []
     parts = {"subject": subject, "number": number, "picture": picture, "beside": beside, "below": below}
+    parts["faults"] = [wording.text(code) for code in known]
     return render("faces/card.html", **parts, correctable=correctable)
 
 

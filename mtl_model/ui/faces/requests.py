@@ -26,10 +26,19 @@ Answer = TypeVar("Answer")
 class Asked:
     """A request's picture and what is asked about it.
 
-    checkpoint: "" is the default one. compare: another one to set beside it, "" for none."""
+    checkpoint: "" is the default one. compare: another one to set beside it, "" for none. turned: degrees by which an earlier
+    answer turned the picture, in whose pixels a box is meant."""
 
-    def __init__(self, body: bytes, name: str, checkpoint: str, compare: str, smallest_face_px: float | None) -> None:
-        self.body, self.name = body, name
+    def __init__(
+        self,
+        body: bytes,
+        name: str,
+        checkpoint: str = "",
+        compare: str = "",
+        smallest_face_px: float | None = None,
+        turned: int = 0,
+    ) -> None:
+        self.body, self.name, self.turned = body, name, turned
         self.checkpoint, self.compare, self.smallest_face_px = checkpoint, compare, smallest_face_px
         self.stop = threading.Event()
         """Set when nobody waits for the answer any more."""
@@ -39,8 +48,9 @@ class Asked:
         query = request.query_params
         name = os.path.basename(query.get("name", "").replace("\\", "/"))[:200] or "picture"
         smallest = _smallest(query.get("smallest", ""))
+        turned = int(text) if (text := query.get("turned", "")) in ("90", "180", "270") else 0
         body = await bodies.whole(request, LARGEST_UPLOAD, PictureError(TOO_LARGE))
-        return cls(body, name, query.get("checkpoint", ""), query.get("compare", ""), smallest)
+        return cls(body, name, query.get("checkpoint", ""), query.get("compare", ""), smallest, turned)
 
 
 async def answered(request: Request, asked: Asked, work: Callable[[Asked], Answer]) -> Answer:

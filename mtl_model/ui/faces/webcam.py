@@ -58,7 +58,7 @@ class Model(Protocol):
     @property
     def card(self) -> Card: ...
 
-    def predict(self, picture) -> list[Reading]: ...
+    def predict(self, picture, *, quick: bool = False) -> list[Reading]: ...
 
 
 def parse_settings(text: str, before: str | None) -> str | None:
@@ -158,7 +158,7 @@ class LiveServer:
 
     def _photo(self, picture: np.ndarray, checkpoint: str | None) -> Photo:
         height, width = picture.shape[:2]
-        return Photo("frame", None, tuple(self._load(checkpoint).predict(picture)), width, height)
+        return Photo("frame", None, tuple(self._load(checkpoint).predict(picture, quick=True)), width, height)
 
     def _sentence(self, error: Exception) -> str:
         """Return what a viewer reads; faults of our own are logged and never shown."""

@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import io
 import os
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,10 +22,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from mtl_model import answers, crops, drawing, records
+from mtl_model import answers, crops, drawing, records, search, wording
 from mtl_model.card import Card
 from mtl_model.decoding import Decoders
 from mtl_model.errors import MtlError, PictureError, UsageError
+from mtl_model.pictures import turn
 from mtl_model.predictor import Predictor
 from mtl_model.ui.checkpoints.trial import SAMPLE, sample_path
 from mtl_model.ui.faces import comparison, correcting, face_cards
@@ -36,6 +38,7 @@ from mtl_model.ui.server.environment import NOT_UPLOADED, is_upload
 from mtl_model.ui.server.paths import hide_paths
 from mtl_model.ui.shared import Shared, guarded_route
 
+TILES = 0.12  # of the time of a search, for as many pixels again in tiles: 12 megapixels took 12 s after 5.6
 TITLE = "Photo"
 ORDER = 10
 PUBLIC = True
@@ -94,7 +97,7 @@ class _Reader:
         )
 
     def _answer(self, asked: Asked) -> dict[str, Any]:
-        predictor = self._predictor(asked)
+        predictor, began = self._predictor(asked), time.perf_counter()
         photo, rgb = _photo(self._shared.decoders, predictor, asked)
         tasks, correctable = predictor.card.tasks, not self._shared.options.read_only
         records_only: dict[str, Any] = {
@@ -106,13 +109,14 @@ class _Reader:
             return records_only
         as_seen = dataclasses.replace(predictor.card.crop, size_px=CROP_PX)
         shown = crops.cut(rgb, [reading.face for reading in photo.readings], as_seen)
+        turned = wording.text("picture_turned", {"degrees": photo.turned}) if photo.turned else ""
         first = comparison.Side(predictor.name, predictor.card, photo.readings)
         second, note = self._second(asked, first, rgb)
         sides = (first, second) if second else None
         return records_only | {
             "faces": len(photo.readings),
             "stage": face_cards.stage(rgb, photo),
-            "note": comparison.note(sides) if sides else note,
+            "note": " ".join(filter(None, [turned, comparison.note(sides) if sides else note])),
             "cards": comparison.cards(photo, shown, sides, correctable)
             if sides
             else face_cards.cards(photo, shown, predictor.card, correctable),
@@ -120,7 +124,15 @@ class _Reader:
             "form": correcting.form(comparison.tasks(sides or [first])) if correctable else "",
             "subject": photo.subject,
             "smallest": None if predictor.card.reads_whole else _least_px(predictor.card, photo),
+            "smaller": self._smaller(asked, predictor.card, photo, time.perf_counter() - began),
         }
+
+    def _smaller(self, asked: Asked, card: Card, photo: records.Photo, seconds: float) -> dict[str, int] | None:
+        """What was not looked for in a large photo: faces below so many px, how small they can be, the seconds it takes."""
+        least, below = card.detection.smallest_face_px, _least_px(card, photo)
+        if card.reads_whole or asked.smallest_face_px is not None or below <= least:
+            return None
+        return {"below": below, "px": least, "seconds": max(1, round(seconds * (1 + TILES * (below / least) ** 2)))}
 
     def _second(self, asked: Asked, first: comparison.Side, rgb: np.ndarray) -> tuple[comparison.Side | None, str]:
         """What the checkpoint to compare with says of the faces that the first one found, or why there is none."""
@@ -149,19 +161,18 @@ class _Reader:
 
 
 def _photo(decoders: Decoders, predictor: Predictor, asked: Asked) -> tuple[records.Photo, np.ndarray | None]:
-    """The answer, and the picture unless it cannot be read."""
+    """The answer, and the picture as the answer turned it, unless it cannot be read."""
     try:
         rgb = decoders.read(asked.body, stop=asked.stop)
     except MtlError as error:
         return records.Photo(asked.name, error=str(error)), None
     photo = predictor.photo(rgb, asked.name, smallest_face_px=asked.smallest_face_px)
-    return photo, None if photo.error else rgb
+    return photo, None if photo.error else turn(rgb, photo.turned)
 
 
 def _least_px(card: Card, photo: records.Photo) -> int:
     """The smallest face that is looked for unless a person says otherwise, in pixels of this photo."""
-    shrunk = max(1.0, max(photo.width, photo.height) / card.detection.size_px)
-    return round(card.detection.smallest_face_px * shrunk)
+    return round(search.least_px(photo.width, photo.height, card.detection))
 
 
 def _predict_upload(shared: Shared, picture: Any) -> list[dict[str, Any]]:

@@ -27,6 +27,7 @@ from starlette.routing import Route
 from mtl_model import card, checkpoint, checkpoint_zip, crops, jobs
 from mtl_model import runs as folders
 from mtl_model.errors import UsageError
+from mtl_model.pictures import turn
 from mtl_model.predictor import Predictor, choose_device
 from mtl_model.ui.faces import comparison, face_cards
 from mtl_model.ui.faces.requests import Asked, read_whole
@@ -176,6 +177,7 @@ class _Teach:
         parent = run.record.as_learned().parent
         after = self._waiting(run)
         photo = after.photo(rgb, asked.name)
+        rgb = turn(rgb, photo.turned)
         as_seen = dataclasses.replace(after.card.crop, size_px=CROP_PX)
         cut = crops.cut(rgb, [reading.face for reading in photo.readings], as_seen)
         faces = face_cards.faces_text(photo)

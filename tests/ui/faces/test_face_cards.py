@@ -5,10 +5,11 @@ import re
 
 import numpy as np
 import pytest
+from markupsafe import Markup
 
 from mtl_model import kinds
 from mtl_model.card import Card
-from mtl_model.records import Estimate, Photo, Reading
+from mtl_model.records import FACE, PICTURE, Estimate, Photo, Quality, Reading
 from mtl_model.tasks import TASKS, Task, class_task
 from mtl_model.ui.faces import face_cards
 from tests.ui.conftest import estimate_class, reading
@@ -82,8 +83,16 @@ def test_the_table_has_a_row_a_face(two_faces: Photo) -> None:
 def test_no_face_is_said_and_draws_nothing() -> None:
     photo = Photo("none.png", None, (), 20, 20)
     assert "No face found." in face_cards.cards(photo, CROPS[:0], CARD)
+    assert "out of focus" in face_cards.cards(dataclasses.replace(photo, fault="picture_blurred"), CROPS[:0], CARD)
     assert face_cards.table(photo, CARD) == ""
     assert "<button" not in face_cards.stage(np.zeros((20, 20, 3), np.uint8), photo)
+
+
+def test_a_card_says_what_keeps_its_face_from_being_told(two_faces: Photo) -> None:
+    poor, good = Quality(20, 0.01, 0.5, 60), Quality(200, 0.2, 0.5, 0)
+    for subject, quality, count in ((FACE, poor, 1), (FACE, good, 0), (FACE, None, 0), (PICTURE, poor, 0)):
+        text = face_cards.face(subject, 1, CROPS[0], quality, Markup(), Markup(), False)
+        assert text.count("too small to tell much, out of focus, turned away") == count
 
 
 ROWS = (

@@ -37,7 +37,7 @@ class FakeModel:
     def __init__(self) -> None:
         self.seen: list[tuple[int, ...]] = []
 
-    def predict(self, picture) -> list[Reading]:
+    def predict(self, picture, *, quick) -> list[Reading]:
         self.seen.append(picture.shape)
         height, width = picture.shape[:2]
         gender = Estimate("female", "female", True, {"female": 0.9, "male": 0.1}, confidence=0.9, title="Gender")
@@ -74,7 +74,7 @@ def test_a_frame_is_answered_in_the_contract(served, model) -> None:
     with served.websocket_connect("/live") as socket:
         socket.send_bytes(jpeg(64, 48))
         answer = socket.receive_json()
-    assert {"photo", "error", "faces", "width", "height", "seconds"} == set(answer)
+    assert {"photo", "error", "turned", "fault", "faces", "width", "height", "seconds"} == set(answer)
     assert answer["error"] is None and (answer["width"], answer["height"]) == (64, 48)
     assert answer["faces"][0]["box"] == [0, 0, 32, 48]  # clipped, as everywhere
     assert answer["faces"][0]["estimates"]["gender"]["value"] == "female"
@@ -146,7 +146,7 @@ def test_a_slow_frame_is_ended_and_delays_its_own_viewer_alone(served, monkeypat
 
 def test_an_answer_that_is_no_json_is_a_sentence(model) -> None:
     class Broken(FakeModel):
-        def predict(self, picture):
+        def predict(self, picture, *, quick):
             return [Reading(Face((0.0, 0.0, 9.0, float("nan")), 0.99), {})]
 
     with client(Broken()) as served, served.websocket_connect("/live") as socket:
@@ -156,7 +156,7 @@ def test_an_answer_that_is_no_json_is_a_sentence(model) -> None:
 
 def test_a_fault_of_our_own_shows_nothing_of_it(caplog) -> None:
     class Broken(FakeModel):
-        def predict(self, picture):
+        def predict(self, picture, *, quick):
             raise ZeroDivisionError("inner detail")
 
     with client(Broken()) as served, served.websocket_connect("/live") as socket:
@@ -223,11 +223,11 @@ def test_viewers_take_turns() -> None:
     entered, go_on = threading.Semaphore(0), threading.Semaphore(0)
 
     class Slow(FakeModel):
-        def predict(self, picture):
+        def predict(self, picture, *, quick):
             order.append(picture.shape[1])
             entered.release()
             assert go_on.acquire(timeout=20)
-            return super().predict(picture)
+            return super().predict(picture, quick=quick)
 
     with client(Slow()) as served:
         with served.websocket_connect("/live") as greedy, served.websocket_connect("/live") as modest:

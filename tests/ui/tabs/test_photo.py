@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import dataclasses
 import io
 import json
@@ -91,7 +92,29 @@ def test_a_picture_is_answered_in_parts(client: TestClient, fake_predictor: Fake
     assert answer["json"] == json.loads(json.dumps(to_json([expected])[0]))
     assert answer["csv"].startswith("photo,face,left") and answer["csv"].count("\n") == 3
     assert 'aria-label="Face 2"' in answer["cards"] and answer["stage"].count("data:image/jpeg") == 1
-    assert answer["smallest"] == 20
+    assert answer["smallest"] == 20 and answer["smaller"] is None
+
+
+def test_of_a_large_photo_the_faces_not_looked_for_are_offered(client: TestClient) -> None:
+    large = picture("JPEG", (2560, 640))
+    offer = client.post("/mtl/photo", content=large).json()["smaller"]
+    assert (offer["below"], offer["px"]) == (40, 20) and offer["seconds"] >= 1
+    assert client.post("/mtl/photo?smallest=20", content=large).json()["smaller"] is None
+
+
+def test_a_picture_the_wrong_way_up_is_answered_and_shown_turned(
+    client: TestClient, fake_predictor: FakePredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def turned(source: np.ndarray, name: str, *, smallest_face_px: float | None = None) -> Photo:
+        return Photo(name, None, (reading((5.0, 5.0, 25.0, 35.0)),), 40, 60, turned=90)
+
+    monkeypatch.setattr(fake_predictor, "photo", turned)
+    answer = client.post("/mtl/photo?name=a.png", content=picture()).json()
+    assert answer["json"]["turned"] == 90 and "turned by 90°" in answer["note"]
+    shown = re.search(r"data:image/jpeg;base64,([^\"]+)", answer["stage"])
+    assert shown and Image.open(io.BytesIO(base64.b64decode(shown[1]))).size == (40, 60)
+    saved = client.post("/mtl/photo/picture?name=a.png", content=picture())
+    assert Image.open(io.BytesIO(saved.content)).size == (40, 60)
 
 
 def test_a_whole_picture_is_answered_by_one_card_and_compared_with_its_like_alone(
@@ -146,7 +169,13 @@ def test_a_senseless_smallest_face_is_said(client: TestClient, smallest: str) ->
 def test_what_is_no_picture_is_one_sentence(client: TestClient, body: bytes) -> None:
     answer = client.post("/mtl/photo?name=odd.jpg", content=body).json()
     assert answer["error"] and "stage" not in answer
-    assert answer["json"] == {"photo": "odd.jpg", "error": answer["error"], "faces": []}
+    assert answer["json"] == {
+        "photo": "odd.jpg",
+        "error": answer["error"],
+        "turned": 0,
+        "fault": None,
+        "faces": [],
+    }
     assert client.post("/mtl/photo", content=picture()).json()["faces"] == 2, "the next photo works"
 
 
@@ -300,6 +329,12 @@ class TestCorrections:
         assert client.post(f"/mtl/corrections/remove?saved={second['saved']}").json() == {"count": 1}
         assert client.post(f"/mtl/corrections/remove?saved={first['saved']}").json() == {"count": 0}
         assert not corrections.folder(runs).exists()
+
+    def test_the_place_of_a_face_is_that_in_the_turned_picture(self, client: TestClient, tmp_path: Path) -> None:
+        assert add(client, picture(), box="10,30,30,55", turned="90").json()["count"] == 1
+        (sample,) = layouts.read(f"csv:{corrections.folder(tmp_path / 'runs')}").samples
+        with Image.open(sample.path) as image:
+            assert image.size[1] > 40  # the picture itself is 40 px high
 
     @pytest.mark.parametrize(
         ("query", "said"),

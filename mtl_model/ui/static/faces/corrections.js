@@ -36,7 +36,7 @@ mtl.corrections = (root, openPhoto) => {
     button.disabled = true;
     try {
       const body = await photo.file.arrayBuffer();
-      const { saved, count } = await post("/mtl/corrections/add", { ...asked, box, right }, body);
+      const { saved, count } = await post("/mtl/corrections/add", { ...asked, box, right, turned: json.turned }, body);
       form.remove();
       const said = `Saved. ${kept(count)} for teaching; see Teach.`;
       (photo.saved ||= {})[card.dataset.face] = { saved, said };

@@ -140,6 +140,7 @@ mtl.photo = (host) => {
     "sample": chooseSample,
     "again": read,
     "automatic": () => { state.smallest = null; find("#smallest-face").focus(); read(); },
+    "smaller": () => { state.smallest = state.photos[state.open].answer.smaller.px; find("#smallest-face").focus(); read(); },
     "save-picture": savePicture,
     "save-csv": () => saveText("csv"),
     "save-json": () => saveText("json"),

@@ -29,6 +29,7 @@ mtl.photoView = (root, state) => {
     find(".status").textContent = answer && !busy
       ? `${mtl.faceCount(answer.faces, answer.subject)}, ${mtl.seconds(photo.took)}` : busy ? working : "";
     paintSmallest(answer);
+    paintOffer(answer?.smaller, busy);
     paintStrip();
     const done = state.photos.filter((one) => one.plain).length;
     find("[data-note]").textContent = done > 1 ? `CSV and JSON hold all ${done} photos.` : "";
@@ -84,6 +85,14 @@ mtl.photoView = (root, state) => {
     find(".smallest output").textContent = text;
     slider.setAttribute("aria-valuetext", text.replace("px", "pixels"));
     find("[data-do=automatic]").hidden = !state.smallest;
+  }
+
+  // What was not looked for in a large photo, and what it costs to do so.
+  function paintOffer(smaller, busy) {
+    find(".offer").hidden = busy || !smaller;
+    if (!smaller) return;
+    find(".offer > span").textContent = `Faces under ${smaller.below} px were not looked for.`;
+    find("[data-do=smaller]").textContent = `Look for them, about ${smaller.seconds} s`;
   }
 
   function paintStrip() {
