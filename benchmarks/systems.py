@@ -31,6 +31,7 @@ from benchmarks.lines import Lines
 from mtl_model import checkpoint, events, kinds, layouts, runs, systems, wording
 from mtl_model.card import find_checkpoint, write_plain, write_text
 from mtl_model.config import TrainConfig
+from mtl_model.data import pseudo_labels
 from mtl_model.data.batches import Labelled
 from mtl_model.evaluate import charts, metrics, results
 from mtl_model.events import Evaluated, Event, Failed, Step
@@ -104,15 +105,13 @@ def last_change(curve: Mapping[str, list[float]]) -> float | None:
     return None if before is None or after is None else round((after - before) / max(before, 1e-9), 4)
 
 
-def blind(task: Task, metric: str, source: layouts.Source, split: str) -> float | None:
+def blind(task: Task, metric: str, data: Labelled) -> float | None:
     """Return the metric of the best answer that looks at no picture: the majority class, or the median."""
     kind = kinds.of(task)
-    labels = [sample.labels.get(task.name) for sample in source.samples if sample.split == split]
-    targets, known = kind.encode(task, labels)
-    targets = targets[known]
+    targets = data.targets[task.name].numpy()[data.known[task.name].numpy()]
     if (guess := kind.guess(task, targets)) is None:
         return None
-    answers = np.tile(guess, (len(targets), 1))
+    answers = np.repeat(guess[None], len(targets), 0)
     measured = kind.rows(task, answers, targets, kind.Calibration(), targets)
     return metrics.interval_of(kind.metrics[metric].rows(measured), kind.metrics[metric])["value"]
 
@@ -130,6 +129,8 @@ def figures_of(config: TrainConfig, folder: Path, headlines: Sequence[Headline],
         if split == "test" and READINGS.is_file():
             results.note_reading(READINGS, folder.name, record)
         source = layouts.read_as(layouts.read(spec, layouts.options_for(spec, config.layout_options)), card.tasks)
+        samples = pseudo_labels.with_labels(source.in_split(split), card.tasks)
+        data = metrics.read_labelled(source, samples, card)
         for headline in wanted:
             task = known[headline.task]
             name = headline.metric  # a variant may read the label as another kind, which has another metric
@@ -144,7 +145,7 @@ def figures_of(config: TrainConfig, folder: Path, headlines: Sequence[Headline],
                     "unit": metric.unit_for(task),
                     "lower_is_better": metric.lower_is_better,
                     **record["tasks"][task.name][name],
-                    "blind": blind(task, name, source, split),
+                    "blind": blind(task, name, data),
                 }
             )
     order = {headline.label: number for number, headline in enumerate(headlines)}

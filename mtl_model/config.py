@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from mtl_model.errors import UsageError, unknown
 from mtl_model.options import option
 
+LAYOUT_OPTIONS = ("columns", "apart", "attributes")
+"""Options of data layouts that are options of commands."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -25,7 +28,14 @@ class TrainConfig:
         "kind of a label, such as gender:binary,age:classes=0-17|18-64|65-99",
     )
     attributes: str = option(
-        "", "further labels of a set to learn as tasks, such as CelebA's High_Cheekbones,Young or UTKFace's race"
+        "",
+        "further labels of a set to learn as tasks, such as CelebA's High_Cheekbones,Young, UTKFace's race or "
+        "GENKI-4K's yaw,pitch,roll",
+    )
+    apart: str = option(
+        "",
+        "columns whose labels are also taken apart into tasks: number for its length and each of its digits, number:absent where "
+        "a digit that is not there is a class of its own",
     )
     network: str = option("bknet", "network to train, a file in mtl_model/networks")
     network_options: str = option("", "options of the network, such as hidden=128,dropout=0.3")
@@ -86,6 +96,17 @@ class TrainConfig:
     weighting: str = option(
         "fixed", "task weights as given, or learned from each task's uncertainty", ("fixed", "learned")
     )
+    join: float = option(
+        0.0,
+        "further training pictures, each of two set side by side, as a share of the training pictures; of texts such as numbers, "
+        "read in whole pictures",
+    )
+    combine: str = option(
+        "sum",
+        "how the tasks' losses become one: their weighted sum, or that of their logarithms, in which a task counts the more the "
+        "smaller its loss is",
+        ("sum", "log"),
+    )
     freeze: str = option("", "parts of the network that stay as they are, by name, such as trunk or branches.age")
     select: str = option(
         "",
@@ -112,7 +133,7 @@ class TrainConfig:
 
     @property
     def layout_options(self) -> dict[str, str]:
-        return {"columns": self.columns, "attributes": self.attributes}
+        return {name: getattr(self, name) for name in LAYOUT_OPTIONS}
 
     def __post_init__(self) -> None:
         for one in dataclasses.fields(self):
@@ -136,6 +157,7 @@ class TrainConfig:
             (-0.25 <= self.margin <= 1, "margin", self.margin, "a number from -0.25 to 1"),
             (0 <= self.even <= 1, "even", self.even, "a number from 0 to 1"),
             (0 <= self.balance <= 1, "balance", self.balance, "a number from 0 to 1"),
+            (0 <= self.join <= 10, "join", self.join, "a number from 0 to 10"),
             (0 < self.fraction <= 1, "fraction", self.fraction, "a number above 0 and at most 1"),
         )
         sides = [one.strip() for one in self.sizes.split(",") if one.strip()]
@@ -147,6 +169,11 @@ class TrainConfig:
         for holds, name, seen, expected in checks:
             if not holds:
                 raise UsageError(f"--{name} is {seen}. Expected {expected}; give another value.")
+        if self.combine == "log" and self.weighting == "learned":
+            raise UsageError(
+                "--combine is log and --weighting learned, and each sets the weights of the tasks. Expected one of them; leave "
+                "the other out."
+            )
         if self.mode == "alternate" and self.mix:
             raise UsageError(
                 f"--mix is {self.mix}, and --mode alternate draws each batch for a task, not by source. Leave one of them out."

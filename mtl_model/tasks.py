@@ -37,6 +37,9 @@ class Task:
     mirror: whether the mirror image of a picture has the same label, or one that its kind works out; digits have none.
     length: of a text, the most symbols it can have.
     shown: False for a task that is trained and evaluated, and left out of every answer; see `kinds.shown`.
+    axis: of an angle of the head in degrees, "yaw", "pitch" or "roll", so that it follows the picture: a mirror turns the sign of
+    yaw and roll, a turned picture turns roll.
+    detected: whether a face detector gives the labels of pictures that have none (pseudo-labels).
     """
 
     name: str
@@ -52,6 +55,8 @@ class Task:
     mirror: bool = True
     length: int = 0
     shown: bool = True
+    axis: str = ""
+    detected: bool = False
 
 
 TASKS: dict[str, Task] = {
@@ -87,6 +92,18 @@ TASKS: dict[str, Task] = {
         },
     ),
 }
+
+DETECTED: dict[str, Task] = {
+    "landmarks": Task(
+        name="landmarks",
+        title="Landmarks",
+        kind="points",
+        loss="wing",
+        classes=("left_eye", "right_eye", "nose", "left_mouth", "right_mouth"),
+        detected=True,
+    ),
+}
+"""Tasks that can be asked for by name without a label: the face detector gives them, in the order of `Face.landmarks`."""
 
 
 TAKEN = frozenset(
@@ -195,6 +212,8 @@ def from_json(name: str, plain: Mapping) -> Task:
         mirror=plain.get("mirror", True),
         length=plain.get("length", 0),
         shown=plain.get("shown", True),
+        axis=plain.get("axis", ""),
+        detected=plain.get("detected", False),
     )
 
 
@@ -210,4 +229,6 @@ _OPTIONAL: Mapping[str, type | tuple[type, ...]] = {
     "mirror": bool,
     "length": int,
     "shown": bool,
+    "axis": str,
+    "detected": bool,
 }

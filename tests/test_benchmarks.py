@@ -16,6 +16,7 @@ from benchmarks import (
     average,
     celeba_list,
     curves,
+    digits,
     face,
     fewshot,
     framing,
@@ -34,10 +35,9 @@ from mtl_model.data.batches import Labelled
 from mtl_model.data.cache import Crops
 from mtl_model.errors import DataError
 from mtl_model.events import Evaluated, Event, Finished, Noted, Step, Stopped
-from mtl_model.layouts import Source
 from mtl_model.predictor import Predictor
 from mtl_model.records import Sample
-from mtl_model.tasks import TASKS, Label, number_task
+from mtl_model.tasks import TASKS, Label, Task, class_task, number_task
 from mtl_model.train.prepare import Data
 
 TINY = Card("bknet", {"size_px": 16, "hidden": 8}, tuple(TASKS.values()), crop=CropSettings(size_px=16))
@@ -320,12 +320,17 @@ def test_a_finished_run_is_not_made_again(tmp_path: Path) -> None:
 
 
 def test_the_blind_answer_is_the_majority_or_the_median() -> None:
-    ages = [1.0, 2.0, 3.0, 10.0]
-    samples = tuple(Sample("", {"age": age, "smile": "smiling"}, split="val") for age in ages)
-    source = Source("utkface", Path(), samples, {"smile": TASKS["smile"]})
+    ages, numbers = [1.0, 2.0, 3.0, 10.0], ["12", "7", "7", "7"]
+    samples = [
+        Sample("", {"age": age, "smile": "smiling", "house": number}) for age, number in zip(ages, numbers, strict=True)
+    ]
     years = kinds.fit(number_task("age", "years"), samples)
-    assert systems.blind(years, "mean_error", source, "val") == pytest.approx((1.5 + 0.5 + 0.5 + 7.5) / 4)
-    assert systems.blind(TASKS["smile"], "accuracy", source, "val") == 1
+    house = Task("house", "House", "sequence", "length_and_symbols", tuple("0123456789"), length=2)
+    crops = Crops(np.zeros((4, 16, 16, 3), np.uint8), np.ones(4, np.int16), np.zeros((4, 4)))
+    data = Labelled([(samples, crops, np.arange(4))], (years, TASKS["smile"], house))
+    assert systems.blind(years, "mean_error", data) == pytest.approx((1.5 + 0.5 + 0.5 + 7.5) / 4)
+    assert systems.blind(TASKS["smile"], "accuracy", data) == 1
+    assert systems.blind(house, "sequence_accuracy", data) == 0.75
 
 
 def test_a_list_holds_the_labels_that_the_set_itself_holds(tmp_path: Path) -> None:
@@ -385,3 +390,29 @@ def test_a_block_of_a_page_is_made_anew_and_the_rest_stays(tmp_path: Path) -> No
     assert "| A combined | Smile | 90.0 % (88.0 to 92.0; blind 54.0 %) | 92.8 % | 53.0 % | 1,000 x 4 | 2 min |" in made
     assert "| even-mix | 2 | 85.0 % (80.0 to 90.0) | - | - | smile -5 % |" in made and "`python -m x`" in made
     assert systems.with_blocks(made, lines) == made
+
+
+@pytest.mark.parametrize(
+    ("answers", "text"),
+    [
+        (("2", "1", "2", "none"), "12"),
+        (("2", "1", "none", "none"), "1!"),
+        (("3", "1", "2", "none"), "12!"),
+        (("1", "1", "2", "none"), "1"),
+        (("more", "1", "2", "3"), "!"),
+    ],
+)
+def test_the_branches_for_length_and_digits_give_one_number(answers: tuple[str, ...], text: str) -> None:
+    lengths = class_task("label_length", ("0", "1", "2", "3", "more"))
+    tasks = (lengths, *(class_task(f"label_{place}", (*"0123456789", "none")) for place in (1, 2, 3)))
+    predicted = {
+        task.name: np.eye(len(task.classes))[[task.classes.index(answer)]]
+        for task, answer in zip(tasks, answers, strict=True)
+    }
+    assert digits.texts_of(Card("bknet", {}, tasks), predicted) == [text]
+
+
+def test_numbers_are_right_as_a_whole_by_their_length_and_by_their_digits() -> None:
+    figures = digits.figures_of(["12", "7", "31", "5"], ["12", "71", "3!", "5"])
+    values = {name: figure["value"] for name, figure in figures.items()}
+    assert values == {"whole": 0.5, "length": 0.75, "digits": 0.8333, "whole_1": 0.5, "whole_2": 0.5}

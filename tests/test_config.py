@@ -52,3 +52,8 @@ def test_the_run_is_parted_evenly_between_the_sizes(sizes: str, epochs: int, exp
 def test_what_cannot_be_gets_a_sentence(record: Any, given: dict) -> None:
     with pytest.raises(UsageError, match=str(next(iter(given.values())))):
         record(**given)
+
+
+def test_logarithms_and_learned_weights_are_not_combined():
+    with pytest.raises(UsageError, match="--combine"):
+        TrainConfig(combine="log", weighting="learned")

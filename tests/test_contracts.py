@@ -282,7 +282,7 @@ def test_a_kind_is_tried(kind: str):
     assert next(iter(kinds.named(kind).losses)) in {task.loss for task in EVERY_TASK if task.kind == kind}
 
 
-OVER_PAIRS = {"contrastive", "softmax_contrastive", "triplet"}
+OVER_PAIRS = {"contrastive", "softmax_contrastive", "triplet", "softmax_triplet"}
 """Losses that a sample alone does not have."""
 MISLEADING = {"decomposed_age", "decomposed_log_age"}
 """Losses, kept as their author printed them, that are nearly 0 where the answer is wrong; see tests/kinds/test_years.py."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtl_model.config import TrainConfig
+from mtl_model.config import LAYOUT_OPTIONS, TrainConfig
 from mtl_model.errors import UsageError
 from mtl_model.options import add_options
 from mtl_model.registry import shipped_weights
@@ -44,12 +44,12 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def add_layout_options(parser: argparse.ArgumentParser) -> None:
-    add_options(parser, TrainConfig, ("columns", "attributes"))
+    add_options(parser, TrainConfig, LAYOUT_OPTIONS)
 
 
 def layout_options(arguments: argparse.Namespace) -> dict[str, str]:
     """Return the options of layouts; "" for one that is not given."""
-    return {name: getattr(arguments, name, "") for name in ("columns", "attributes")}
+    return {name: getattr(arguments, name, "") for name in LAYOUT_OPTIONS}
 
 
 def check_stdout(arguments: argparse.Namespace, *instead: str) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mtl_model import kinds, layouts
 from mtl_model.card import Card, expect_tasks
-from mtl_model.data import cache
+from mtl_model.data import cache, pseudo_labels
 from mtl_model.data.batches import Labelled
 from mtl_model.errors import DataError
 from mtl_model.events import Noted, Progress, Stage, silent
@@ -210,6 +210,7 @@ def read_labelled(
     looked for."""
     for task in card_like.tasks:
         kinds.of(task).encode(task, [sample.labels[task.name] for sample in samples if task.name in sample.labels])
+    samples = pseudo_labels.detect(samples, card_like.tasks, card_like.detection, progress)
     paths = [sample.path for sample in samples]
     crops = cache.crops_of(paths, card_like.detection, card_like.crop, progress=progress)
     rows = np.flatnonzero(crops.readable).tolist()
@@ -257,7 +258,7 @@ def evaluate(
     source = layouts.read_as(layouts.read(spec, layouts.options_for(spec, options or {})), card.tasks)
     names = {task.name for task in card.tasks}
     splits = sorted({sample.split for sample in source.samples})
-    samples = [one for one in source.samples if one.split == split and names & set(one.labels)]
+    samples = pseudo_labels.with_labels(source.in_split(split), card.tasks)
     samples = untaught(samples, card, split, spec, note)
     if limit is not None and limit < len(samples):
         picked = np.random.default_rng(0).permutation(len(samples))[:limit]

@@ -13,6 +13,7 @@ from torch import nn
 
 from mtl_model import kinds, layouts
 from mtl_model.card import Card, expect_tasks
+from mtl_model.data import pseudo_labels
 from mtl_model.data.batches import Labelled
 from mtl_model.errors import DataError, UsageError
 from mtl_model.evaluate.calibration import fit
@@ -87,7 +88,7 @@ def _read(
     """Val of a source, without what the card was fine-tuned with."""
     source = layouts.read_as(layouts.read(spec, layouts.options_for(spec, options or {})), card.tasks)
     names = {task.name for task in card.tasks}
-    samples = [sample for sample in source.samples if sample.split == SPLIT and names & set(sample.labels)]
+    samples = pseudo_labels.with_labels(source.in_split(SPLIT), card.tasks)
     if not samples:
         raise DataError(
             f"Split '{SPLIT}' of {spec} holds no picture of {', '.join(sorted(names))}. Give another source."

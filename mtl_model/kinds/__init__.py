@@ -14,7 +14,7 @@ from mtl_model import registry
 from mtl_model.errors import CheckpointError, UsageError, unknown
 from mtl_model.kinds._arithmetic import Family
 from mtl_model.kinds._metric import OWN, PLAIN, POINTS, SHARE, Metric, Rows, Steps
-from mtl_model.kinds._parts import LEAST, LEAST_FITTED, RARE, Calibration, Fitted, Kind, LeftOut, Reliability
+from mtl_model.kinds._parts import LEAST, LEAST_FITTED, RARE, Calibration, Fitted, Kind, LeftOut, Part, Reliability
 from mtl_model.records import Sample
 from mtl_model.tasks import Label, Task
 
@@ -32,6 +32,7 @@ __all__ = [
     "Kind",
     "LeftOut",
     "Metric",
+    "Part",
     "Reliability",
     "Rows",
     "Steps",

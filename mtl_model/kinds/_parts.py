@@ -71,6 +71,14 @@ class LeftOut:
     calibration: Any
 
 
+@dataclass(frozen=True)
+class Part:
+    """One of the tasks that a label is taken apart into. read: text of the whole label -> that of the part; "" without one."""
+
+    task: Task
+    read: Callable[[str], str]
+
+
 class Kind:
     """All that a kind of task is. Methods that a kind does not need have a default here.
 
@@ -112,6 +120,12 @@ class Kind:
         """Return a task that an option declared for a column, with what the words of the column say of it."""
         return task
 
+    def parts(self, task: Task, absent: bool) -> tuple[Part, ...]:
+        """Return the tasks that a label can be taken apart into, such as the symbols of a text; () for a label that is one.
+
+        absent: whether a part that a label lacks is a class of its own; else it is not labelled."""
+        return ()
+
     def choices(self, task: Task) -> tuple[str, ...]:
         """Return the labels a person can choose from; () where a label is written as text."""
         return ()
@@ -140,6 +154,10 @@ class Kind:
 
     def contradict(self, task: Task, first: Label, second: Label) -> bool:
         return first != second
+
+    def join(self, task: Task, first: Label, second: Label) -> Label | None:
+        """Return the label of two pictures side by side; None where they have none together."""
+        return None
 
     def person(self, label: Label) -> str:
         """Return whom a picture with this label shows, where the label says it, so that no person is in two splits."""

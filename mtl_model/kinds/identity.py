@@ -37,6 +37,7 @@ SHARPNESS = 16.0  # times the cosine: on the unit sphere itself no softmax comes
 CONTRASTIVE_MARGIN = 1.5  # distance from which two people cost nothing; random vectors of length 1 are 1.4 apart
 TRIPLET_MARGIN = 0.2  # of squared distances
 CONTRASTIVE_SHARE = 0.05  # of the joint loss
+TRIPLET_SHARE = 0.25  # of the triplet loss beside a softmax of weight 1; both are then of the same order
 TOGETHER = 4  # pictures of one person that are drawn into a batch together
 
 
@@ -85,6 +86,14 @@ def triplet(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
     return masked_mean(cost.flatten(), chosen.flatten())
 
 
+def softmax_triplet(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """Cross-entropy over the people of train plus TRIPLET_SHARE times the triplet loss, both on the embedding of length 1.
+
+    Source: Zhang et al., "Embedding Label Structures for Fine-Grained Feature Representation", 2016, section 3.1; their weights
+    differ, as do the triplets, which here are those of the batch."""
+    return softmax(output, target, known) + TRIPLET_SHARE * triplet(output, target, known)
+
+
 def _pairs(output: Tensor, target: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Squared distances of the embeddings (B, B), whether two rows show one person, and which pairs count."""
     embedding = _on_sphere(output[:, :SIZE].float())
@@ -122,6 +131,7 @@ class Identity(Kind):
         "softmax": softmax,
         "contrastive": contrastive,
         "triplet": triplet,
+        "softmax_triplet": softmax_triplet,
     }
     headlines = ("verification_accuracy",)
     metrics: ClassVar[Mapping[str, Metric]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,6 +29,7 @@ EDGES = (
     0.25,
     0.84,
 )  # in deviations: fifths of a normal quantity, by which rare ones are drawn more often
+AXES = ("", "yaw", "pitch", "roll")
 SPOKEN = 100  # steps per deviation to which an answer is rounded
 
 
@@ -97,6 +98,10 @@ class Number(Kind):
             raise ValueError(
                 f"The scale of {task.name} is {list(task.scale)!r:.60}. Expected the mean and a deviation above 0; correct it."
             )
+        if task.axis not in AXES:
+            raise ValueError(
+                f"The axis of {task.name} is {task.axis!r:.60}. Expected {', '.join(AXES[1:])} or none; correct it."
+            )
 
     def hint(self, task: Task) -> str:
         return f"12.5 {task.unit}".rstrip()
@@ -143,6 +148,35 @@ class Number(Kind):
         mean, deviation = _scale(task)
         values = [mean if label is None else _number(task, label) for label in labels]
         return ((np.array(values, float) - mean) / deviation).astype(np.float32), known
+
+    def place(self, task: Task, targets: np.ndarray, frames: Callable[[], np.ndarray]) -> np.ndarray:
+        """Raises DataError for roll in crops that are turned with the face: the answer would be lost with the turn."""
+        if task.axis == "roll" and len(targets) and np.nanmax(np.abs(frames()[:, 1, 0])) > 0:
+            raise DataError(
+                f"{task.title} is an angle to the upright of the picture, and the crops are turned with the face. Expected crops "
+                f"as the picture stands; leave --upright or the task {task.name} out."
+            )
+        return targets
+
+    def move(self, task: Task, targets: Tensor, moves: Tensor) -> Tensor:
+        """An angle of the head follows the picture: yaw and roll a mirror, roll a turn too. targets: (B,), or answers (B, 1)."""
+        turns = moves[:, :, :2].to(targets.device)
+        if task.axis == "yaw":
+            mirrored = (turns.det() < 0).reshape(-1, *(1,) * (targets.ndim - 1))
+            return self.mirror(task, targets).where(mirrored, targets)
+        if task.axis == "roll":
+            mean, deviation = _scale(task)
+            angle = (targets.reshape(len(targets), 1, 1) * deviation + mean) * (math.pi / 180)
+            across, down = (turns.inverse() @ _joined(angle.cos(), angle.sin())).unbind(1)
+            moved = (down / across).atan() * (180 / math.pi)  # of the line through the eyes, which has no direction
+            return ((moved - mean) / deviation).reshape(targets.shape)
+        return targets
+
+    def mirror(self, task: Task, logits: Tensor) -> Tensor:
+        if task.axis not in ("yaw", "roll"):
+            return logits
+        mean, deviation = _scale(task)
+        return -logits - 2 * mean / deviation
 
     def family(self, task: Task, targets: np.ndarray) -> Family:
         return gaussian(targets[:, None])
@@ -271,6 +305,11 @@ class Number(Kind):
 
     def table_cells(self, estimate: Estimate) -> tuple[tuple[str, float | str], ...]:
         return tuple(("", "") if edge is None else (f"{edge:g}", edge) for edge in (estimate.low, estimate.high))
+
+
+def _joined(first: Tensor, second: Tensor) -> Tensor:
+    """(B, 1, 1) and (B, 1, 1) -> (B, 2, 1), without importing torch."""
+    return first * first.new_tensor([[1.0], [0.0]]) + second * second.new_tensor([[0.0], [1.0]])
 
 
 def _scale(task: Task) -> tuple[float, float]:

@@ -7,6 +7,7 @@ each of L positions, C logits of the symbols, one of "nothing here", and one of 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,14 +17,16 @@ from mtl_model.errors import DataError
 from mtl_model.kinds._arithmetic import divergence, fit_temperature, log_softmax, masked_mean
 from mtl_model.kinds._metric import SHARE, Metric
 from mtl_model.kinds._named import FEW_CHOSEN, Confident
-from mtl_model.kinds._parts import LEAST_FITTED, Calibration, Loss
+from mtl_model.kinds._parts import LEAST_FITTED, Calibration, Loss, Part
 from mtl_model.records import Estimate
-from mtl_model.tasks import Label, Task
+from mtl_model.tasks import Label, Task, class_task
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 UNKNOWN = "?"
+NONE, MORE = "none", "more"
+"""Classes of a text's parts: nothing stands at this position; more symbols than there are positions."""
 DIGITS = tuple("0123456789")
 MOST = 20  # positions
 COUNTED = 8  # lengths with a figure of their own
@@ -115,6 +118,26 @@ class Text(Confident):
         length = max(map(len, words), default=0)
         return dataclasses.replace(task, classes=task.classes or DIGITS, length=task.length or length)
 
+    def parts(self, task: Task, absent: bool) -> tuple[Part, ...]:
+        """The length, of which none and more than there are positions are classes too, and the symbol at each position.
+
+        absent: whether "none" is a class of the symbols, the eleventh of ten digits."""
+        symbols = (*task.classes, *((NONE,) if absent else ()))
+
+        def length_of(text: str) -> str:
+            return str(len(text)) if len(text) <= task.length else MORE
+
+        def symbol_at(place: int, text: str) -> str:
+            symbol = text[place : place + 1] or (NONE if absent else "")
+            return "" if symbol == UNKNOWN else symbol
+
+        lengths = (*map(str, range(task.length + 1)), MORE)
+        length = class_task(f"{task.name}_length", lengths)
+        places = [class_task(f"{task.name}_{place + 1}", symbols) for place in range(task.length)]
+        read = [length_of, *(functools.partial(symbol_at, place) for place in range(task.length))]
+        tasks = [dataclasses.replace(part, mirror=False) for part in (length, *places)]
+        return tuple(map(Part, tasks, read))
+
     def hint(self, task: Task) -> str:
         return "".join(task.classes[number % len(task.classes)] for number in range(min(3, task.length)))
 
@@ -135,6 +158,10 @@ class Text(Confident):
         return len(str(first)) != len(str(second)) or any(
             one != other and UNKNOWN not in (one, other) for one, other in pairs
         )
+
+    def join(self, task: Task, first: Label, second: Label) -> Label | None:
+        text = f"{first}{second}"
+        return text if len(text) <= task.length else None
 
     def group_of(self, task: Task, label: Label) -> str:
         count = len(str(label))
@@ -219,6 +246,15 @@ class Text(Confident):
             "length": targets[:, 0] + 1,
             "confidence": confidence,
         }
+
+    def guess(self, task: Task, targets: np.ndarray) -> np.ndarray:
+        """The text of most samples."""
+        texts, counts = np.unique(targets, axis=0, return_counts=True)
+        length, *symbols = texts[counts.argmax()]
+        answer = np.zeros((task.length, len(task.classes) + 2))
+        answer[range(task.length), symbols] = 1
+        answer[length, -1] = 1
+        return answer
 
     def epoch_figures(self, task: Task, prediction: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """error: the share of wrong texts; of few pictures the log loss, since a share of these moves in steps."""

@@ -5,9 +5,12 @@ Source: Liu, Luo, Wang and Tang, "Deep learning face attributes in the wild", IC
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from mtl_model.config import listed
 from mtl_model.errors import DataError, UsageError, unknown
 from mtl_model.kinds import parse_label
 from mtl_model.layouts._parts import READ_AS, Collector, Source, declared_as
@@ -19,7 +22,7 @@ EXPECTS = "list_attr_celeba.txt and pictures in a folder img_celeba or img_align
 OPTIONS: Mapping[str, str] = {
     **READ_AS,
     "attributes": "further attributes to learn as tasks of the classes no and yes, such as Eyeglasses,Young; or all; or "
-    "identity, who is the same person",
+    "identity, who is the same person, identity:12 of training pictures alone whose person has 12 or more",
 }
 
 WORDS: Mapping[str, str] = {"line": "the line is not a name and {values} values of 1 or -1"}
@@ -50,9 +53,10 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
             f"'{ATTRIBUTES}' does not begin with a count and a line of attribute names. Expected {EXPECTS}; "
             "copy the file again."
         )
-    asked = list(filter(None, map(str.strip, options.get("attributes", "").split(","))))
-    who = declared_as(IDENTITY, IDENTITY, ()) if IDENTITY in asked else None
-    wanted = _wanted(names, [name for name in asked if name != IDENTITY])
+    asked = listed(options.get("attributes", ""))
+    people = [name for name in asked if name.partition(":")[0] == IDENTITY]
+    who, least = (declared_as(IDENTITY, IDENTITY, ()), _least(people[0])) if people else (None, 0)
+    wanted = _wanted(names, [name for name in asked if name not in people])
     tasks: dict[str, Task] = {task.name: task for task, _, _ in wanted.values()} | ({who.name: who} if who else {})
     persons = _read_pairs(folder / IDENTITIES)
     parts = _read_pairs(folder / PARTITION)
@@ -71,7 +75,28 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
             labels[who.name] = person
         split = PARTS.get(parts.get(file, ""), "")
         collector.add(file, labels, tasks, picture=f"{where}/{file}", person=person, split=split)
-    return collector.source()
+    return _with_frequent(collector.source(), least)
+
+
+def _least(asked: str) -> int:
+    """The number in "identity:12"; 0 without one. Raises UsageError for what is no whole number."""
+    number = asked.partition(":")[2]
+    if ":" in asked and not number.isdecimal():
+        raise UsageError(f"'{asked}' gives no number of pictures. Expected {IDENTITY}:12 or {IDENTITY}; correct it.")
+    return int(number or 0)
+
+
+def _with_frequent(source: Source, least: int) -> Source:
+    """Take the person's label from training pictures of people with fewer than `least` of them."""
+    counts = Counter(sample.person for sample in source.in_split("train"))
+    rare = {person for person, count in counts.items() if count < least}
+    samples = [
+        replace(sample, labels={name: label for name, label in sample.labels.items() if name != IDENTITY})
+        if sample.split == "train" and sample.person in rare
+        else sample
+        for sample in source.samples
+    ]
+    return replace(source, samples=tuple(samples))
 
 
 def _wanted(names: list[str], asked: list[str]) -> dict[str, tuple[Task, str, str]]:

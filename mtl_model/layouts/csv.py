@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from mtl_model.errors import UsageError
+from mtl_model import kinds
+from mtl_model.config import listed
+from mtl_model.errors import UsageError, unknown
 from mtl_model.events import Noted
 from mtl_model.layouts._parts import (
     SPLITS,
@@ -35,6 +37,8 @@ ORDER = 60
 EXPECTS = "a CSV file whose header has a column file"
 OPTIONS: Mapping[str, str] = {
     "columns": "the columns to learn, and the meaning of their codes 0, 1, ...: kind=rose|daisy,quality=poor<fair<good,age",
+    "apart": "columns whose labels are also taken apart into tasks, such as a number's length and digits: number, or "
+    "number:absent where a digit that is not there is a class of its own",
     "labels": "the name of the CSV file, where there are several",
 }
 WORDS: Mapping[str, str] = {
@@ -70,7 +74,8 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
     table = read_table(_choose(folder, options.get("labels", "")), _name_of)
     collector.skip_odd(table)
     tasks, notes = _tasks(table, options.get("columns", ""))
-    by_name = {task.name: task for task in tasks.values()}
+    parts = _parts(tasks, options.get("apart", ""))
+    by_name = {task.name: task for task in (*tasks.values(), *(part.task for _, part in parts))}
     kept = [name for name in table.columns if name not in tasks and name not in (FILE, SPLIT, PERSON)]
     for entry in table.entries:
         file = entry[FILE]
@@ -78,7 +83,9 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
         if entry.get(SPLIT) and split is None:
             collector.skip("csv.split", f"{file}: {entry[SPLIT]}", known=SPLITS)
             continue
-        labels = collector.parse_all(file, [(task, entry[name]) for name, task in tasks.items()])
+        written = [(task, entry[name]) for name, task in tasks.items()]
+        written += [(part.task, part.read(entry[name].strip())) for name, part in parts if entry[name].strip()]
+        labels = collector.parse_all(file, written)
         if labels is not None:
             attributes = {name: entry[name] for name in kept if entry[name]}
             collector.add(file, labels, by_name, split=split or "", person=entry.get(PERSON, ""), attributes=attributes)
@@ -98,6 +105,22 @@ def _choose(folder: Path, wanted: str) -> Path:
         advice = "rename the one that counts, or move the others away"
         raise FolderError(fault, folder, "one, or one called labels.csv", advice, "several_tables")
     return by_name.get("labels.csv", found[0])
+
+
+def _parts(tasks: Mapping[str, Task], apart: str) -> list[tuple[str, kinds.Part]]:
+    """Return the parts of the columns that the option names. Raises UsageError for one that is no task or has no parts."""
+    result: list[tuple[str, kinds.Part]] = []
+    for column, _, absent in (name.partition(":") for name in listed(apart)):
+        if column not in tasks:
+            raise UsageError(unknown("column to take apart", column, tasks))
+        parts = kinds.of(tasks[column]).parts(tasks[column], absent == "absent")
+        if not parts or absent not in ("", "absent"):
+            raise UsageError(
+                f"The option apart names '{column}{':' if absent else ''}{absent}', which cannot be taken apart. Expected a "
+                f"column of texts such as number:sequence, or {column}:absent; mend the option."
+            )
+        result += [(column, part) for part in parts]
+    return result
 
 
 def _tasks(table: Table, columns: str) -> tuple[dict[str, Task], list[Noted]]:

@@ -156,7 +156,7 @@ def _compare(
         old = kind.compare(task, before, targets)[1]
         result["before"], result["difference"] = figure(old), gained(old)
     if (row := kind.guess(task, targets)) is not None:
-        blind = kind.compare(task, np.tile(row, (len(targets), 1)), targets)[1]
+        blind = kind.compare(task, np.repeat(row[None], len(targets), 0), targets)[1]
         low, high = gained(blind)
         result["guess"] = figure(blind)
         result["beats_guess"] = high < 0 if metric.lower_is_better else low > 0

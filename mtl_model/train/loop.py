@@ -32,7 +32,7 @@ from mtl_model.events import Evaluated, Event, Failed, Finished, Noted, Progress
 from mtl_model.inference import predictions
 from mtl_model.options import options_of
 from mtl_model.runs import STATE, STOP
-from mtl_model.train.objective import task_loss
+from mtl_model.train.objective import slopes, task_loss
 from mtl_model.train.optimisation import arithmetic, freeze, learning_rate, make_optimiser, seed_of, take_weights
 from mtl_model.train.prepare import Data, prepare, reach_of
 from mtl_model.train.selection import LOSS, errors_on, losses_on, score_of
@@ -210,7 +210,8 @@ class Run:
             task_loss(task, outputs[task.name], batch, config.teacher_weight, processes)
             for task in self.data.card.tasks
         ]
-        weights = self._weights(device)
+        everywhere: Any = self.accelerator.reduce(torch.stack(parts).detach(), "mean")
+        weights = self._weights(device) * slopes(everywhere, config.combine)
         self._ratios = self._gradients(parts, weights, batch) if self.step % self.batches.steps == 0 else {}
         self.accelerator.backward((torch.stack(parts) * weights).sum())
         for task in self.data.card.tasks:
@@ -218,7 +219,6 @@ class Run:
                 for module in self.bare.own(task.name):
                     for parameter in module.parameters():
                         parameter.grad = None
-        everywhere: Any = self.accelerator.reduce(torch.stack(parts).detach(), "mean")
         losses = {task.name: float(one) for task, one in zip(self.data.card.tasks, everywhere, strict=True)}
         if self.config.weighting == "learned":
             for task, one, loss in zip(self.data.card.tasks, self.log_variances, everywhere, strict=True):

@@ -17,14 +17,14 @@ import torch
 from mtl_model import checkpoint, kinds, layouts, registry, wording
 from mtl_model.answers import find_clash
 from mtl_model.card import Card, CropSettings, DetectionSettings, read_card
-from mtl_model.config import TrainConfig, pairs, shares
-from mtl_model.data import cache, duplicates
+from mtl_model.config import TrainConfig, listed, pairs, shares
+from mtl_model.data import cache, duplicates, joined, pseudo_labels
 from mtl_model.data.augmentation import Reach
 from mtl_model.data.batches import Labelled
 from mtl_model.errors import DataError, UsageError, unknown
 from mtl_model.events import Noted, Progress, silent
 from mtl_model.records import FACE, Sample
-from mtl_model.tasks import Task, number_of
+from mtl_model.tasks import DETECTED, Task, number_of
 from mtl_model.train.optimisation import freeze, take_weights
 from mtl_model.train.selection import LOSS
 from mtl_model.train.teachers import Teachers
@@ -82,11 +82,11 @@ def prepare(
     parents = [task for folder in (*((start,) if start else ()), *teachers) for task in read_card(folder).tasks]
     sources = _alike(sources, parents)
     asked = _tasks(config, sources)
-    chosen = [_share(_labelled(source.samples, asked), config) for source in sources]
+    chosen = [_share(pseudo_labels.with_labels(source.samples, asked), config) for source in sources]
     mix = mix_of(config.mix, sorted({one.source for some in chosen for one in some if one.split == "train"}))
     chosen = [[one for one in some if one.split != "train" or mix.get(one.source, 1.0)] for some in chosen]
-    tasks = _taught(config, asked, [one for some in chosen for one in some])
-    chosen = [_labelled(some, tasks) for some in chosen]
+    tasks = _taught(config, asked, [one for some in chosen for one in some], detected=True)
+    chosen = [pseudo_labels.with_labels(some, tasks) for some in chosen]
     module = registry.load("networks", config.network)
     given = _network_options(config, module)
     mirror = not config.no_mirror and kinds.may_mirror(tasks)
@@ -118,14 +118,20 @@ def prepare(
     parts: dict[str, list] = {"train": [], "val": []}
     for source, every in zip(sources, chosen, strict=True):
         samples = [one for one in every if one.split in parts]  # nothing is looked for in test: a run never sees it
+        samples = pseudo_labels.detect(samples, tasks, card.detection, progress)
         crops = cache.crops_of([one.path for one in samples], card.detection, card.crop, progress=progress)
         if not card.reads_whole:
             notes.append(Noted("faces_found", {"kind": source.kind, "counts": crops.counts()}))
         for split, part in parts.items():
             rows = [row for row in np.flatnonzero(crops.readable).tolist() if samples[row].split == split]
+            rows = [row for row in rows if samples[row].labels.keys() & {task.name for task in tasks}]
             if split == "train":
                 rows = [row for row in rows if samples[row].path not in left_out]
             part.append(([samples[row] for row in rows], crops, np.array(rows, int)))
+    if config.join:
+        parts["train"].append(
+            _side_by_side(config, card, [sample for samples, _, _ in parts["train"] for sample in samples])
+        )
     learned = [sample for samples, _, _ in parts["train"] for sample in samples]  # copies are gone now
     tasks = tuple(kinds.fit(task, learned, parents) for task in _taught(config, tasks, learned))
     train, val = (Labelled(parts[split], tasks) for split in ("train", "val"))
@@ -156,6 +162,17 @@ def _value(text: str) -> Any:
     return text if number is None else int(number) if number.is_integer() else number
 
 
+def _side_by_side(config: TrainConfig, card: Card, samples: Sequence[Sample]) -> joined.Part:
+    """Further training pictures of two each. Raises UsageError where the pictures or their labels cannot be joined."""
+    part = joined.joined(samples, card.tasks, card.crop, round(config.join * len(samples)), config.seed)
+    if not card.reads_whole or not part[0]:
+        raise UsageError(
+            f"--join is {config.join}, and these pictures cannot be set side by side. Expected whole pictures (--detector whole) "
+            "of texts that fit together into the longest one, such as numbers; leave --join away."
+        )
+    return part
+
+
 def _branching(config: TrainConfig, asked: Sequence[Task], tasks: Sequence[Task], start: Path | None) -> dict[str, Any]:
     """Where the branches leave, and whether the trunk is shared, as options of a network: as in the start, unless given."""
     inherited = read_card(start).network_options if start else {}
@@ -178,16 +195,15 @@ def mix_of(text: str, sources: Sequence[str]) -> dict[str, float]:
     return mix
 
 
-def _labelled(samples: Sequence[Sample], tasks: Sequence[Task]) -> list[Sample]:
-    names = {task.name for task in tasks}
-    return [one for one in samples if names & set(one.labels)]
-
-
-def _taught(config: TrainConfig, tasks: Sequence[Task], samples: Sequence[Sample]) -> tuple[Task, ...]:
+def _taught(
+    config: TrainConfig, tasks: Sequence[Task], samples: Sequence[Sample], detected: bool = False
+) -> tuple[Task, ...]:
     """The tasks that a training picture is labelled for; the branch of another would answer without having learned.
 
+    detected: whether those that the detector will label count too.
     Raises UsageError where --tasks asks for one of those, DataError where no task is left."""
     labelled = {name for one in samples if one.split == "train" for name in one.labels}
+    labelled |= {task.name for task in tasks if detected and task.detected}
     missing = [task.name for task in tasks if task.name not in labelled]
     if missing and config.tasks:
         raise UsageError(
@@ -237,7 +253,8 @@ def _tasks(config: TrainConfig, sources: Sequence[layouts.Source]) -> tuple[Task
     for source in sources:
         for name, task in source.tasks.items():
             found[name] = _joined(found.get(name, task), task)
-    wanted = [one.strip() for one in config.tasks.split(",") if one.strip()] or list(found)
+    wanted = listed(config.tasks) or list(found)
+    found |= {name: DETECTED[name] for name in wanted if name in DETECTED and name not in found}
     for name in wanted:
         if name not in found:
             raise UsageError(unknown("task of these sources", name, found))

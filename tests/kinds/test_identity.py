@@ -89,7 +89,7 @@ def test_the_threshold_is_the_best_of_val_and_kept_in_the_card() -> None:
     assert best == 1.0 and usual < 0.8
 
 
-@pytest.mark.parametrize("name", ["contrastive", "softmax_contrastive", "triplet"])
+@pytest.mark.parametrize("name", ["contrastive", "softmax_contrastive", "triplet", "softmax_triplet"])
 def test_a_loss_over_pairs_draws_one_person_together_and_two_apart(name: str) -> None:
     people = [name for name in NAMES for _ in range(3)]
     targets, known = (torch.from_numpy(some) for some in KIND.encode(FITTED, people))

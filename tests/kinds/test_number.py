@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -146,3 +149,52 @@ def test_answers_differ_where_neither_lies_in_the_others_interval(first: float, 
     both = [KIND.estimate(FITTED, np.array([value]), calibration) for value in (first, second)]
     assert bool(KIND.difference(*both)) is differ
     assert not KIND.difference(both[0], both[0])
+
+
+def angle(axis: str) -> Task:
+    task = dataclasses.replace(number_task(axis, "°"), axis=axis)
+    return KIND.fit(task, [-4.0, 2.0, 8.0])
+
+
+MIRROR = [[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+TURN = math.radians(10)
+TURNED = [[math.cos(TURN), math.sin(TURN), 0.0], [-math.sin(TURN), math.cos(TURN), 0.0]]
+"""A place in the turned picture -> where it came from; what was level then rises to the left, which is 10 degrees clockwise."""
+
+
+@pytest.mark.parametrize(
+    ("axis", "move", "wanted"),
+    [
+        ("yaw", MIRROR, -5.0),
+        ("pitch", MIRROR, 5.0),
+        ("roll", MIRROR, -5.0),
+        ("yaw", TURNED, 5.0),
+        ("pitch", TURNED, 5.0),
+        ("roll", TURNED, 15.0),
+        ("", MIRROR, 5.0),
+    ],
+)
+@pytest.mark.parametrize("shape", [(1,), (1, 1)])
+def test_an_angle_of_the_head_follows_the_picture(axis: str, move: list, wanted: float, shape: tuple[int, ...]):
+    task = angle(axis) if axis else dataclasses.replace(angle("yaw"), axis="")
+    mean, deviation = task.scale
+    targets = torch.full(shape, (5.0 - mean) / deviation)
+    moved = KIND.move(task, targets, torch.tensor([move]))
+    assert moved.shape == shape and moved.item() * deviation + mean == pytest.approx(wanted, abs=1e-3)
+    if move is MIRROR:
+        assert torch.allclose(KIND.mirror(task, moved), targets, atol=1e-5)
+
+
+def test_roll_is_refused_where_crops_are_turned_with_the_face():
+    frames = np.array([[[0.01, 0.0, 0.0], [0.0, 0.01, 0.0]], [[0.01, 0.002, 0.0], [-0.002, 0.01, 0.0]]])
+    targets = np.zeros(2, np.float32)
+    assert KIND.place(angle("yaw"), targets, lambda: frames) is targets
+    assert KIND.place(angle("roll"), targets[:1], lambda: frames[:1]) is not None
+    with pytest.raises(DataError, match="--upright"):
+        KIND.place(angle("roll"), targets, lambda: frames)
+
+
+def test_an_axis_survives_the_card_and_an_unknown_one_is_refused():
+    assert from_json("roll", to_json(angle("roll"))) == angle("roll")
+    with pytest.raises(CheckpointError, match="axis of roll"):
+        kinds.check_task(dataclasses.replace(angle("roll"), axis="spin"))

@@ -104,3 +104,16 @@ def test_the_set_as_unpacked(data):
     assert not source.left_out
     persons = {name: {one.person for one in source.in_split(name)} for name in splits}
     assert all(not persons[a] & persons[b] for a in persons for b in persons if a < b)
+
+
+def test_people_with_few_training_pictures_are_no_identities(draw):
+    folder = write(draw, LINES)
+    (folder / "splits.csv").write_text("file,split\n000001.jpg,train\n000002.jpg,train\n000003.jpg,train\n")
+    whole = layouts.read(str(folder), {"attributes": "identity:2"})
+    assert [sample.labels.get("identity") for sample in whole.samples] == ["7", None, "7"]
+    assert all("smile" in sample.labels for sample in whole.samples)
+    (folder / "splits.csv").write_text("file,split\n000001.jpg,train\n000002.jpg,test\n000003.jpg,train\n")
+    held = layouts.read(str(folder), {"attributes": "identity:3"})
+    assert [sample.labels.get("identity") for sample in held.samples] == [None, "8", None]
+    with pytest.raises(UsageError, match="identity:12"):
+        layouts.read(str(folder), {"attributes": "identity:many"})

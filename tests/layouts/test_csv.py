@@ -216,3 +216,31 @@ def test_a_column_of_another_kind_is_declared_with_it(draw):
 def test_a_declaration_that_a_kind_cannot_use_is_refused(draw, columns: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         layouts.read(str(write(draw, "file,marks,house\na.jpg,1 2 3 4,007\nb.jpg,5 6 7 8,12\n")), {"columns": columns})
+
+
+@pytest.mark.parametrize(
+    ("apart", "of_21", "symbols"),
+    [
+        ("house", {"house_1": "2", "house_2": "1"}, 10),
+        ("house:absent", {"house_1": "2", "house_2": "1", "house_3": "none"}, 11),
+    ],
+)
+def test_a_text_is_taken_apart_into_its_length_and_symbols(draw, apart: str, of_21: dict, symbols: int):
+    folder = write(draw, "file,house\na.jpg,21\nb.jpg,007\nc.jpg,?5\nd.jpg,\n")
+    source = layouts.read(str(folder), {"columns": "house:sequence", "apart": apart})
+    found = labels(source)
+    assert found["a"] == {"house": "21", "house_length": "2", **of_21}
+    assert found["b"] == {"house": "007", "house_length": "3", "house_1": "0", "house_2": "0", "house_3": "7"}
+    assert "house_1" not in found["c"] and found["c"]["house_2"] == "5" and "d" not in found
+    assert source.tasks["house_length"].classes == ("0", "1", "2", "3", "more")
+    assert len(source.tasks["house_1"].classes) == symbols
+    assert not any(task.mirror for name, task in source.tasks.items() if name != "house")
+
+
+@pytest.mark.parametrize(
+    ("apart", "says"), [("hous", "Did you mean 'house'"), ("kind", "taken apart"), ("house:x", "taken apart")]
+)
+def test_what_has_no_parts_is_refused(draw, apart: str, says: str):
+    folder = write(draw, "file,house,kind\na.jpg,21,rose\nb.jpg,007,daisy\n")
+    with pytest.raises(UsageError, match=says):
+        layouts.read(str(folder), {"columns": "house:sequence,kind=rose|daisy", "apart": apart})

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from mtl_model import layouts
+from mtl_model.errors import UsageError
 from tests.codes import reasons
 
 REASON = "genki4k.line"
@@ -57,3 +58,22 @@ def test_the_set_as_unpacked(data):
     assert Counter(sample.split for sample in source.samples) == {"train": 2759, "val": 249, "test": 992}
     assert not source.left_out
     assert {int(number) for number, smile in smiles(source).items() if smile == "smiling"} == set(range(1, 2163))
+
+
+@pytest.mark.parametrize(("asked", "names"), [("", ()), ("roll", ("roll",)), ("all", ("yaw", "pitch", "roll"))])
+def test_angles_on_request_in_degrees(draw, asked: str, names: tuple[str, ...]):
+    folder = draw(["files/file0001.webp", "files/file0002.webp"])
+    (folder / "labels.txt").write_text("1 0.1 -0.2 0.3\n0\n")
+    source = layouts.read(f"genki4k:{folder}", {"attributes": asked})
+    wanted = {"yaw": 5.7296, "pitch": -11.4592, "roll": 17.1887}
+    first, second = (sample.labels for sample in source.samples)
+    assert {name: first[name] for name in names} == pytest.approx({name: wanted[name] for name in names}, abs=1e-3)
+    assert set(first) == {"smile", *names} and set(second) == {"smile"}
+    assert all(source.tasks[name].axis == name and source.tasks[name].unit == "°" for name in names)
+
+
+def test_an_unknown_angle_is_refused(draw):
+    folder = draw(["files/file0001.webp"])
+    (folder / "labels.txt").write_text("1 0 0 0\n")
+    with pytest.raises(UsageError, match="yaw"):
+        layouts.read(f"genki4k:{folder}", {"attributes": "jaw"})

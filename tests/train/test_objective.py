@@ -8,7 +8,7 @@ import torch
 from mtl_model import kinds
 from mtl_model.data.batches import Answers, Batch
 from mtl_model.tasks import TASKS
-from mtl_model.train.objective import task_loss
+from mtl_model.train.objective import LARGEST_LOSS, SMALLEST_LOSS, slopes, task_loss
 
 SMILE = TASKS["smile"]
 LOSS = kinds.of(SMILE).losses[SMILE.loss]
@@ -70,3 +70,19 @@ def test_the_mean_over_two_processes_is_that_over_the_whole_batch() -> None:
 def test_a_batch_teaches_by_labels_or_by_answers() -> None:
     assert batch(KNOWN, None).teaches("smile") and batch(NONE, GIVEN).teaches("smile")
     assert not batch(NONE, None).teaches("smile") and not batch(NONE, NONE).teaches("smile")
+
+
+@pytest.mark.parametrize(
+    ("combine", "losses", "wanted"),
+    [
+        ("sum", [0.5, 4.0, 0.0], [1.0, 1.0, 1.0]),
+        ("log", [0.5, 4.0, 0.001], [2.0, 0.25, 1000.0]),
+        ("log", [0.0, 1e-38, float("inf")], [0.0, 0.0, 0.0]),
+    ],
+)
+def test_the_slope_of_the_combined_loss_by_each_task(combine: str, losses: list[float], wanted: list[float]) -> None:
+    values = torch.tensor(losses, requires_grad=True)
+    assert slopes(values.detach(), combine).tolist() == pytest.approx(wanted, rel=1e-5)
+    combined = values.clip(SMALLEST_LOSS, LARGEST_LOSS).log().sum() if combine == "log" else values.sum()
+    combined.backward()
+    assert values.grad is not None and values.grad.tolist() == pytest.approx(wanted, rel=1e-5)
