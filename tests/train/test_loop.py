@@ -289,6 +289,22 @@ def test_a_learned_weight_rests_while_its_task_is_not_in_the_batch(
             assert (one.item() == was) == (task.name != plan.task), task.name
 
 
+def test_a_sum_of_logarithms_divides_the_gradient_of_each_task_by_its_loss(config: TrainConfig, tmp_path: Path) -> None:
+    def step(**changes: str) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+        chosen = dataclasses.replace(config, clip=0.0, optimiser="sgd", warmup_steps=0, **changes)  # type: ignore[arg-type]
+        run = Run(chosen, tmp_path / "run", prepare(chosen), accelerate.Accelerator(cpu=True), None)
+        _, losses = run._take_step(run.batches.load(run.batches.plans(0)[0], 0))
+        return losses, run.bare.state_dict()
+
+    losses, by_log = step(combine="log")
+    weights = ",".join(f"{name}={1 / loss!r}" for name, loss in losses.items())
+    _, by_weight = step(task_weights=weights)
+    _, by_sum = step()
+    assert len(losses) == 3
+    assert all(torch.allclose(value, by_weight[name], atol=1e-6) for name, value in by_log.items())
+    assert not all(torch.allclose(value, by_sum[name], atol=1e-6) for name, value in by_log.items())
+
+
 def test_a_gradient_that_drowns_the_others_is_said(config: TrainConfig, tmp_path: Path) -> None:
     def told(weights: str) -> list[str]:
         events = run_all(dataclasses.replace(config, epochs=1, task_weights=weights), tmp_path / weights)
