@@ -43,7 +43,6 @@ SYSTEM = System(
             "The smile alone: what do the other tasks bring to it?",
         ),
         "smile-landmarks": Variant({"tasks": "smile,landmarks", "attributes": ""}, "The smile with the points."),
-        "all": Variant({}, "The smile with the points and the three angles: the system itself, on val."),
         "landmarks": Variant(
             {"tasks": "landmarks", "attributes": "", "task_weights": ""},
             "The points alone: do smile and pose help them, as in the paper?",

@@ -44,9 +44,6 @@ SYSTEM = System(
     ),
     variants={
         "softmax": Variant({"losses": "identity=softmax"}, "Identification alone."),
-        "softmax-contrastive": Variant(
-            {}, "Identification with the contrastive loss, as DeepID2: the system itself, on val."
-        ),
         "softmax-triplet": Variant({"losses": "identity=softmax_triplet"}, "Identification with the triplet loss."),
     },
     differences=(
