@@ -27,7 +27,7 @@ SYSTEM = System(
         source=("csv:{data}/housenumbers",),
         columns="label:sequence",
         losses="label=length_and_symbols",
-        network="small",
+        network="narrow",
         detector="whole",
         join=1.0,
         epochs=20,

@@ -21,7 +21,7 @@ SYSTEM = System(
         attributes="yaw,pitch,roll",
         tasks="smile,landmarks,yaw,pitch,roll",
         task_weights="landmarks=0.2",
-        network="small",
+        network="narrow",
         epochs=10,
         batch_size=64,
         learning_rate=2e-3,

@@ -23,7 +23,7 @@ SYSTEM = System(
         attributes="identity:12",
         tasks="identity",
         losses="identity=softmax_contrastive",
-        network="small",
+        network="narrow",
         epochs=10,
         batch_size=64,
         learning_rate=2e-3,

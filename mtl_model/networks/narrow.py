@@ -1,4 +1,4 @@
-"""Small: four VGG blocks of few channels and one layer of shared features: small pictures of 40 px, a linear branch per task.
+"""Narrow: four VGG blocks of few channels and one layer of shared features: small pictures of 40 px, a linear branch per task.
 
 A megabyte or two of weights, and 2 ms of one CPU core per training picture. The features are one vector that all tasks share, as
 in the networks for a number's digits and for landmarks with attributes; the blocks follow BKNet.
@@ -56,7 +56,7 @@ def build(
     """channels: 1 for grey crops, 3 for colour. size_px: side of the crops, a multiple of 8. features: length of the vector that
     the branches share. leaves: {task: stage} for tasks that do not leave from the final one. separate: a trunk for each task."""
     if size_px % HALVED:
-        raise UsageError(f"Small halves its input three times and cannot take {size_px} px. Give a multiple of 8.")
+        raise UsageError(f"Narrow halves its input three times and cannot take {size_px} px. Give a multiple of 8.")
     network = assemble(
         lambda: Trunk(blocks_of(channels, size_px, features), PLACES, TAPS, end="flat"),
         heads,
