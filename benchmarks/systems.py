@@ -245,10 +245,15 @@ def variants_table(lines: Lines, name: str) -> Iterator[str]:
             yield _variant_row(variant, [line for line in rows if line["variant"] == variant], labels)
 
 
+def on_val(line: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return the figures on val of a run; older lines name the split beside the only figures they have."""
+    return line.get("val", line.get("figures", ()) if line.get("split") == "val" else ())
+
+
 def _variant_row(variant: str, seeds: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> str:
     cells = []
     for label in labels:
-        measured = [figure for line in seeds for figure in line.get("val", ()) if figure["label"] == label]
+        measured = [figure for line in seeds for figure in on_val(line) if figure["label"] == label]
         values = [figure["value"] for figure in measured]
         if not values:
             cells.append("-")
