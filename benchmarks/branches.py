@@ -2,6 +2,7 @@
 
 python -m benchmarks.branches TASK... --data DATA [--from default] [--shots 10,25,50,100,250] [--draws 3] [--runs runs]
 python -m benchmarks.branches smile gender --data DATA --from mobile-face --elsewhere
+python -m benchmarks.branches smile eyeglasses --data DATA --flipped 0.05
 python -m benchmarks.branches --speed 200,1000,5000
 
 TASK: beard (men of CelebA), eyeglasses, bangs, hats, sideburns (men), hair (the five classes of CelebA, of those labelled with
@@ -11,6 +12,8 @@ Printed per task and shots, over the draws: the mean share of right answers, eac
 largest; the same of a linear probe (logistic regression, C = 0.01, on the standardised features of the end of the trunk), as
 Teachable Machine does if --from is lite0-imagenet; what cross-validation promised; how often its interval held the share.
 --elsewhere: the mean probability of an answer and the share of right ones on faces of sets that were not learned from.
+--flipped: this share of the labels is exchanged on purpose; printed is how many of them are in the first tenth of the labels that
+look wrong, of CelebA's fewshot alone. A task that --from knows is fitted as a correction of it.
 --speed: seconds and memory of a fit to so many pictures of random features, as wide as those of --from.
 """
 
@@ -38,8 +41,10 @@ from mtl_model.networks import FINAL, TAPPED, folded
 from mtl_model.records import Sample
 from mtl_model.tasks import Task, class_task
 from mtl_model.train import compare
-from mtl_model.train.branch import BATCH, Seen, fit_task
+from mtl_model.train.branch import fit_task
+from mtl_model.train.features import BATCH, Seen, look
 from mtl_model.train.fit import Fit
+from mtl_model.train.suspects import suspicion
 
 
 HAIR = {"black_hair": "black", "blond_hair": "blond", "brown_hair": "brown", "gray_hair": "grey", "bald": "bald"}
@@ -188,6 +193,20 @@ def elsewhere(task: Task, pictures: Pictures, data: Path, network: Any, loaded: 
             )
 
 
+def flipped(task: Task, seen: Seen, pictures: Pictures, share: float, shots: int, seed: int) -> float:
+    """Return how many of the exchanged labels are among the first tenth of all, ranked by how wrong they look, as a share."""
+    rows, _ = draw(pictures, shots, seed)
+    random, truth = np.random.default_rng(seed), pictures.classes[rows]
+    wrong = random.choice(len(rows), round(share * len(rows)), replace=False)
+    labels = truth.copy()
+    labels[wrong] = (truth[wrong] + random.integers(1, len(task.classes), len(wrong))) % len(task.classes)
+    parts = [{name: values[rows] for name, values in part.items()} for part in (seen.taps, seen.own, seen.logits)]
+    data: Any = Answered(task, labels)
+    fitted, kind = fit_task(task, Seen(*parts), data, folds_of(pictures.persons[rows], seed), seed), kinds.of(task)
+    values, _ = suspicion(kind.predict(task, fitted.out_of_fold, kind.Calibration()), labels)
+    return float(np.isin(wrong, np.argsort(-values, kind="stable")[: len(rows) // 10]).mean())
+
+
 def speed(counts: Sequence[int], network: Any) -> None:
     print("| pictures | seconds of the fit | memory of the process, MB |\n|---|---|---|")
     task = class_task("new", ("no", "yes"))
@@ -209,6 +228,7 @@ def main() -> None:
     parser.add_argument("--shots", default="100", help="pictures of each class, several with commas")
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--elsewhere", action="store_true")
+    parser.add_argument("--flipped", type=float, default=0.0, metavar="SHARE", help="of labels, exchanged on purpose")
     parser.add_argument("--speed", default="", help="counts of pictures")
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR")
     parser.add_argument("--threads", type=int, default=1)
@@ -219,10 +239,12 @@ def main() -> None:
         speed([int(count) for count in arguments.speed.split(",")], network)
         return
     source = layouts.read(f"celeba:{arguments.data / 'celeba'}", {"attributes": ATTRIBUTES})
-    samples = [*source.in_split("val"), *source.in_split("fewshot")]
+    samples = [*(() if arguments.flipped else source.in_split("val")), *source.in_split("fewshot")]
     data = read_labelled(layouts.read(f"celeba:{arguments.data / 'celeba'}"), samples, loaded)
     taps, end = features_of(network, data, loaded)
-    if arguments.elsewhere:
+    if arguments.flipped:
+        print("| task | of each class | exchanged labels in the first tenth, %, each draw |\n|---|---|---|")
+    elif arguments.elsewhere:
         print("| task | faces of | mean probability, % | right, % | temperature |\n|---|---|---|---|---|")
     else:
         print(
@@ -235,8 +257,20 @@ def main() -> None:
         classes = np.array([task.classes.index(words[row]) for row in rows])
         persons = np.array([data.samples[row].person for row in rows])
         pictures = Pictures({stage: values[rows] for stage, values in taps.items()}, end[rows], classes, persons)
+        known = next((one for one in loaded.tasks if one.name == name), task)
+        seen = Seen(pictures.taps)
+        if arguments.flipped and known is not task:
+            all_of = look(network, data, loaded, [known])
+            seen = Seen(
+                {}, *({key: values[rows] for key, values in part.items()} for part in (all_of.own, all_of.logits))
+            )
         for shots in map(int, arguments.shots.split(",")):
             try:
+                if arguments.flipped:
+                    draws = range(arguments.draws)
+                    shares = [flipped(known, seen, pictures, arguments.flipped, shots, seed) for seed in draws]
+                    print(f"| {name} | {shots} | {', '.join(f'{100 * share:.0f}' for share in shares)} |", flush=True)
+                    continue
                 if arguments.elsewhere:
                     elsewhere(task, pictures, arguments.data, network, loaded, shots, arguments.draws)
                     continue

@@ -48,6 +48,7 @@ class Report(TypedDict, total=False):
     near: Copies | None
     faults: list[Finding]
     warnings: list[Finding]
+    unusable: list[str]
 
 
 class Compared(TypedDict, total=False):
@@ -81,8 +82,57 @@ class Unshown(TypedDict):
     groups: list[str]
 
 
+class Refused(TypedDict):
+    """Why a task cannot be learned yet: the code of the error, and its sentence."""
+
+    title: str
+    code: str
+    message: str
+
+
+class Trap(TypedDict):
+    title: str
+    right: float
+    fact: str
+    alone: float
+    means: dict[str, float]
+
+
+class Harm(TypedDict):
+    """See harmful.harmful."""
+
+    code: str
+    count: int
+    files: list[str]
+    values: dict[str, Any]
+
+
+class Edited(TypedDict):
+    """See dataset_edits.Changes."""
+
+    left_out: list[str]
+    labels: dict[str, dict[str, str]]
+    renamed: dict[str, dict[str, str]]
+    kept: dict[str, list[str]]
+
+
+class Forecast(TypedDict):
+    """forecast.json; see `train.forecast`."""
+
+    parent: str
+    seconds: float
+    tasks: dict[str, Compared]
+    refused: dict[str, Refused]
+    traps: dict[str, Trap]
+    suspects: list[dict[str, str | float]]
+    harmful: list[Harm]
+    suggestions: list[dict[str, str | float]]
+    edits: Edited
+
+
 class Outcome(TypedDict, total=False):
-    """outcome.json. titles: of the tasks in `changed`. sentence: of an older version, in place of titles and unshown.
+    """outcome.json. titles: of the tasks in `changed`. shifts: of those of them whose answers are
+    numbers with groups, see compare. sentence: of an older version, in place of titles and unshown.
     weights_sha256: of the weights that were measured."""
 
     parent: str
@@ -91,6 +141,7 @@ class Outcome(TypedDict, total=False):
     counts: dict[str, int]
     tasks: dict[str, Compared]
     changed: dict[str, float]
+    shifts: dict[str, dict[str, Any]]
     titles: dict[str, str]
     unshown: list[Unshown]
     pictures: dict[str, list[dict[str, str]]]

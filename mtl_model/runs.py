@@ -33,6 +33,7 @@ from mtl_model.run_records import Count, Outcome, Record, new_record
 RECORD, TEACH, CHANGES, REPORT, OUTCOME, COUNT = (
     *("run.json", "teach.json", "changes.json", "report.json", "outcome.json", "uploaded.json"),
 )
+FORECAST = "forecast.json"
 EVENTS, STATE, STOP, LOCK = "events.jsonl", "state.pt", "stop", ".run.lock"
 JOB, EXIT, LOG, LATEST = "job.json", "exit", "log.txt", "latest.json"
 OF_JOBS = (JOB, EXIT, LOG, LATEST)
@@ -266,7 +267,7 @@ def accept(folder: Path, keep: bool = False) -> None:
         write_plain(folder / OUTCOME, {**outcome, "pictures": {}, "suspects": [], "left_out": [], "relabelled": {}})
     write_record(folder, dataclasses.replace(read_record(folder) or new_record(created=time.time()), kept=keep))
     halves = [*folder.glob(".*.[0-9]*"), *folder.glob(f"{COMING}*")]  # of killed processes
-    gone = (STATE, STOP, LOCK, REPORT, LOG, LATEST, *(() if keep else (CHANGES, COUNT, *PICTURES)))
+    gone = (STATE, STOP, LOCK, REPORT, FORECAST, LOG, LATEST, *(() if keep else (CHANGES, COUNT, *PICTURES)))
     _clear(folder, [*halves, *(folder / name for name in gone)])
     (folder / PENDING).unlink(missing_ok=True)  # last: from now on it is listed
 

@@ -21,6 +21,7 @@ Words = str | Callable[..., str]
 Raised = TypeVar("Raised", bound=MtlError)
 
 LAYOUTS = "layouts"
+SHARE = "share"  # the unit of a metric that is one
 STAGES: Mapping[str, str] = {
     Stage.READING: "reading pictures",
     Stage.COMPARING: "comparing pictures",
@@ -214,6 +215,7 @@ def outcome(
     changed: Mapping[str, float],
     titles: Mapping[str, str],
     unshown: Sequence[Mapping[str, Any]] = (),
+    shifts: Mapping[str, Mapping[str, Any]] | None = None,
     **more: Any,
 ) -> str:
     """Return in sentences what a fine-tuning brought, from the fields of outcome.json; more: its others."""
@@ -223,11 +225,18 @@ def outcome(
         joined = same[0] if len(same) == 1 else f"{', '.join(same[:-1])} and {same[-1]}"
         parts.append(f"{joined[0].upper()}{joined[1:]} unchanged.")
     parts += [
-        f"{isolated(titles[name])}: {100 * share:.0f} % of the answers changed."
+        f"{isolated(titles[name])}: {_changed(share, (shifts or {}).get(name))}."
         for name, share in changed.items()
         if share
     ]
     return " ".join([*(parts or ["No held-out picture could be measured."]), *(_unshown(**risk) for risk in unshown)])
+
+
+def _changed(share: float, shift: Mapping[str, Any] | None) -> str:
+    if not shift:
+        return f"{100 * share:.0f} % of the answers changed"
+    moved = f"{shift['mean']:+.1f} {shift['unit']}".strip()
+    return f"answers moved by {moved} on average, {100 * shift['groups']:.0f} % into another group"
 
 
 def reliability(figures: Mapping[str, Any]) -> str:
@@ -246,7 +255,7 @@ def reliability(figures: Mapping[str, Any]) -> str:
 
 
 def _task_outcome(figures: Mapping[str, Any]) -> str:
-    share = figures["unit"] == "share"
+    share = figures["unit"] == SHARE
 
     def shown(value: float) -> str:
         return f"{100 * value:.0f}" if share else f"{value:.1f}" if abs(value) >= 0.1 else f"{value:.2g}"
@@ -344,6 +353,14 @@ WORDS: Mapping[str, Words] = {
         "{count:,} of {total:,} pictures of split '{split}' of {source} were learned from or stopped by, and are left out."
     ),
     "unseen_sets": "{title}: left-out sets with enough labels: {sets:,}.",
+    "too_few_taught": "There are too few pictures of {title}: {missing}. Expected pictures in which a face is found, ten of each "
+    "class at least; add some, or leave a class out.",
+    "not_forecast": "What {title} would reach can be told only after learning: there is no quick fit for answers of its kind.",
+    # What harms a learning
+    "too_small": "{count:n face} of {task}: smaller than 40 px, so most of what there is to see is missing.",
+    "too_blurred": "{count:n face} of {task}: blurred, or drawn up from a smaller picture.",
+    "cut_off": "{count:n face} of {task}: cut off by the edge of the picture.",
+    "misspelt_class": "{task}: {count:n picture} of '{word}'. Did you mean '{meant}'?",
     # A training itself
     "precision_replaced": "This processor has no arithmetic in {asked}; {used} is used, which is quicker here.",
     "gradient_dominates": _gradient,

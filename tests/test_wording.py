@@ -137,6 +137,9 @@ def test_an_outcome_names_what_stayed_and_what_is_not_shown():
     assert wording.outcome({}, {"age": 0.0, "gender": 0.25}, titles, [risk], how="last") == (
         "Apparent age unchanged. Gender: 25 % of the answers changed. " + wording.text("unshown", risk)
     )
+    shifts = {"age": {"mean": -0.42, "groups": 0.031, "unit": "years"}}
+    moved = wording.outcome({}, {"age": 0.92}, titles, shifts=shifts)
+    assert moved.endswith("Apparent age: answers moved by -0.4 years on average, 3 % into another group.")
     assert wording.outcome({}, {}, {}) == "No held-out picture could be measured."
 
 

@@ -12,7 +12,7 @@ from mtl_model.config import LAYOUT_OPTIONS, TrainConfig
 from mtl_model.errors import UsageError
 from mtl_model.options import add_options
 from mtl_model.registry import shipped_weights
-from mtl_model.terminal import Progress, given_path, has_stdout, say, sentence
+from mtl_model.terminal import Progress, answer, given_path, has_stdout, say, sentence
 
 if TYPE_CHECKING:
     from mtl_model.events import Event
@@ -50,6 +50,46 @@ def add_layout_options(parser: argparse.ArgumentParser) -> None:
 def layout_options(arguments: argparse.Namespace) -> dict[str, str]:
     """Return the options of layouts; "" for one that is not given."""
     return {name: getattr(arguments, name, "") for name in LAYOUT_OPTIONS}
+
+
+def add_checked(parser: argparse.ArgumentParser) -> None:
+    """Add the data set that is looked at before anything is learned from it, and the checkpoint that would learn."""
+    add_layout_options(parser)
+    parser.add_argument("source", metavar="KIND:DIR", help="a data set; of a bare DIR the layout is recognised")
+    parser.add_argument("--from", dest="start", metavar="NAME", help="the checkpoint that would learn from it")
+    parser.add_argument("--task", default="", help="name of the task whose classes bare folders are")
+    parser.add_argument(
+        "--changes", type=given_path, metavar="FILE", help="JSON with pictures left out and labels put right"
+    )
+    parser.add_argument(
+        "--cache", type=given_path, metavar="DIR", help="where faces and features are kept, if not in the usual place"
+    )
+    add_places(parser)
+    add_device(parser)
+
+
+def tell_forecast(arguments: argparse.Namespace, file: Path | None) -> None:
+    """Say how well a data set would be learned now, and write it into the file."""
+    from mtl_model import card, layouts, predictor, promises
+    from mtl_model.config import FinetuneConfig
+    from mtl_model.train.forecast import forecast
+
+    use_threads(arguments)
+    kind, folder = layouts.parse_spec(arguments.source)
+    config = FinetuneConfig(
+        data=str(folder),
+        layout=kind,
+        task=arguments.task,
+        columns=layout_options(arguments)["columns"],
+        changes=str(arguments.changes or ""),
+    )
+    parent = card.find_checkpoint(arguments.start or None, weights_of(arguments), arguments.runs)
+    device = predictor.choose_device(arguments.device)
+    found = forecast(config, arguments.cache, parent, device, progress(arguments))
+    if file:
+        card.write_plain(file, found)
+    for line in promises.lines(**found):
+        answer(line)
 
 
 def check_stdout(arguments: argparse.Namespace, *instead: str) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 
 from mtl_model.commands._parts import (
-    add_layout_options,
+    add_checked,
     check_charts,
     check_files,
     check_stdout,
     layout_options,
     progress,
+    tell_forecast,
 )
 from mtl_model.terminal import answer, given_path
 
@@ -19,18 +20,13 @@ ORDER = 60
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    add_layout_options(parser)
-    parser.add_argument("source", metavar="KIND:DIR", help="a data set; of a bare DIR the layout is recognised")
+    add_checked(parser)
     parser.add_argument("--json", type=given_path, metavar="FILE", help="write the report as JSON")
     parser.add_argument(
         "--charts", type=given_path, metavar="DIR", help="write the pictures by class as PNG, a chart a task"
     )
-    parser.add_argument("--task", default="", help="name of the task whose classes bare folders are")
     parser.add_argument(
-        "--changes", type=given_path, metavar="FILE", help="JSON with pictures left out and labels put right"
-    )
-    parser.add_argument(
-        "--cache", type=given_path, metavar="DIR", help="where found faces are kept, if not in the usual place"
+        "--forecast", type=given_path, metavar="FILE", help="with --from: write what learning it would bring as JSON"
     )
     parser.add_argument(
         "--no-faces",
@@ -43,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mtl_model.destinations import check_folder
 
     check_stdout(arguments, "json", "charts")
-    check_files(arguments, "json")
+    check_files(arguments, "json", "forecast")
     check_charts(arguments.charts)
     check_folder(arguments.cache, "--cache")
     from mtl_model import card, layouts
@@ -62,4 +58,6 @@ def run(arguments: argparse.Namespace) -> int:
         charts.label_charts(report.labels, report.kind, arguments.charts)
     for line in report.lines():
         answer(line)
+    if arguments.start is not None and not report.faults:
+        tell_forecast(arguments, arguments.forecast)
     return report.exit_code

@@ -27,6 +27,7 @@ SMALL_FACE_PX = 40  # longer edge of the box: below it a 48 px crop is blown up
 NAMED = 500  # files that are named for each finding; the groups of copies are named whole
 TAUGHT, HELD = "train", ("val", "test")
 UNLABELLED = "not labelled"
+MISSPELT = 4  # letters of a class's name, below which another one is near to it by chance
 
 Look = Callable[[Sequence[str], DetectionSettings, Path | None, Progress], Sequence[tuple[Face, ...] | None]]
 """How faces are found: cache.faces_of, or what a test puts in its place."""
@@ -69,6 +70,7 @@ class Report:
     pictures: the labelled ones that can be read. splits: split -> pictures.
     labels: task -> class (for years: the band, or the range; "not labelled") -> split -> pictures.
     no_face, several_faces, small_faces: pictures; None where faces were not looked for.
+    unusable: files that cannot be read, or show no face where faces were looked for.
     exact: copies with equal pixels. near: those and near copies. across_splits: near copies in different splits.
     """
 
@@ -88,6 +90,7 @@ class Report:
     faults: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
     notes: tuple[Noted, ...] = ()
+    unusable: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -141,13 +144,16 @@ def check(
 
     warnings = [*_left_out(source), *_finding("unreadable", unreadable)]
     warnings += _copy_findings(exact, near, across, {one.file for one in samples if one.split == TAUGHT})
+    warnings += _misspelt(tasks, labels)
     counts: dict[str, int] = {}
+    unusable = unreadable
     if look is not None:
         found = look(
             [one.path for one in whole], detection or DetectionSettings(), root or cache.default_root(), progress
         )
         odd = _odd_faces(whole, found)
         counts = {code: len(files) for code, files in odd.items()}
+        unusable = [*unreadable, *odd["no_face"]]
         warnings += [finding for code, files in odd.items() for finding in _finding(code, files)]
     if clash := find_clash(tasks.values()):
         warnings.append(Finding("column_clash", values=clash._asdict()))
@@ -169,6 +175,7 @@ def check(
         faults=tuple(_faults(source, whole, labels)),
         warnings=tuple(warnings),
         notes=source.notes,
+        unusable=tuple(unusable),
     )
 
 
@@ -254,6 +261,29 @@ def _odd_faces(samples: Sequence[Sample], found: Sequence[tuple[Face, ...] | Non
         "several_faces": [file for file, faces in seen if len(faces) > 1],
         "small_faces": [file for file, faces in seen if faces and max(faces[0].width, faces[0].height) < SMALL_FACE_PX],
     }
+
+
+def _misspelt(tasks: Mapping[str, Task], labels: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Iterator[Finding]:
+    """Yield classes, of three and more, whose name is another's but for one slip, and that has at most half of its pictures."""
+    for name, task in tasks.items():
+        counts = {word: sum(labels[name].get(word, {}).values()) for word in kinds.of(task).choices(task)}
+        for word, count in counts.items() if len(counts) > 2 else ():
+            near = [other for other in counts if counts[other] >= 2 * count and _is_slip(word, other)]
+            if count and near:
+                meant = max(near, key=lambda other: counts[other])
+                yield Finding("misspelt_class", count, {"task": name, "word": word, "meant": meant})
+
+
+def _is_slip(word: str, other: str) -> bool:
+    """Return whether one letter is missing, too many or another, or two have changed places. Digits count things."""
+    first, second = sorted((word.casefold(), other.casefold()), key=len)
+    if len(first) < MISSPELT or len(second) - len(first) > 1 or any(map(str.isdigit, first + second)):
+        return False
+    start = next((at for at, (one, two) in enumerate(zip(first, second, strict=False)) if one != two), len(first))
+    first, second = first[start:], second[start:]
+    if len(first) < len(second):
+        return first == second[1:]
+    return first[1:] == second[1:] or (first[1::-1] == second[:2] and first[2:] == second[2:])
 
 
 def _rare(

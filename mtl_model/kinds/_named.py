@@ -22,6 +22,12 @@ ECE_BINS = 15
 UNEVEN = 1.5  # times that the largest class may be larger than the smallest before each counts the same
 
 
+DOUBT = 0.1
+"""Share of a new task's answers that may be about what its pictures never showed. Of gender, learned from 50 to 250 CelebA
+faces a class, 83 % are right on UTKFace and 82 on FairFace: the mean probability was 92 and 89 %, and is 87 and 85. Of smile on
+GENKI-4K 88 % are right: it was 87, and is 83."""
+
+
 def balanced_accuracy(rows: Rows) -> float:
     """Mean over the classes seen of the share of each that is found."""
     from sklearn.metrics import recall_score
@@ -144,6 +150,14 @@ class Named(Confident):
         enough = sum(count >= least for count in counts) > 1
         return "" if enough else f"two classes need {least} pictures each at least, better {RARE}"
 
+    def missing(self, task: Task, counts: Mapping[str, int], least: int) -> str:
+        """Each class that is shown needs so many, and two have to be shown."""
+        short = {word: count for word, count in counts.items() if count < least}
+        if len(counts) - len(short) > 1:
+            short = {word: count for word, count in short.items() if count}
+        listed = ", ".join(f"{least - count} more of {word} (there are {count})" for word, count in short.items())
+        return f"it needs {listed}" if listed else "" if len(counts) > 1 else "it needs two classes"
+
     def encode(self, task: Task, labels: Sequence[Label | None]) -> tuple[np.ndarray, np.ndarray]:
         """targets: int64 (N,), the index of the class."""
         known = np.array([label is not None for label in labels], bool)
@@ -159,7 +173,10 @@ class Named(Confident):
     def predict(
         self, task: Task, logits: np.ndarray, calibration: Calibration, quality: np.ndarray | None = None
     ) -> np.ndarray:
-        return np.exp(self.log_probability(task, logits.astype(np.float64) / calibration.temperature))
+        chances = np.exp(self.log_probability(task, logits.astype(np.float64) / calibration.temperature))
+        return (
+            (1 - calibration.doubt) * chances + calibration.doubt / chances.shape[1] if calibration.doubt else chances
+        )
 
     def calibrate(
         self, task: Task, logits: np.ndarray, targets: np.ndarray, quality: np.ndarray | None = None
@@ -169,6 +186,10 @@ class Named(Confident):
 
         temperature = fit_temperature(logits, loss) if len(targets) >= LEAST_FITTED else 1.0
         return self.Calibration(round(temperature, 4))
+
+    def cautious(self, calibration: Calibration) -> Calibration:
+        """No answer is made surer than the fit has it: where all are right out of fold, the likeliest temperature is 0."""
+        return replace(calibration, temperature=max(1.0, calibration.temperature), doubt=DOUBT)
 
     def estimate(self, task: Task, prediction: np.ndarray, calibration: Calibration) -> Estimate:
         top = int(prediction.argmax())

@@ -6,7 +6,7 @@ A kind uses the methods of tensors and imports torch in `layer` alone, so that l
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -41,14 +41,18 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Calibration(Fitted):
-    """Fitted on val: temperature divides the logits, threshold says from where an estimate is called sure (`Kind.unsure`)."""
+    """Fitted on val: temperature divides the logits, threshold says from where an estimate is called sure (`Kind.unsure`).
+
+    doubt: the share of every answer that is spread evenly over named classes (`Kind.cautious`)."""
 
     RANGES: ClassVar[Mapping[str, tuple[float, float, str]]] = {
         "temperature": (0.01, 100, "a number from 0.01 to 100"),
         "threshold": (0, 1, "a probability"),
+        "doubt": (0, 1, "a share"),
     }
     temperature: float = 1.0
     threshold: float = 0.75
+    doubt: float = field(default=0.0, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -181,6 +185,10 @@ class Kind:
         least: pictures of a class that can be parted into those to learn from, to stop by and to measure with."""
         return "" if sum(counts) >= RARE else f"it needs {RARE} labelled pictures at least"
 
+    def missing(self, task: Task, counts: Mapping[str, int], least: int) -> str:
+        """Return what so many usable pictures per group lack to be taught, as the end of a sentence; "" if nothing."""
+        return self.lacking([*counts.values()], least)
+
     def stratum(self, task: Task, label: Label) -> str:
         """Return what a split should hold an even share of."""
         return self.group_of(task, label)
@@ -270,6 +278,10 @@ class Kind:
     ) -> Fitted:
         """Fit what the card keeps on the labelled samples of val. quality: see `Kind`."""
         raise NotImplementedError
+
+    def cautious(self, calibration: Any) -> Fitted:
+        """Return what holds for a task that was learned from few pictures of one kind, where others will be asked about."""
+        return calibration
 
     def for_strangers(self, task: Task, calibration: Any, sets: Sequence[LeftOut]) -> Fitted:
         """Return the calibration with what keeps its word on data sets that were never seen too. sets: such ones, never empty."""

@@ -19,8 +19,10 @@ from mtl_model import registry
 from mtl_model.errors import DataError, UsageError, unknown
 from mtl_model.layouts._parts import (
     SPLITS,
+    UNLABELLED,
     FolderError,
     LeftOut,
+    Pictures,
     Source,
     check_options,
     closed_folder,
@@ -47,6 +49,7 @@ __all__ = [
     "read_as",
     "read_split",
     "recognise",
+    "unlabelled",
 ]
 
 
@@ -122,6 +125,19 @@ def options_for(spec: str, given: Mapping[str, str]) -> dict[str, str]:
     """Of options given for several data sets those that the layout of this one has; empty ones are left out."""
     known = layout(parse_spec(spec)[0]).OPTIONS
     return {name: value for name, value in given.items() if value and name in known}
+
+
+def unlabelled(source: Source) -> list[str]:
+    """Return the pictures that may be labelled still, by their paths below the folder: those in a folder called UNLABELLED, and
+    those that lie bare beside the folders of labelled ones."""
+    labelled = {os.path.relpath(sample.path, source.folder).replace(os.sep, "/") for sample in source.samples}
+    holding = {parent for name in labelled for parent in Path(name).parent.parents}
+    return [
+        name
+        for name in Pictures(source.folder).names
+        if name not in labelled
+        and (Path(name).parent in holding or UNLABELLED in map(str.casefold, Path(name).parts[:-1]))
+    ]
 
 
 def read_as(source: Source, tasks: Iterable[Task]) -> Source:

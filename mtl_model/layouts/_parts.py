@@ -40,6 +40,8 @@ from mtl_model.tasks import (
 
 SPLITS_FILE = "splits.csv"
 SPLITS = ("train", "val", "test", "fewshot")  # fewshot: kept aside for learning a new task from few pictures
+UNLABELLED = "unlabelled"
+"""A folder of pictures that are to be labelled; never a class."""
 SPLIT_SPELLINGS = {
     **{name: name for name in SPLITS},
     **dict.fromkeys(("training",), "train"),

@@ -4,7 +4,8 @@
 - `rose/*  daisy/*`: one task, named by the option `task`;
 - `train/rose/*  val/rose/*`: the same, with the splits above.
 
-Folders called train, val, test, files or img_* are never a class.
+Folders called train, val, test, files, unlabelled or img_* are never a class. Photos that lie loose beside folders of
+classes, and a folder of photos beside one of classes, are left out and counted.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from mtl_model.events import Noted
 from mtl_model.layouts._parts import (
+    UNLABELLED,
     Collector,
     FolderError,
     Pictures,
@@ -31,7 +33,7 @@ EXPECTS = "a folder a class (rose/, daisy/), or a folder a task with a folder a 
 OPTIONS: Mapping[str, str] = {"task": "the name of the task whose classes the folders are; else the name of DIR"}
 WORDS: Mapping[str, str] = {
     "no_class": "the picture lies in no class folder",
-    "only_class": "its class is the only one of its task",
+    "only_class": "the folder {folder} holds photos beside folders of classes, or the only class there is",
     "named_after_folder": (
         "The folders are the classes of one task, called {task} after the folder; rename the folder if it is another."
     ),
@@ -65,7 +67,8 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
     notes: list[Noted] = []
     if not bare and any(place.word and not place.task for place in places):
         bare = column_name(as_text(folder.resolve().name)) or "label"
-        notes.append(Noted("folders.named_after_folder", {"task": bare}))
+        if bare in _tasks(places, bare):
+            notes.append(Noted("folders.named_after_folder", {"task": bare}))
     if not any(place.word for place in places):
         raise FolderError("No picture in {folder} lies in a class folder", folder, EXPECTS)
     tasks = _tasks(places, bare)
@@ -75,7 +78,7 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
             continue
         task = tasks.get(place.task or bare)
         if task is None:
-            collector.skip("folders.only_class", place.file)
+            collector.skip("folders.only_class", place.file, folder=place.word)
             continue
         labels = collector.parse_all(place.file, [(task, place.word)])
         if labels:
@@ -86,39 +89,53 @@ def read(folder: Path, options: Mapping[str, str]) -> Source:
 
 
 def _never_a_class(name: str) -> bool:
-    return read_split(name) is not None or name == "files" or name.startswith("img_")
+    return read_split(name) is not None or name in ("files", UNLABELLED) or name.startswith("img_")
 
 
 def _places(names: list[str], bare: str) -> Iterator[_Place]:
-    """Say of each picture what its folders mean.
-
-    The outermost folder is a task if it is called like a known one, or if it holds no picture itself; with
-    `bare` given, only if it is called like a known one.
-    """
+    """Say of each picture what its folders mean. bare: the name that was given to the task of bare class folders."""
     paths = [as_text(name).split("/") for name in names]
     wrapping = _wrapping(paths, bare)
-    paths = [path[wrapping:] for path in paths]
+    paths = [path[min(wrapping, len(path) - 1) :] for path in paths]
     splits = [(read_split(path[0]) or "") if len(path) > 1 else "" for path in paths]
     inner = [(split, path[1:] if split else path) for split, path in zip(splits, paths, strict=True)]
-    direct = {path[0] for _, path in inner if len(path) == 2}
+    tasks = _task_folders([path for _, path in inner], bare)
     for file, (split, path) in zip(names, inner, strict=True):
         folders = path[:-1]
         task = word = ""
         if folders and not any(map(_never_a_class, folders)):
-            is_task = column_name(folders[0]) in TASKS or (folders[0] not in direct and not bare)
-            if not is_task:
-                word = folders[0]
+            if folders[0] not in tasks:  # beside the folder of the very task it is a class of none
+                word, task = folders[0], column_name(folders[0]) if bare in tasks.values() else ""
             elif len(folders) > 1:
-                task, word = column_name(folders[0]), folders[1]
+                task, word = tasks[folders[0]], folders[1]
         yield _Place(file, split, task, word)
 
 
+def _task_folders(paths: list[list[str]], bare: str) -> dict[str, str]:
+    """Return {outermost folder: its task} of those that hold folders of classes; the others are classes.
+
+    One that is called like a known task holds them, or like the one given. Of others, where none is given or there is one alone:
+    if no picture lies in it itself, or more lie in several folders within it (what is loose is then beside the classes)."""
+    tops = dict.fromkeys(path[0] for path in paths if len(path) > 1 and not _never_a_class(path[0]))
+    found = {}
+    for top in tops:
+        name, inside = column_name(top), [path for path in paths if path[0] == top and len(path) > 1]
+        loose = sum(len(path) == 2 for path in inside)
+        within = {path[1] for path in inside if len(path) > 2}
+        several = len(within) > 1 and (len(tops) == 1 or len(inside) - loose > loose)
+        if name in TASKS or name == bare:
+            found[top] = name
+        elif (not bare and (not loose or several)) or (len(tops) == 1 and loose and several):
+            found[top] = bare or name
+    return found
+
+
 def _wrapping(paths: list[list[str]], bare: str) -> int:
-    """How many outer folders only wrap the rest, as unpacked archives have them."""
+    """How many outer folders only wrap the rest, as unpacked archives have them; what lies loose beside it does not count."""
     depth = 0
     least = 3 if bare else 4  # wrapping, class, picture; or wrapping, task, class, picture
-    while paths and all(len(path) >= depth + least for path in paths):
-        outer = {path[depth] for path in paths}
+    while paths and 2 * sum(len(path) >= depth + least for path in paths) > len(paths):
+        outer = {path[depth] for path in paths if len(path) > depth + 1}
         name = outer.pop()
         if outer or column_name(name) in TASKS or _never_a_class(name):
             break

@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mtl_model import kinds
-from mtl_model.card import Card
-from mtl_model.crops import to_tensor
 from mtl_model.data.batches import Labelled
-from mtl_model.events import Progress, Stage, silent
-from mtl_model.networks import FINAL, TAPPED, folded
+from mtl_model.events import Progress, silent
+from mtl_model.networks import FINAL, TAPPED
 from mtl_model.tasks import Task
-from mtl_model.train.fit import LANDMARKS, Features, Fit, fit
+from mtl_model.train.features import OWN, Seen, last_layer
+from mtl_model.train.fit import LANDMARKS, Fit, fit
 
-BATCH = 32
 LARGEST_BRANCH = 1_000_000  # bytes in float16: tasks with many outputs leave from fewer stages
 MOST_CANDIDATES = 7
 RAREST = 8.0  # times that a picture of a rare class counts, at most
-OWN = "own"
-"""The stage of a task that the parent knows: what the last layer of its branch takes."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a frozen network makes of N pictures, asked as its card says.
-
-    taps: {stage: float16 (N, F)}. own: {task: float32 (N, F)}, what the last layer of a known task's branch takes. logits:
-    {task: float32 (N, width)} of the known tasks."""
-
-    taps: Features = field(default_factory=dict)
-    own: Features = field(default_factory=dict)
-    logits: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-
-def last_layer(branch: nn.Module) -> nn.Linear:
-    return [module for module in branch.modules() if isinstance(module, nn.Linear)][-1]
 
 
 def can_fit(network: Any, tasks: Sequence[Task]) -> bool:
@@ -49,52 +27,6 @@ def can_fit(network: Any, tasks: Sequence[Task]) -> bool:
     empty = [kinds.of(task).encode(task, [])[0] for task in tasks]
     convex = all(kinds.of(task).family(task, targets) is not None for task, targets in zip(tasks, empty, strict=True))
     return convex and FINAL not in network.taps
-
-
-@torch.inference_mode()
-def look(
-    network: Any,
-    data: Labelled,
-    card: Card,
-    tasks: Sequence[Task],
-    device: str = "cpu",
-    progress: Progress = silent,
-) -> Seen:
-    """Show each picture to the network once, and keep what fits of these tasks need."""
-    quick: Any = folded(network)
-    known = [task.name for task in tasks if task.name in {known.name for known in card.tasks}]
-    parts: dict[tuple[str, str], list[np.ndarray]] = {}
-    inputs: dict[str, Tensor] = {}
-    hooks = [
-        last_layer(quick.branches[name]).register_forward_pre_hook(functools.partial(_remember, inputs, name))
-        for name in known
-    ]
-    for start in range(0, len(data), BATCH):
-        progress(Stage.FEATURES, start, len(data))
-        images = to_tensor(data.images(np.arange(start, min(start + BATCH, len(data)))), card.crop).to(device)
-        views = torch.cat([images, images.flip(-1)]) if card.flip_averaging else images
-        seen: dict[tuple[str, str], Tensor] = {}
-        if len(known) < len(tasks):
-            seen |= {("taps", stage): features for stage, features in quick.tap(views).items()}
-        if known:
-            answers = quick(views)
-            seen |= {("own", name): inputs[name] for name in known} | {
-                ("logits", name): answers[name] for name in known
-            }
-        for key, features in seen.items():
-            mean = features.float().unflatten(0, (-1, len(images))).mean(0).cpu().numpy()
-            parts.setdefault(key, []).append(mean.astype(np.float16) if key[0] == "taps" else mean)
-    progress(Stage.FEATURES, len(data), len(data))
-    for hook in hooks:
-        hook.remove()
-    joined = {key: np.concatenate(rows) for key, rows in parts.items()}
-    return Seen(
-        *({name: rows for (kind, name), rows in joined.items() if kind == what} for what in ("taps", "own", "logits"))
-    )
-
-
-def _remember(inputs: dict[str, Tensor], name: str, _: nn.Module, given: tuple[Tensor, ...]) -> None:
-    inputs[name] = given[0]
 
 
 def fit_task(

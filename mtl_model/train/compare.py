@@ -37,10 +37,13 @@ def outcome_of(
     before, after: by networks that did not learn from the pictures; a task that is missing in the first is new. files: a name
     for each picture. folds: {task: number}, of the tasks whose pictures were held out in turn. changed: {task: share of answers
     that changed} of the tasks that were not taught, if it is known.
-    Returns {"tasks", "changed", "titles", "pictures"} as outcome.json holds them."""
-    answers_before, answers_after = _answers(before), _answers(after)
+    Returns {"tasks", "changed", "shifts", "titles", "pictures"} as outcome.json holds them."""
+    told_before, told_after = _estimates(before), _estimates(after)
+    answers_before, answers_after = (
+        {name: [_said(one) for one in some] for name, some in told.items()} for told in (told_before, told_after)
+    )
     tasks: dict[str, Any] = {}
-    pictures: dict[str, list[dict[str, str]]] = {"better": [], "worse": []}
+    pictures: dict[str, list[dict[str, str]]] = {"wrong": [], "better": [], "worse": []}
     for task in kinds.shown(after[1].tasks):
         known = data.known[task.name].numpy()
         if task.name not in taught or not known.any():
@@ -50,33 +53,37 @@ def outcome_of(
         calibration = after[1].calibration_of(task.name)
         tasks[task.name] = _compare(task, parents, after[0][task.name][known], targets, calibration)
         tasks[task.name]["folds"] = (folds or {}).get(task.name, 0)
+        compare = kinds.of(task).compare
+
+        def shown(row: int, task: Task = task) -> dict[str, str]:
+            truth = kinds.of(task).label_text(task, data.samples[row].labels[task.name])
+            said = {"after": answers_after[task.name][row]}
+            said |= {"before": answers_before[task.name][row]} if task.name in answers_before else {}
+            return {"file": files[row], "task": task.name, "truth": truth, **said}
+
+        error = np.nan_to_num(
+            compare(task, after[0][task.name][known], targets)[1]
+        )  # a range of ages has none in years
+        surest = np.array([_confidence(task, row, calibration) for row in after[0][task.name][known]])
+        wrong = np.lexsort((-surest, -error))[:SHOWN].tolist()
+        pictures["wrong"] += [shown(int(rows[place])) for place in wrong if error[place] > 0]
         if task.name in before[0]:
-            compare = kinds.of(task).compare
-            worse, better = (compare(task, answers[task.name][known], targets)[1] for answers, _ in (before, after))
-            gain = np.nan_to_num(worse - better)  # a range among exact ages has no error in years
+            gain = np.nan_to_num(compare(task, before[0][task.name][known], targets)[1]) - error
             for place in np.argsort(-np.abs(gain), kind="stable").tolist():
                 row = int(rows[place])
-                if answers_before[task.name][row] == answers_after[task.name][row] or not gain[place]:
-                    continue
                 some = pictures["better" if gain[place] > 0 else "worse"]
-                truth = data.samples[row].labels[task.name]
-                if len(some) < SHOWN:
-                    some.append(
-                        {
-                            "file": files[row],
-                            "task": task.name,
-                            "truth": kinds.of(task).label_text(task, truth),
-                            "before": answers_before[task.name][row],
-                            "after": answers_after[task.name][row],
-                        }
-                    )
+                moved = answers_before[task.name][row] != answers_after[task.name][row] and gain[place]
+                if moved and len(some) < SHOWN:
+                    some.append(shown(row))
     changed = changed or {
         name: round(float(np.mean(np.array(answers_before[name]) != np.array(answers_after[name]))), 4)
         for name in answers_before
         if name not in taught and name in answers_after
     }
+    moved = [task for task in after[1].tasks if changed.get(task.name)]
+    shifts = {task.name: shift for task in moved if (shift := _shift(task, told_before, told_after))}
     titles = {task.name: task.title for task in after[1].tasks if task.name in changed}
-    return {"tasks": tasks, "changed": changed, "titles": titles, "pictures": pictures}
+    return {"tasks": tasks, "changed": changed, "shifts": shifts, "titles": titles, "pictures": pictures}
 
 
 def curve_of(
@@ -103,15 +110,31 @@ def curve_of(
     return {"curve": points, "twice": round(last if lower else 1 - last, 4)}
 
 
-def _answers(answered: Answered) -> dict[str, list[str]]:
+def _confidence(task: Task, prediction: np.ndarray, calibration: kinds.Fitted) -> float:
+    return kinds.of(task).estimate(task, prediction, calibration).confidence or 0.0
+
+
+def _estimates(answered: Answered) -> dict[str, list[Estimate]]:
     predicted, card = answered
     return {
-        task.name: [
-            _said(kinds.of(task).estimate(task, row, card.calibration_of(task.name))) for row in predicted[task.name]
-        ]
+        task.name: [kinds.of(task).estimate(task, row, card.calibration_of(task.name)) for row in predicted[task.name]]
         for task in kinds.shown(card.tasks)
         if task.name in predicted
     }
+
+
+def _shift(
+    task: Task, before: Mapping[str, Sequence[Estimate]], after: Mapping[str, Sequence[Estimate]]
+) -> dict[str, Any]:
+    """Return {"mean", "groups", "unit"}: how far numbers moved on average, and the share whose group changed; {} of words."""
+    pairs = [*zip(before[task.name], after[task.name], strict=True)]
+    if not all(isinstance(one.value, float) and one.group for pair in pairs for one in pair):
+        return {}
+    mean = float(np.mean([float(new.value) - float(old.value) for old, new in pairs]))
+    groups = float(np.mean([old.group != new.group for old, new in pairs]))
+    metrics = kinds.of(task).metrics
+    unit = metrics[kinds.headline(metrics)].unit_for(task)
+    return {"mean": round(mean, 2), "groups": round(groups, 4), "unit": unit}
 
 
 def _said(estimate: Estimate) -> str:

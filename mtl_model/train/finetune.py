@@ -18,16 +18,15 @@ import torch
 from mtl_model import __version__, checkpoint
 from mtl_model.card import Card
 from mtl_model.config import FinetuneConfig
-from mtl_model.evaluate import calibration
 from mtl_model.events import Evaluated, Event, Finished, Noted, Progress, Saved, Started, Stopped, silent
-from mtl_model.inference import predictions
+from mtl_model.runs import CACHE
 from mtl_model.train import further
 from mtl_model.train.branch import unchanged
-from mtl_model.train.compare import curve_of, outcome_of
+from mtl_model.train.compare import outcome_of
 from mtl_model.train.lesson import AskedToStop, Lesson, prepare
+from mtl_model.train.measure import beside, crossed, measure
 from mtl_model.train.selection import errors_on
 from mtl_model.train.splits import SHARES
-from mtl_model.train.suspects import suspects_of
 
 FIT_SECONDS = 0.015  # that a picture adds to the fit of one task
 
@@ -44,7 +43,7 @@ def finetune(
     """Teach the checkpoint in `parent` from the pictures of config.data; card, weights and outcome.json go into `folder`.
 
     Raises UsageError or DataError for settings and pictures that cannot be used."""
-    lesson, notes = prepare(config, folder, parent, device, progress)
+    lesson, notes = prepare(config, folder, folder / CACHE, parent, device, progress)
     yield from (*notes, *lesson.risks)
     if lesson.convex and config.how == "branch":
         yield from _fit_branches(lesson)
@@ -64,10 +63,7 @@ def _fit_branches(lesson: Lesson) -> Iterator[Event]:
         yield Stopped(0, "stopped_before")
         return
     child, card = lesson.child(fits)
-    outputs = {name: torch.zeros(len(train), fitted.out_of_fold.shape[1]) for name, fitted in fits.items()}
-    for name, fitted in fits.items():
-        outputs[name][train.known[name]] = torch.from_numpy(fitted.out_of_fold)
-    fitting = calibration.fit(lesson.taught, outputs, train.targets, train.known, train.quality)
+    after, fitting = crossed(lesson, train, fits)
     card = dataclasses.replace(
         card,
         calibration={**card.calibration, **fitting},
@@ -87,29 +83,16 @@ def _fit_branches(lesson: Lesson) -> Iterator[Event]:
     changed = unchanged(
         lesson.network, taken, [task.name for task in lesson.card.tasks if task.name not in lesson.names]
     )
-    after = predictions(outputs, dataclasses.replace(card, tasks=lesson.taught), train.quality)
     figures = errors_on(lesson.taught, after, train)
     yield Evaluated(0, 0, figures, round(-float(np.mean([one["error"] for one in figures.values()])), 5), True)
     yield Saved("checkpoint", 0)
     if all(bool(held.known[name].any()) for name in fits):
         found = outcome_of(*lesson.answers(held, taken, card), held, lesson.files(held), lesson.names)
     else:
-        logits = {name: torch.from_numpy(values) for name, values in seen.logits.items()}
-        known = tuple(task for task in lesson.taught if task.name in logits)
-        before = predictions(logits, dataclasses.replace(lesson.card, tasks=known), train.quality)
-        folds = {name: len(np.unique(lesson.folds[train.known[name].numpy()])) for name in fits}
-        found = outcome_of(
-            (before, lesson.card), (after, card), train, lesson.files(train), lesson.names, folds, changed
-        )
-    files, found["suspects"] = lesson.files(train), []
-    for task in lesson.taught:
-        rows = np.flatnonzero(train.known[task.name].numpy())
-        labels = [train.samples[row].labels[task.name] for row in rows]
-        found["suspects"] += suspects_of(task, after[task.name][rows], labels, [files[row] for row in rows])
-        targets = train.targets[task.name].numpy()[rows]
-        found["tasks"][task.name] |= curve_of(
-            task, fits[task.name].curve, targets, card.calibration_of(task.name), train.quality[rows]
-        )
+        found = measure(lesson, train, seen, fits, after, fitting, changed)
+    curves, found["suspects"] = beside(lesson, train, fits, after, fitting)
+    for name, curve in curves.items():
+        found["tasks"][name] |= curve
     sizes = {"train": len(train), "val": 0, "held": len(held)}
     yield lesson.keep(found, sizes, card)
     yield Finished(0, round(time.monotonic() - lesson.began, 1), 0)

@@ -27,8 +27,8 @@ from mtl_model.evaluate.metrics import network_outputs
 from mtl_model.events import Event, Failed, Finished, Noted, Progress, Stage, Stopped
 from mtl_model.inference import predictions
 from mtl_model.tasks import Task
-from mtl_model.train.branch import BATCH
 from mtl_model.train.compare import outcome_of
+from mtl_model.train.features import BATCH
 from mtl_model.train.lesson import AskedToStop, Lesson
 from mtl_model.train.loop import Run, accelerator_on, read_state
 from mtl_model.train.prepare import Data
@@ -157,6 +157,7 @@ def learn(lesson: Lesson, resume: bool) -> Iterator[Event]:
             if way < 1:
                 yield Noted("kept_on_the_way", {"percent": round(100 * way)})
             taken, card_of_taken = checkpoint.load(lesson.folder)
+            card_of_taken = dataclasses.replace(card_of_taken, calibration=lesson.cautious(card_of_taken.calibration))
             answers = lesson.answers(held, taken, card_of_taken)
             found = outcome_of(*answers, held, lesson.files(held), lesson.names)
             sizes = {"train": len(train), "val": len(val), "held": len(held)}

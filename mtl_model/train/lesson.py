@@ -22,10 +22,11 @@ from mtl_model.evaluate.metrics import network_outputs
 from mtl_model.events import Noted, Progress, Stage
 from mtl_model.inference import predictions
 from mtl_model.options import options_of
-from mtl_model.runs import CACHE, OUTCOME, STOP
+from mtl_model.runs import OUTCOME, STOP
 from mtl_model.tasks import Task
-from mtl_model.train.branch import Seen, can_fit, fit_task, leaf, look, put
+from mtl_model.train.branch import can_fit, fit_task, leaf, put
 from mtl_model.train.compare import Answered
+from mtl_model.train.features import Seen, look
 from mtl_model.train.fit import Fit
 from mtl_model.train.optimisation import take_weights
 from mtl_model.train.splits import SHARES, Part, choose_tasks, parts_of, read_source, unshown
@@ -58,10 +59,12 @@ def _until_asked(folder: Path, progress: Progress) -> Progress:
 
 @dataclass(frozen=True)
 class Lesson:
-    """All that a fine-tuning has before anything is learned. convex: the branches of the taught tasks can be fitted."""
+    """All that a fine-tuning has before anything is learned. root: folder of the cache, the usual one and without features if
+    None. convex: the branches of the taught tasks can be fitted."""
 
     config: FinetuneConfig
     folder: Path
+    root: Path | None
     parent: Path
     network: Any
     card: Card
@@ -91,6 +94,11 @@ class Lesson:
         crop = dataclasses.replace(self.card.crop, mirror=mirror)
         return dataclasses.replace(self.card, crop=crop, flip_averaging=self.card.flip_averaging and mirror)
 
+    def cautious(self, fitting: Mapping[str, kinds.Fitted]) -> dict[str, kinds.Fitted]:
+        """What was fitted, where it is of a task that the parent does not know as is wise of so few pictures."""
+        new = {task.name: kinds.of(task) for task in self.new}
+        return {name: new[name].cautious(fitted) if name in new else fitted for name, fitted in fitting.items()}
+
     def labelled(self, split: str, kind: type[Labelled] = Labelled) -> Labelled:
         """The pictures of a part, with the labels of the taught tasks alone."""
         result = kind([self.parts[split]], (*self.card.tasks, *self.new))
@@ -102,7 +110,7 @@ class Lesson:
     def fit(self, data: Labelled, tasks: Sequence[Task]) -> tuple[Seen, dict[str, Fit]]:
         """What the network makes of the pictures, and the fitted branch of each task. Raises AskedToStop."""
         progress = _until_asked(self.folder, self.progress)
-        seen = look(self.network, data, self.asked, tasks, self.device, progress)
+        seen = look(self.network, data, self.asked, tasks, self.device, progress, self.root)
         return seen, {task.name: fit_task(task, seen, data, self.folds, self.config.seed, progress) for task in tasks}
 
     def child(self, fits: Mapping[str, Fit]) -> tuple[Any, Card]:
@@ -132,7 +140,7 @@ class Lesson:
         seconds = round(time.monotonic() - self.began, 1)
         outcome = _whole(self.config, self.parent.name, seconds, sizes, found) | {"weights_sha256": card.weights_sha256}
         _keep(self.folder, card, outcome)
-        return Noted("outcome", {name: outcome[name] for name in ("tasks", "changed", "titles", "unshown")})
+        return Noted("outcome", {name: outcome[name] for name in ("tasks", "changed", "shifts", "titles", "unshown")})
 
     def answers(self, data: Labelled, taken: nn.Module, card: Card) -> tuple[Answered, Answered]:
         """What the parent and the child answer to the pictures."""
@@ -147,9 +155,9 @@ class Lesson:
 
 
 def prepare(
-    config: FinetuneConfig, folder: Path, parent: Path, device: str, progress: Progress
+    config: FinetuneConfig, folder: Path, root: Path | None, parent: Path, device: str, progress: Progress
 ) -> tuple[Lesson, list[Noted]]:
-    """Read the pictures, find their faces and part them. Also returns what a person should know of them."""
+    """Read the pictures, find their faces and part them. Also returns what a person should know of them. root: see `Lesson`."""
     began = time.monotonic()
     network, card = checkpoint.load(parent, device)
     if card.tasks:  # a start has none
@@ -159,12 +167,28 @@ def prepare(
     names = {task.name for task in taught}
     convex = can_fit(network, taught)
     shares = {} if convex and config.how == "branch" else SHARES
-    parts, folds, notes = parts_of(source, names, card, folder / CACHE, config, progress, shares)
+    parts, folds, notes = parts_of(source, names, card, root, config, progress, shares)
     taught = tuple(task if task in card.tasks else kinds.fit(task, parts["train"][0]) for task in taught)
     known = [task for task in taught if task in card.tasks]
     risks = unshown(known, [sample for samples, _, _ in parts.values() for sample in samples], card.subject)
     lesson = Lesson(
-        *(config, folder, parent, network, card, source, taught, convex, parts, folds, risks, device, progress, began)
+        *(
+            config,
+            folder,
+            root,
+            parent,
+            network,
+            card,
+            source,
+            taught,
+            convex,
+            parts,
+            folds,
+            risks,
+            device,
+            progress,
+            began,
+        )
     )
     return lesson, notes
 

@@ -26,6 +26,8 @@ from mtl_model.tasks import Task
 SHARES: Mapping[str, float] = {"test": 0.20, "val": 0.15}
 FOLDS = 5
 LEFT_OUT = "out"
+LEAST_TAUGHT = 10
+"""Usable pictures of a class, below which it is refused: nobody could tell how good it is."""
 
 
 def read_source(config: FinetuneConfig) -> layouts.Source:
@@ -67,7 +69,7 @@ def parts_of(
     source: layouts.Source,
     names: set[str],
     card: Card,
-    root: Path,
+    root: Path | None,
     config: FinetuneConfig,
     progress: Progress,
     shares: Mapping[str, float] = SHARES,
@@ -97,6 +99,7 @@ def parts_of(
             notes.append(Noted(code, {"count": count, "total": len(samples)}))
     taught = [{name: label for name, label in one.labels.items() if name in names} for one in samples]
     kept = [dataclasses.replace(samples[row], labels=taught[row]) for row in rows]
+    check_counts(kept, {name: source.tasks[name] for name in names})
     seen = duplicates.thumbnails([one.path for one in kept], progress)
     splits = part_of(kept, source.tasks, config.seed, progress, shares, seen)
     parts = {
@@ -235,6 +238,16 @@ def unshown(tasks: Sequence[Task], samples: Sequence[Sample], subject: str = FAC
         if groups := kinds.of(task).unshown(task, labels):
             notes.append(Noted("unshown", {"title": task.title, "groups": groups, "subject": subject}))
     return notes
+
+
+def check_counts(samples: Sequence[Sample], tasks: Mapping[str, Task]) -> None:
+    """Raises DataError where a task has too few pictures that can be used, or too few of one class."""
+    for name, task in sorted(tasks.items()):
+        kind = kinds.of(task)
+        counts = Counter(kind.group_of(task, sample.labels[name]) for sample in samples if name in sample.labels)
+        shown = {**dict.fromkeys(kind.groups(task), 0), **counts}
+        if len(counts) > 1 and (missing := kind.missing(task, shown, LEAST_TAUGHT)):
+            raise wording.error(DataError, "too_few_taught", {"title": task.title, "missing": missing})
 
 
 def check_parts(

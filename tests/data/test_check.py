@@ -216,3 +216,32 @@ def test_utkface_as_unpacked(data):
     assert len(names) == 3 and all(name.split("_")[2].startswith("2017") for name in names)
     assert report.exact.by_task["age"] == 205
     assert report.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("counts", "slip"),
+    [
+        ({"with": 9, "wiht": 2, "without": 9}, ("wiht", "with")),
+        ({"with": 9, "withh": 2, "without": 9}, ("withh", "with")),
+        ({"smile": 9, "smlie": 4, "none": 9}, ("smlie", "smile")),
+        ({"with": 9, "wiht": 9, "without": 9}, None),  # as many: two classes
+        ({"type1": 9, "type2": 2, "none": 9}, None),  # digits count things
+        ({"man": 9, "men": 2, "none": 9}, None),  # too short
+        ({"with": 9, "without": 2}, None),
+    ],
+)
+def test_a_class_whose_name_looks_misspelt_is_asked_about(
+    tmp_path: Path, counts: dict[str, int], slip: tuple[str, str] | None
+) -> None:
+    for word, count in counts.items():
+        for number in range(count):
+            draw(tmp_path / "glasses" / word / f"{number}.png", hash((word, number)) % 10_000)
+    report = check(layouts.read(str(tmp_path)), look=one_face)
+    told = [finding.values for finding in report.warnings if finding.code == "misspelt_class"]
+    assert [(values["word"], values["meant"]) for values in told] == ([slip] if slip else [])
+
+
+def test_what_nothing_can_be_learned_from_is_named(folder: Path) -> None:
+    (folder / "00.png").write_bytes(b"no picture")
+    report = checked(folder, lambda paths, *_: [() if path.endswith("03.png") else (FACE,) for path in paths])
+    assert report.unusable == ("00.png", "03.png")

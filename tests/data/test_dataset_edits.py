@@ -58,3 +58,31 @@ def test_a_file_that_is_none_gets_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "changes.json").write_text(text)
     with pytest.raises(DataError, match="changes.json"):
         dataset_edits.read_changes(tmp_path / "changes.json")
+
+
+@pytest.fixture
+def hats(tmp_path: Path) -> layouts.Source:
+    for name in ("hat/on/a.png", "hat/onn/b.png", "hat/off/c.png", "hat/cap/d.png", "hat/unlabelled/e.png"):
+        path = tmp_path / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (24, 24), (len(name), 9, 9)).save(path)
+    return layouts.read(str(tmp_path / "data"))
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "expected", "left"),
+    [
+        ({"onn": "on"}, {}, ["on", "on", "off", "cap"], ("cap", "off", "on")),
+        ({"onn": "on", "cap": ""}, {}, ["on", "on", "off"], ("off", "on")),
+        ({"on": "hat", "onn": "hat", "cap": "hat", "off": "bare"}, {}, ["hat", "hat", "bare", "hat"], ("bare", "hat")),
+        ({"onn": "on"}, {"hat/off/c.png": {"hat": "onn"}}, ["on", "on", "on", "cap"], ("cap", "on")),
+        ({}, {"hat/unlabelled/e.png": {"hat": "off"}}, ["on", "onn", "off", "cap", "off"], ("cap", "off", "on", "onn")),
+    ],
+)
+def test_classes_are_merged_renamed_left_out_and_pictures_get_their_first_label(
+    hats: layouts.Source, classes: dict, labels: dict, expected: list[str], left: tuple[str, ...]
+) -> None:
+    after = dataset_edits.apply(hats, dataset_edits.Changes(labels=labels, renamed={"hat": classes} if classes else {}))
+    place = {one.path[-5]: one.labels["hat"] for one in after.samples}
+    assert [place[letter] for letter in sorted(place)] == expected
+    assert set(after.tasks["hat"].classes) >= set(expected) and set(left) >= set(expected)

@@ -79,3 +79,27 @@ def test_learning_needs_two_classes() -> None:
 def test_a_class_covers_those_with_fewer_classes() -> None:
     three, two = class_task("colour", ("red", "pink", "white")), class_task("colour", ("red", "white"))
     assert kinds.covers(three, two) and not kinds.covers(two, three) and not kinds.covers(TASKS["age"], two)
+
+
+@pytest.mark.parametrize(
+    ("counts", "missing"),
+    [
+        ({"red": 10, "pink": 10, "white": 0}, ""),
+        ({"red": 10, "pink": 4, "white": 20}, "6 more of pink (there are 4)"),
+        ({"red": 30, "pink": 0, "white": 0}, "10 more of pink (there are 0), 10 more of white"),
+        ({"red": 9, "white": 8}, "1 more of red (there are 9), 2 more of white (there are 8)"),
+    ],
+)
+def test_each_class_that_is_shown_needs_enough_to_be_taught(counts: dict[str, int], missing: str) -> None:
+    task = class_task("colour", ("red", "pink", "white"))
+    found = KIND.missing(task, counts, 10)
+    assert missing in found if missing else found == ""
+
+
+def test_a_new_task_never_says_99_percent_and_is_made_no_surer_than_the_fit() -> None:
+    labels = np.array([0, 1] * 50)
+    fitted = KIND.cautious(KIND.calibrate(SMILE, np.eye(2)[labels], labels))
+    assert fitted.temperature == 1.0
+    (far,) = KIND.predict(SMILE, np.array([[-40.0, 40.0]]), fitted)
+    assert far.sum() == pytest.approx(1) and far.max() == pytest.approx(0.95)
+    assert KIND.cautious(KIND.Calibration(1.7)).temperature == 1.7

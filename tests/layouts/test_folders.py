@@ -103,3 +103,34 @@ def test_loose_pictures_and_single_classes_are_counted(draw):
         "folders.no_class": 3,
         "folders.only_class": 1,
     }
+
+
+GLASSES = [f"{word}/{number}.jpg" for word in ("with", "without") for number in range(3)]
+
+
+@pytest.mark.parametrize("outer", ["", "upload/"])
+@pytest.mark.parametrize("option", ["", "glasses"])
+def test_loose_photos_and_a_second_folder_beside_a_task_are_left_out_and_said_per_folder(draw, outer, option):
+    names = [f"{outer}glasses/{name}" for name in GLASSES]
+    beside = [f"{outer}loose.jpg", f"{outer}glasses/loose.jpg", f"{outer}holiday/1.jpg", f"{outer}holiday/2.jpg"]
+    source = layouts.read(str(draw([*names, *beside])), {"task": option} if option else {})
+    assert {name: dict(labels) for name, labels in labels(source).items()} == {
+        name: {"glasses": name.split("/")[-2]} for name in names
+    }
+    left = {reason.code: (reason.count, dict(reason.values)) for reason in source.left_out}
+    assert left == {"folders.no_class": (2, {}), "folders.only_class": (2, {"folder": "holiday"})}
+    assert not source.notes
+
+
+def test_a_class_with_photos_of_its_own_and_folders_within_stays_a_class(draw):
+    names = [*(f"rose/{number}.jpg" for number in range(5)), "rose/a/1.jpg", "rose/b/2.jpg", "daisy/3.jpg"]
+    source = layouts.read(str(draw(names)), {"task": "flower"})
+    assert [sample.labels["flower"] for sample in source.samples].count("rose") == 7
+
+
+@pytest.mark.parametrize("task", ["", "glasses"])
+def test_pictures_to_label_lie_in_a_folder_of_that_name_or_bare_beside_the_classes(draw, task):
+    names = [*GLASSES, "unlabelled/4.jpg", "unlabelled/deep/5.jpg", "6.jpg"]
+    source = layouts.read(str(draw(names)), {"task": task} if task else {})
+    assert sorted(layouts.unlabelled(source)) == ["6.jpg", "unlabelled/4.jpg", "unlabelled/deep/5.jpg"]
+    assert "unlabelled" not in next(iter(source.tasks.values())).classes

@@ -426,7 +426,7 @@ def test_what_cannot_be_learned_gets_a_sentence(
 def test_too_few_pictures_get_a_sentence(tmp_path: Path, weights: Path) -> None:
     for number in range(4):
         save(tmp_path / "data" / "smile" / ("yes" if number % 2 else "no") / f"{number}.png", 0, number)
-    with refused("too_few", DataError):
+    with refused("too_few_taught", DataError):
         run(config_for(tmp_path / "data"), weights)
 
 

@@ -128,8 +128,8 @@ def test_webcam_models_and_about_have_no_violations(visit: Visit, theme: str) ->
 @pytest.fixture(scope="module")
 def taught(own: Served, chrome: Any, tmp_path_factory: pytest.TempPathFactory, sample_picture: np.ndarray) -> str:
     """A run with checked pictures, whose name and classes are long."""
-    some = faces(sample_picture, 8)
-    words = ["yes" * 20] * 4 + ["no" * 20] * 4
+    some = faces(sample_picture, 20)
+    words = ["yes" * 20] * 10 + ["no" * 20] * 10
     folder = fill(
         tmp_path_factory.mktemp("taught"),
         {f"{word}/{LONG}{n}.png": one for n, (word, one) in enumerate(zip(words, some, strict=True))},

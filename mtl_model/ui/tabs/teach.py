@@ -46,7 +46,7 @@ AT_ONCE = 2  # pictures decoded at the same time, over all people
 THUMBNAIL_PX = 192
 CROP_PX = 192
 TEND_SECONDS, SWEEP_EVERY, EXPIRE_EVERY = 3, 20, 200
-ACTIONS = ("check", "start", "stop", "resume", "discard", "corrections")
+ACTIONS = ("check", "forecast", "start", "stop", "resume", "discard", "corrections")
 LARGEST_REQUEST = 100_000  # bytes of a request that says what to do
 TOO_LONG = "The request is longer than any that this page sends. Reload the page, then try again."
 
@@ -59,15 +59,20 @@ def _settings(value: Any) -> bool:
     return isinstance(value, dict) and all(fields.is_text(name) and fields.is_scalar(value[name]) for name in value)
 
 
+def _words(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(fields.is_text, (*value, *value.values())))
+
+
 FIELDS: dict[str, tuple[fields.Check, str]] = {
     **dict.fromkeys(
-        ("run", "name", "base", "from", "how", "kind", "task", "file", "subject"), (fields.is_text, "text")
+        ("run", "name", "base", "from", "how", "kind", "task", "file", "subject", "harm"), (fields.is_text, "text")
     ),
-    **dict.fromkeys(("looked", "undo"), (lambda value: isinstance(value, bool), "true or false")),
+    **dict.fromkeys(("looked", "undo", "keep"), (lambda value: isinstance(value, bool), "true or false")),
     "word": (lambda value: value is None or fields.is_text(value), "text or null"),
     "out": (lambda value: value is None or isinstance(value, bool), "true, false or null"),
     "tasks": (_list_of_text, "a list of names"),
     "advanced": (_settings, "an object of settings"),
+    "names": (_words, "an object of names"),
 }
 """Fields of the requests that say what to do; others are scalars. See `fields.read_object`."""
 

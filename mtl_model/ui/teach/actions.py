@@ -18,9 +18,9 @@ from mtl_model.data import corrections
 from mtl_model.errors import CheckpointError, RunError, UsageError, unknown
 from mtl_model.options import words_of
 from mtl_model.records import FACE, PICTURE
-from mtl_model.runs import CACHE, CHANGES, REPORT
-from mtl_model.ui.teach import dataset, teaching
-from mtl_model.ui.teach.teaching import CHECK, LEARN, Record, Run
+from mtl_model.runs import CACHE, CHANGES, FORECAST, REPORT
+from mtl_model.ui.teach import dataset, picture_views, teaching
+from mtl_model.ui.teach.teaching import CHECK, LEARN, SUGGEST, Record, Run
 
 # name -> (smallest, largest, what it is for people)
 ADVANCED: Mapping[str, tuple[float, float, str]] = {
@@ -116,7 +116,8 @@ class Steps:
         others = set(found["tasks"]) != set(record.found.get("tasks", {}))
         tasks = tuple(name for name in record.tasks if name in found["tasks"])
         record = teaching.edit_record(run.folder, found=found, tasks=tasks, looked=False, learned={}, **layout)
-        self._forget(run, REPORT, *([CHANGES] if others else []), *folders.LEARNED)
+        self._kill_forecast(run)
+        self._forget(run, REPORT, FORECAST, *([CHANGES] if others else []), *folders.LEARNED)
         jobs.forget(self._runs, run.name)
         return record
 
@@ -157,7 +158,10 @@ class Steps:
             chosen["advanced"] = {**record.advanced, **_advanced(given["advanced"])}
         if "looked" in given:
             chosen["looked"] = bool(given["looked"])
-        return teaching.edit_record(run.folder, **chosen)
+        record = teaching.edit_record(run.folder, **chosen)
+        if "parent" in chosen:
+            self._forecast(dataclasses.replace(run, record=record))
+        return record
 
     def _tasks(self, record: Record, names: Sequence[str]) -> tuple[str, ...]:
         known = record.found.get("tasks", {})
@@ -196,12 +200,40 @@ class Steps:
     def _check(self, run: Run) -> None:
         self._open(run)
         self._understood(run)
-        words = [CHECK, self._source(run), "--json", str(run.folder / REPORT), "--cache", str(run.folder / CACHE)]
+        words = ["--json", str(run.folder / REPORT), "--forecast", str(run.folder / FORECAST)]
         words += ["--no-faces"] if run.record.reads == PICTURE else []
+        teaching.edit_record(run.folder, looked=False)
+        self._forget(run, FORECAST)
+        self._submit(run, CHECK, [CHECK, *self._asked(run), *words])
+
+    @alone
+    def forecast(self, run: Run) -> None:
+        """Work out anew what learning would bring, as a job that nothing waits for."""
+        self._open(run)
+        self._forecast(run)
+
+    def _forecast(self, run: Run) -> None:
+        if run.state == "checked":
+            self._submit(run, SUGGEST, [SUGGEST, *self._asked(run), "--json", str(run.folder / FORECAST)])
+
+    def _asked(self, run: Run) -> list[str]:
+        """The words for the pictures, as they are labelled now, and the checkpoint that would learn from them."""
+        words = [self._source(run), "--from", run.record.parent, "--cache", str(run.folder / CACHE)]
         for option, value in (("--changes", self._changes(run)), ("--task", self._task(run))):
             words += [option, value] if value else []
-        teaching.edit_record(run.folder, looked=False)
-        jobs.submit(self._runs, run.name, CHECK, words)
+        return [*words, *self._places]
+
+    @property
+    def _places(self) -> list[str]:
+        return ["--runs", str(self._runs), "--weights", str(self._weights), "--device", self._device]
+
+    def _submit(self, run: Run, kind: str, words: list[str]) -> None:
+        self._kill_forecast(run)
+        jobs.submit(self._runs, run.name, kind, words)
+
+    def _kill_forecast(self, run: Run) -> None:
+        if run.forecasting:
+            jobs.kill(self._runs, run.name)
 
     @alone
     def start(self, run: Run) -> None:
@@ -213,7 +245,16 @@ class Steps:
         learned["edits"] = teaching.edits_digest(run.folder)
         teaching.edit_record(run.folder, heard=0, learned=learned)  # first: what was learned stays if the disk is full
         self._forget(run, *folders.LEARNED)
-        jobs.submit(self._runs, run.name, LEARN, self.words(run))
+        self._submit(run, LEARN, self.words(self._without_lacking(run)))
+
+    def _without_lacking(self, run: Run) -> Run:
+        """The run with those of its tasks alone that have enough pictures, where some have."""
+        lacking = picture_views.unlearnable(dataset.read_labelled(run))
+        wanted = run.record.tasks or tuple(run.record.found["tasks"])
+        enough = tuple(name for name in wanted if name not in lacking)
+        if not enough or len(enough) == len(wanted):
+            return run
+        return dataclasses.replace(run, record=dataclasses.replace(run.record, tasks=enough))
 
     @alone
     def resume(self, run: Run) -> None:
@@ -249,8 +290,7 @@ class Steps:
             changes=self._changes(run),
             **advanced,
         )
-        places = ["--runs", str(self._runs), "--weights", str(self._weights), "--device", self._device]
-        return [LEARN, str(run.data), *words_of(settings), "--pending", *places]
+        return [LEARN, str(run.data), *words_of(settings), "--pending", *self._places]
 
     def stop(self, run: Run) -> None:
         """Ask it to end and keep the best so far; while it still prepares the pictures there is nothing to wait for."""
@@ -259,14 +299,29 @@ class Steps:
 
     @alone
     def change(self, run: Run, given: Mapping[str, Any]) -> str:
-        """Leave a picture out, put it back, give it another label, or take the last change back. Returns what was done."""
+        """Change pictures, labels or classes, or take the last change back. Returns what was done; after RENEWED changes what
+        learning would bring is worked out anew."""
         self._open(run)
+        said = self._change(run, given)
+        forecast = run.forecast
+        if forecast and dataset.moved_since(run, forecast) >= dataset.RENEWED and not run.forecasting:
+            self._forecast(run)
+        return said
+
+    def _change(self, run: Run, given: Mapping[str, Any]) -> str:
         if given.get("undo"):
             return dataset.undo(run)
-        word = given.get("word")
+        if "harm" in given:
+            harmful = {
+                f"{one['code']}/{one['values']['task']}": one["files"]
+                for one in (run.forecast or {}).get("harmful", ())
+            }
+            return dataset.leave_out(run, harmful.get(str(given["harm"]), []))
+        if "names" in given:
+            return dataset.rename(run, str(given.get("task")), given["names"])
+        word, out = given.get("word"), given.get("out")
         words = str(given.get("file")), str(given.get("task")), None if word is None else str(word)
-        out = given.get("out")
-        return dataset.change(run, *words, None if out is None else bool(out))
+        return dataset.change(run, *words, None if out is None else bool(out), given.get("keep") is True)
 
     @alone_even_if_damaged
     def discard(self, run: Run) -> None:

@@ -141,14 +141,14 @@ def curves(events: Iterable[Event], tasks: Mapping[str, Task]) -> str:
                         _title(tasks, name), []
                     )
                     line.append((event.epoch + 1, (100 if unit == SHARE else 1) * metrics[metric]))
-    across = "passes over the pictures"
+    across = "rounds over the pictures"
     mean_errors = [
         chart("Mean error on pictures kept aside", lines, across, f"{unit} (lower is better)".strip(), f" {unit}")
         for unit, lines in errors.items()
     ]
     return "".join(
         (
-            chart("Loss while learning", losses, across, "loss (lower is better)"),
+            chart("Distance from the labels while learning", losses, across, "distance (lower is better)"),
             chart("Right answers on pictures kept aside", shares, across, "right answers, %", " %", 100),
             *mean_errors,
         )

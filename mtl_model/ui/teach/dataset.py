@@ -6,6 +6,7 @@ import dataclasses
 import os
 import re
 import threading
+import uuid
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_model import card, kinds, layouts
+from mtl_model import runs as folders
 from mtl_model.data import dataset_edits
 from mtl_model.data.check import UNLABELLED
 from mtl_model.errors import DataError, MtlError, UsageError
@@ -20,13 +22,16 @@ from mtl_model.kinds import parse_label
 from mtl_model.layouts import FolderError, Source
 from mtl_model.names import caption, isolated
 from mtl_model.records import Sample
+from mtl_model.run_records import Forecast, Report
 from mtl_model.runs import CHANGES, DATA, UNWRAPPED
 from mtl_model.tasks import TASKS, Task, column_name
 from mtl_model.ui.teach.teaching import Change, Record, Run, read_edits
 
 KEPT = 4  # sources in memory: reading one anew takes a tenth of a second a thousand pictures
-MOST_UNDO = 200
-FOLDERS = "folders"
+MOST_UNDO = 1000
+RENEWED = 10  # changes, after which a forecast is made anew
+LONGEST_WORD = 64
+FOLDERS, ANEW = "folders", "named_anew"
 HALF = re.compile("[\ud800-\udfff]")  # of a letter: what a name that is not UTF-8 becomes
 LEFT_OUT, CHANGED = "left out", "changed"
 """What can be browsed besides the classes."""
@@ -36,7 +41,8 @@ NOTHING_KNOWN = (
     "them; look at the layouts, then upload again."
 )
 
-_sources: OrderedDict[tuple[str, str], Source] = OrderedDict()
+_sources: OrderedDict[tuple[str, str], tuple[Source, list[str]]] = OrderedDict()
+"""With the files that have no label yet."""
 _lock = threading.Lock()
 
 
@@ -64,6 +70,8 @@ def describe(folder: Path, record: Record, stamp: str) -> dict[str, Any]:
         if bare and task == DATA:  # named after the folder, which is ours and tells nothing
             task = layouts_name(record.name)
             source = layouts.read(f"{kind}:{data}", _options(kind, task))
+        if bare and not record.task and not _can_be_renamed(kind, data, source):
+            bare, task = False, ""
         strange = next((name for name in _names(source) if HALF.search(name)), None)
         if strange is not None:
             raise DataError(
@@ -95,6 +103,16 @@ def describe(folder: Path, record: Record, stamp: str) -> dict[str, Any]:
         "error": error,
         "code": code,
     }
+
+
+def _can_be_renamed(kind: str, data: Path, source: Source) -> bool:
+    """Whether the folders say the same under another name of their task; what lies beside a task's folder may become a class."""
+    try:
+        other = layouts.read(f"{kind}:{data}", _options(kind, ANEW))
+    except MtlError:
+        return False
+    classes = [task.classes for read in (source, other) for task in read.tasks.values()]
+    return ANEW in other.tasks and len(set(classes)) == 1 and len(other.samples) == len(source.samples)
 
 
 def _names(source: Source) -> Iterator[str]:
@@ -163,16 +181,28 @@ class Picture:
 
 
 class Labelled:
-    """The pictures of a run with the changes made so far."""
+    """The pictures of a run with the changes made so far.
 
-    def __init__(self, source: Source, edits: dataset_edits.Changes) -> None:
-        self.source, self.edits = source, edits
-        self.tasks: Mapping[str, Task] = source.tasks
+    unlabelled: files that have no label of the upload's own, and may be given one. unusable: names, as a report has them, of
+    pictures that nothing can be learned from."""
+
+    def __init__(
+        self,
+        source: Source,
+        edits: dataset_edits.Changes,
+        unlabelled: Sequence[str] = (),
+        unusable: Sequence[str] = (),
+    ) -> None:
+        self.source, self.edits = dataset_edits.with_classes(source, edits.renamed), edits
+        self.tasks: Mapping[str, Task] = self.source.tasks
         gone = set(edits.left_out)
-        self.pictures = [self._picture(sample, gone) for sample in source.samples]
-        self.by_file = {one.file: one for one in self.pictures}
+        self.pictures = [self._picture(sample, gone) for sample in self.source.samples]
         self.file_of = {sample.file: one.file for sample, one in zip(source.samples, self.pictures, strict=True)}
         """The name in the upload's own labels, by which a report calls a picture -> its path below data/."""
+        bare = [Sample(str(source.folder / file), {}, "", file) for file in unlabelled]
+        self.pictures += [self._picture(sample, gone) for sample in bare]
+        self.by_file = {one.file: one for one in self.pictures}
+        self.unusable = {self.file_of.get(name, name) for name in unusable}
 
     def _picture(self, sample: Sample, gone: set[str]) -> Picture:
         file = dataset_edits.name_of(self.source, sample.path)
@@ -180,12 +210,12 @@ class Labelled:
         return Picture(file, labels, sample.labels, file in gone)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Task -> class (or band of years) -> pictures that will be learned from, empty classes included."""
+        """Task -> class (or band of years) -> usable pictures that will be learned from, empty classes included."""
         counted: dict[str, dict[str, int]] = {}
         for name, task in self.tasks.items():
             classes = dict.fromkeys(kinds.of(task).groups(task), 0)
             for one in self.pictures:
-                if not one.out:
+                if not one.out and one.file not in self.unusable:
                     word = word_of(task, one.labels.get(name))
                     classes[word] = classes.get(word, 0) + 1
             counted[name] = classes
@@ -221,12 +251,14 @@ def read_labelled(run: Run) -> Labelled:
         _there(run)
         if key not in _sources:
             kind = str(found["kind"])
-            _sources[key] = layouts.read(f"{kind}:{run.data}", _options(kind, str(found["task"]) or run.record.task))
+            source = layouts.read(f"{kind}:{run.data}", _options(kind, str(found["task"]) or run.record.task))
+            _sources[key] = (source, layouts.unlabelled(source))
             while len(_sources) > KEPT:
                 _sources.popitem(last=False)
         _sources.move_to_end(key)
-        source = _sources[key]
-    return Labelled(source, _edits(run.folder))
+        known = _sources[key]
+    report = folders.read(run.folder / folders.REPORT, Report) or {}
+    return Labelled(known[0], _edits(run.folder), known[1], report.get("unusable", ()))
 
 
 def _there(run: Run) -> None:
@@ -247,7 +279,9 @@ def forget(folder: Path | None = None) -> None:
 
 def _edits(folder: Path) -> dataset_edits.Changes:
     edits = read_edits(folder)
-    return dataset_edits.Changes(tuple(edits.get("left_out", ())), edits.get("labels", {}))
+    return dataset_edits.Changes(
+        tuple(edits.get("left_out", ())), edits.get("labels", {}), edits.get("renamed", {}), edits.get("kept", {})
+    )
 
 
 # -- changing ------------------------------------------------------------------------------------------------------
@@ -255,26 +289,101 @@ def _edits(folder: Path) -> dataset_edits.Changes:
 _changing = threading.Lock()
 
 
-def change(run: Run, file: str, task: str, word: str | None, out: bool | None) -> str:
-    """Leave a picture out (out=True), put it back (False), or give it another label (word; "" takes it away).
+def change(run: Run, file: str, task: str, word: str | None, out: bool | None, keep: bool = False) -> str:
+    """Leave a picture out (out=True), put it back (False), keep its label, or give it another one (word; "" takes it away).
 
     Returns the sentence that says what was done. Raises UsageError for a picture or label that is not there."""
     labelled = read_labelled(run)
-    if file not in labelled.by_file:
-        raise UsageError(f"There is no picture '{file[:100]}' in this upload. Reload the page, then choose again.")
+    _expect(labelled, [file])
     with _changing:
         edits = _edits(run.folder)
-        before = Change(file=file, out=file in edits.left_out, labels=dict(edits.labels.get(file, {})))
-        if out is not None:
-            after = {**before, "out": out}
+        before = _said_of(edits, file)
+        after = before.copy()
+        if keep:
+            after["kept"] = sorted({*before.get("kept", ()), task})
+            said = f"{isolated(file)} keeps its label."
+        elif out is not None:
+            after["out"] = out
             said = f"{isolated(file)} is {'left out' if out else 'back'}."
         else:
-            after = {**before, "labels": _relabelled(labelled, before["labels"], file, task, word or "")}
+            after["labels"] = _relabelled(labelled, before.get("labels", {}), file, task, word or "")
             title = labelled.tasks[task].title
             told = f"is now labelled {caption(title, word)}" if word else f"has no label of {isolated(title)} any more"
             said = f"{isolated(file)} {told}."
-        _write(run.folder, _with(edits, after), [*_undo(run.folder), before][-MOST_UNDO:])
+        _write(run.folder, _with(edits, after), [*_undo(run.folder), before])
     return said
+
+
+def leave_out(run: Run, files: Sequence[str]) -> str:
+    """Leave pictures out, in one step that can be undone. Raises UsageError for one that is not there."""
+    _expect(read_labelled(run), files)
+    with _changing:
+        edits, steps, batch = _edits(run.folder), _undo(run.folder), uuid.uuid4().hex
+        for file in files:
+            before = _said_of(edits, file)
+            edits, steps = _with(edits, {**before, "out": True}), [*steps, {**before, "batch": batch}]
+        _write(run.folder, edits, steps)
+    return f"{len(files):,} pictures are left out."
+
+
+def rename(run: Run, task: str, words: Mapping[str, str]) -> str:
+    """Call classes otherwise: as another one is called, which merges them, or "", which takes the label away.
+
+    words: {class as it is called now: its name}. Raises UsageError for a class that is not there."""
+    labelled = read_labelled(run)
+    classes = kinds.of(labelled.tasks[task]).choices(labelled.tasks[task]) if task in labelled.tasks else ()
+    if strange := next((word for word in words if word not in classes), None):
+        raise UsageError(f"There is no class '{strange[:64]}' here. Reload the page, then choose again.")
+    if long := next((word for word in words.values() if len(word) > LONGEST_WORD), None):
+        raise UsageError(f"The name '{long[:20]}...' is longer than {LONGEST_WORD} letters. Choose a shorter one.")
+    with _changing:
+        edits = _edits(run.folder)
+        first = edits.renamed.get(task, {})
+        uploaded = kinds.of(_own(run, task)).choices(_own(run, task))
+        called = {one: first.get(one, one) for one in uploaded}
+        called = {one: words.get(word, word).strip() for one, word in called.items()}
+        changed = {one: word for one, word in called.items() if one != word}
+        labels = {
+            file: {name: words.get(word, word) if name == task else word for name, word in given.items()}
+            for file, given in edits.labels.items()
+        }
+        before: Change = {"renamed": {name: dict(given) for name, given in edits.renamed.items()}}
+        before["relabelled"] = {file: dict(given) for file, given in edits.labels.items()}
+        after = dataclasses.replace(edits, renamed={**edits.renamed, task: changed}, labels=labels)
+        _write(run.folder, after, [*_undo(run.folder), before])
+    done = ", ".join(
+        f"{isolated(one)} {f'is now {isolated(word)}' if word else 'has no part in it'}" for one, word in words.items()
+    )
+    return f"{done}."
+
+
+def _own(run: Run, task: str) -> Task:
+    """A task as the upload itself has it."""
+    return _sources[(str(run.folder), str(run.record.found.get("stamp")))][0].tasks[task]
+
+
+def _expect(labelled: Labelled, files: Sequence[str]) -> None:
+    for file in files:
+        if file not in labelled.by_file:
+            raise UsageError(f"There is no picture '{file[:100]}' in this upload. Reload the page, then choose again.")
+
+
+def _said_of(edits: dataset_edits.Changes, file: str) -> Change:
+    return Change(
+        file=file,
+        out=file in edits.left_out,
+        labels=dict(edits.labels.get(file, {})),
+        kept=[*edits.kept.get(file, ())],
+    )
+
+
+def moved_since(run: Run, forecast: Forecast) -> int:
+    """Return how many pictures have been changed since a forecast was made; other names of classes count as RENEWED."""
+    now, then = _edits(run.folder), forecast["edits"]
+    out = set(now.left_out) ^ set(then["left_out"])
+    files = now.labels.keys() | then["labels"].keys()
+    relabelled = {file for file in files if now.labels.get(file) != then["labels"].get(file)}
+    return len(out | relabelled) + (RENEWED if dict(now.renamed) != then["renamed"] else 0)
 
 
 def _relabelled(labelled: Labelled, labels: Mapping[str, str], file: str, task: str, word: str) -> dict[str, str]:
@@ -291,23 +400,29 @@ def _relabelled(labelled: Labelled, labels: Mapping[str, str], file: str, task: 
 
 
 def undo(run: Run) -> str:
-    """Take the last change back. Raises UsageError where there is none."""
+    """Take the last change back, with all of its batch. Raises UsageError where there is none."""
     _there(run)
     with _changing:
         edits, steps = _edits(run.folder), _undo(run.folder)
         if not steps:
             raise UsageError("Nothing has been changed, so there is nothing to undo.", "nothing_changed")
-        _write(run.folder, _with(edits, steps[-1]), steps[:-1])
-    return f"The last change is undone: {isolated(steps[-1]['file'])} is as before."
+        last = steps[-1]
+        while steps and (steps[-1] is last or steps[-1].get("batch", "") == last.get("batch")):
+            edits = _with(edits, steps.pop())
+        _write(run.folder, edits, steps)
+    return f"The last change is undone: {isolated(last['file']) + ' is' if 'file' in last else 'the classes are'} as before."
 
 
-def _with(edits: dataset_edits.Changes, entry: Mapping[str, Any]) -> dataset_edits.Changes:
-    """The changes with what is said of one picture: {"file", "out", "labels"}."""
-    file = str(entry["file"])
+def _with(edits: dataset_edits.Changes, entry: Change) -> dataset_edits.Changes:
+    """The changes with what is said of one picture, or of the classes."""
+    if "file" not in entry:
+        return dataclasses.replace(edits, renamed=entry.get("renamed", {}), labels=entry.get("relabelled", {}))
+    file = entry["file"]
     rest = tuple(one for one in edits.left_out if one != file)
-    others = {name: one for name, one in edits.labels.items() if name != file}
-    labels = {**others, file: entry["labels"]} if entry["labels"] else others
-    return dataset_edits.Changes((*rest, file) if entry["out"] else rest, labels)
+    said = {"labels": entry.get("labels"), "kept": entry.get("kept")}
+    others = {name: {one: given for one, given in getattr(edits, name).items() if one != file} for name in said}
+    more = {name: {**others[name], **({file: given} if given else {})} for name, given in said.items()}
+    return dataclasses.replace(edits, left_out=(*rest, file) if entry.get("out") else rest, **more)
 
 
 def _undo(folder: Path) -> list[Change]:
@@ -318,9 +433,8 @@ def can_undo(folder: Path) -> bool:
     return bool(_undo(folder))
 
 
-def _write(folder: Path, edits: dataset_edits.Changes, steps: Sequence[Mapping[str, Any]]) -> None:
-    plain = {"left_out": list(edits.left_out), "labels": edits.labels, "undo": list(steps)}
-    card.write_plain(folder / CHANGES, plain)
+def _write(folder: Path, edits: dataset_edits.Changes, steps: Sequence[Change]) -> None:
+    card.write_plain(folder / CHANGES, dataclasses.asdict(edits) | {"undo": list(steps)[-MOST_UNDO:]})
 
 
 def picture_path(run: Run, file: str) -> Path:

@@ -5,53 +5,82 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mtl_model import promises, wording
 from mtl_model import runs as folders
-from mtl_model import wording
-from mtl_model.card import Card
 from mtl_model.names import caption, isolated
-from mtl_model.ui.figures import METRICS, quantity
-from mtl_model.ui.render import escape, named
+from mtl_model.ui.figures import quantity
+from mtl_model.ui.render import escape, named, render
 from mtl_model.ui.server.retention import megabytes
+from mtl_model.ui.teach.forecast_views import meter
 from mtl_model.ui.teach.progress_views import broken_off
 from mtl_model.ui.teach.teaching import Run
 from mtl_model.ui.teach.views import HOW_FAR, button, duration, plural
 
+FIRST = 12  # wrong answers that are shown at once
 FEW_HELD = 30  # pictures: with fewer the figures can hardly tell anything
 
 
-def summary(outcome: Mapping[str, Any], child: Card | None) -> str:
-    """The difference in a sentence and in figures. child: its card, for the titles of tasks."""
+def summary(outcome: Mapping[str, Any]) -> str:
+    """What it brought: one figure per task, what it is worth, how it was measured; then the answers that are wrong."""
     if not outcome:
         return ""
     tasks: Mapping[str, Any] = outcome.get("tasks", {})
     counts = outcome.get("counts", {})
-    held = int(counts.get("held", 0))
-    way = HOW_FAR.get(str(outcome.get("how")), ("", ""))[0].lower()
-    folds = max((int(one.get("folds") or 0) for one in tasks.values()), default=0)
-    measured = (
-        f"The figures are of pictures held out: in {folds} rounds, each picture once, answered by what the others taught."
-        if folds
-        else f"{held:,} pictures that it never saw are what it is measured on."
-    )
-    stopped = f" {int(counts['val']):,} others told when to stop." if counts.get("val") else ""
     learned = (
-        f"It learned from {plural(int(counts.get('train', 0)), 'picture')} in {duration(float(outcome.get('seconds', 0)))}, "
-        f"starting from {outcome.get('parent', '')}: {way}.{stopped} {measured}"
+        f"It learned from {plural(int(counts.get('train', 0)), 'picture')} in {duration(float(outcome.get('seconds', 0)))}: "
+        f"{HOW_FAR.get(str(outcome.get('how')), ('', ''))[0].lower()}, starting from {outcome.get('parent', '')}."
     )
-    fewest = min((int(one.get("n", 0)) for one in tasks.values()), default=0)
-    few = (
-        '<p class="small">With so few pictures to measure on, chance alone moves these figures a lot.</p>'
-        if fewest < FEW_HELD
-        else ""
+    if counts.get("val"):
+        learned += f" {plural(int(counts['val']), 'other picture')} told when to stop."
+    lead = "".join(_lead(one) for one in tasks.values())
+    rest = wording.outcome(**{**outcome, "tasks": {}}) if "titles" in outcome else outcome.get("sentence", "")
+    first = lead or f'<p class="sentence">{escape(sentence(outcome))}</p>'
+    rest = f"<p>{escape(rest)}</p>" if lead and (outcome.get("changed") or outcome.get("unshown")) else ""
+    return f'{first}{rest}<p class="small">{escape(learned)}</p>{_wrong(outcome)}'
+
+
+def _lead(one: Mapping[str, Any]) -> str:
+    """The figure of a task on a bar, its verdict in words, and on what it was measured."""
+    verdict = wording.verdict_of(one)
+    folds, n = int(one.get("folds") or 0), int(one.get("n", 0))
+    measured = (
+        f"Measured on {plural(n, 'picture')}, in {folds} rounds: each answered by what the others taught."
+        if folds
+        else f"Measured on {plural(n, 'picture')} that it never saw."
     )
-    sure = "".join(
-        f'<p class="small">{named(one.get("title", ""))}: {escape(text)}</p>'
-        for one in tasks.values()
-        if (text := wording.reliability(one))
+    few = " With so few, chance alone moves this figure a lot." if n < FEW_HELD else ""
+    before = ""
+    if one.get("before") is not None and verdict != "not_compared":
+        change = interval_text(one.get("difference"), str(one.get("unit", "share")))
+        change = f"; the difference is {change}" if change else ""
+        before = f" Before it was {figure(one['before'], str(one['unit']))}{change}."
+    return render(
+        "teach/lead.html",
+        title=one.get("title", ""),
+        headline=promises.reached(one),
+        verdict=verdict,
+        worth=wording.VERDICTS[verdict],
+        meter=meter(one),
+        measured=f"{measured}{few}{before}",
+        sure=wording.reliability(one),
+        confused=promises.confused(one),
+    )
+
+
+def _wrong(outcome: Mapping[str, Any]) -> str:
+    """The pictures that are answered wrongly by what the others taught, the surest first."""
+    some = outcome.get("pictures", {}).get("wrong", ())
+    if not some:
+        return ""
+    cards = [_picture(one, outcome.get("tasks", {})) for one in some]
+    rest = "".join(cards[FIRST:])
+    more = (
+        f'<details class="fold"><summary>{len(cards) - FIRST} more</summary><ul class="pictures">{rest}</ul></details>'
     )
     return (
-        f'<p class="sentence">{escape(sentence(outcome))}</p><p class="small">{escape(learned)}</p>{few}'
-        f"{table(tasks)}{sure}{untouched(outcome.get('changed', {}), child)}"
+        '<div class="finding" id="teach-wrong"><p><b>Answered wrongly</b>, the surest first. Is a label wrong, or do pictures '
+        f'like these lack? Then mend or add them in steps 1 and 2, and learn again.</p><ul class="pictures">'
+        f"{''.join(cards[:FIRST])}</ul>{more if rest else ''}</div>"
     )
 
 
@@ -78,49 +107,6 @@ def interval_text(interval: Sequence[float] | None, unit: str) -> str:
     low, high = ((100 * one if unit == "share" else one) for one in interval)
     name = "points" if unit == "share" else unit
     return f"{quantity(low, '+')} to {quantity(high, '+')} {name}".rstrip()
-
-
-def range_text(interval: Sequence[float] | None, unit: str) -> str:
-    """ "71 to 93 %" """
-    if not interval:
-        return ""
-    low, high = ((f"{100 * one:.0f}" if unit == "share" else quantity(one)) for one in interval)
-    return f"{low} to {high} {'%' if unit == 'share' else unit}".rstrip()
-
-
-def table(tasks: Mapping[str, Any]) -> str:
-    rows = ""
-    for one in tasks.values():
-        unit, verdict = str(one.get("unit", "share")), wording.verdict_of(one)
-        interval = interval_text(one.get("difference"), unit)
-        metric = str(one.get("metric", ""))
-        measured = f"{METRICS.get(metric, metric).lower()}, {plural(int(one.get('n', 0)), 'picture')}"
-        rows += (
-            f'<tr><th scope="row">{named(one.get("title", ""))} <span class="small">{escape(measured)}</span></th>'
-            f'<td data-head="Before">{figure(one.get("before"), unit)}</td>'
-            f'<td data-head="After"><b>{figure(one.get("after"), unit)}</b> '
-            f'<span class="small">{escape(range_text(one.get("interval"), unit))}</span></td>'
-            f'<td data-head="Difference"><b class="verdict {verdict}">{wording.VERDICTS[verdict]}</b> '
-            f'<span class="small">{escape(interval)}</span></td></tr>'
-        )
-    if not rows:
-        return ""
-    return (
-        '<table class="plain outcome"><thead><tr><th scope="col">Task</th><th scope="col">Before</th><th scope="col">After'
-        f'</th><th scope="col">Difference</th></tr></thead><tbody>{rows}</tbody></table>'
-        '<p class="small">The ranges in small print are 95 % intervals: so far chance alone can move a figure of so many '
-        "pictures.</p>"
-    )
-
-
-def untouched(changed: Mapping[str, float], card: Card | None) -> str:
-    """Of the tasks that were not taught: how many answers are others than before. If none is, the sentence says so."""
-    titles = {task.name: task.title for task in card.tasks} if card else {}
-    told = [
-        f"{isolated(titles.get(name, name))}: {'no answer changed' if not share else f'{100 * share:.1f} % of answers changed'}"
-        for name, share in changed.items()
-    ]
-    return f"<p>Not taught, on the same pictures: {escape('; '.join(told))}.</p>" if any(changed.values()) else ""
 
 
 def confusion(one: Mapping[str, Any]) -> str:
@@ -173,17 +159,18 @@ def pictures(groups: Mapping[str, Sequence[Mapping[str, Any]]], tasks: Mapping[s
 def _picture(one: Mapping[str, Any], tasks: Mapping[str, Any]) -> str:
     file = str(one.get("file", ""))
     title = tasks.get(str(one.get("task")), {}).get("title", one.get("task", ""))
+    before = f"{named(one['before'])} → " if one.get("before") else "it says "
     return (
         f'<li class="picture"><div class="thumb"><img data-src="{escape(file)}" alt="{escape(isolated(file))}" width="128" '
         'height="128"></div>'
         f'<p class="file" title="{escape(file)}">{named(file.rsplit("/", 1)[-1])}</p>'
         f'<p class="small">{named(title)}: {named(one.get("truth", ""))}</p>'
-        f'<p class="small">{named(one.get("before", ""))} → <b>{named(one.get("after", ""))}</b></p></li>'
+        f'<p class="small">{before}<b>{named(one.get("after", ""))}</b></p></li>'
     )
 
 
-def decide(run: Run) -> str:
-    """Keep it or go back."""
+def decide(run: Run, outcome: Mapping[str, Any]) -> str:
+    """Keep it or go back, and once more what it is not worth."""
     size = megabytes(folders.count_pictures(run.folder)["total_bytes"])
     if run.state == "accepted":
         kept = f"kept, {size}, until you delete them on the About tab or with it" if run.kept else "deleted"
@@ -194,6 +181,8 @@ def decide(run: Run) -> str:
         )
     if run.state != "done":
         return ""
+    blind = [isolated(one["title"]) for one in outcome.get("tasks", {}).values() if wording.verdict_of(one) == "guess"]
+    warning = f"{', '.join(blind)}: no better than guessing." if blind else ""
     more = button("resume", "Go on learning") if run.can_go_on else ""
     early = '<p class="small">It ended before it was done; going on may make it better.</p>' if more else ""
     late = (
@@ -204,7 +193,8 @@ def decide(run: Run) -> str:
     )
     return (
         f"{broken_off(run)}{early}{late}"
-        f'<p class="actions">{button("accept", "Accept", primary=True, size=size)}{more}{button("discard", "Discard")}'
+        f'<p class="actions">'
+        f"{button('accept', 'Accept', primary=not warning, size=size, warning=warning)}{more}{button('discard', 'Discard')}"
         f"{button('download', 'Download')}</p>"
         '<p class="small">Accepting offers it beside the others, and asks whether the pictures you uploaded are to be kept; the '
         "checkpoint it was made from stays as it is. Discarding takes it away together with the pictures.</p>"

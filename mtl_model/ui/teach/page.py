@@ -9,18 +9,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from mtl_model import card, jobs
+from mtl_model import jobs
 from mtl_model import runs as folders
 from mtl_model.card import Card
 from mtl_model.data import corrections
 from mtl_model.errors import MtlError, UsageError
 from mtl_model.run_records import Outcome
-from mtl_model.runs import CHANGES, OUTCOME, REPORT
+from mtl_model.runs import CHANGES, FORECAST, OUTCOME, REPORT
 from mtl_model.train import finetune
 from mtl_model.ui.checkpoints import gallery
 from mtl_model.ui.checkpoints.loaded import Models
 from mtl_model.ui.render import escape
-from mtl_model.ui.teach import dataset, outcome_views, picture_views, progress_views, teaching, views
+from mtl_model.ui.teach import dataset, forecast_views, outcome_views, picture_views, progress_views, teaching, views
 from mtl_model.ui.teach.teaching import Run
 
 MOST_ESTIMATES = 200
@@ -108,17 +108,18 @@ class Page:
             "found": kept if gone else views.found(run, shown.source.left_out if shown else ()),
             "check": kept if gone else picture_views.check(run, queue),
             **(self._contents(run, shown) if run.checked and shown else {}),
-            "goon": picture_views.go_on(run, shown),
+            "forecast": self._forecast(run, shown),
+            "goon": picture_views.go_on(run, shown, self._parent(run)),
             "form": self._form(run, runs, names),
             "progress": progress_views.progress(run, tasks, queue),
             "line3": escape(views.chosen(run)),
-            "outcome": outcome_views.summary(outcome, self._card(run.folder) if outcome else None),
+            "outcome": outcome_views.summary(outcome),
             "details": outcome_views.details({**outcome, "pictures": {}} if gone else outcome),
-            "decide": outcome_views.decide(run),
+            "decide": outcome_views.decide(run, outcome),
             "line4": escape(outcome_views.sentence(outcome)),
         }
         reached = 4 if decided else 3 if run.checked else 2 if run.step == 2 else 1
-        if run.state == "checked" and shown and not picture_views.can_learn(run, shown):
+        if run.state == "checked" and shown and not picture_views.can_learn(run, shown, self._parent(run)):
             reached = 2
         stamp, edits = str(about.get("stamp", "")), _edits_stamp(run)
         shared = {"reached": reached, "step": run.step, "busy": run.busy, "subject": run.record.reads}
@@ -130,12 +131,19 @@ class Page:
         except MtlError:
             return None
 
+    def _forecast(self, run: Run, shown: dataset.Labelled | None) -> str:
+        return forecast_views.forecast(run, shown, self._parent(run)) if shown and run.checked else ""
+
     def _form(self, run: Run, runs: Sequence[Run], names: Mapping[str, str]) -> str:
         """names: {checkpoint: what it reads}"""
         if not run.checked:
             return ""
         parent = self._parent(run)
-        seconds = self._estimate(run, parent) if parent else None
+        known, fitted = run.forecast, run.record.how == "branch"
+        if known and fitted and known["parent"] == run.record.parent:  # its features lie there
+            seconds: float | None = known["seconds"]
+        else:
+            seconds = self._estimate(run, parent) if parent else None
         ahead = next((one.name for one in runs if one.busy and one.name != run.name), "")
         starts = [name for name, subject in names.items() if subject == run.record.reads]
         return views.form(run, parent, starts, seconds, ahead)
@@ -158,16 +166,11 @@ class Page:
         except MtlError:
             return None
 
-    def _card(self, folder: Path) -> Card | None:
-        try:
-            return card.read_card(folder)
-        except MtlError:
-            return None
-
     def _contents(self, run: Run, shown: dataset.Labelled) -> dict[str, str]:
         """Made anew only when the report or the changes are others: while it learns, every second asks for them."""
         report = (run.folder / REPORT).stat().st_mtime_ns
-        key = f"{report} {_edits_stamp(run)}"
+        told = (run.folder / FORECAST).stat().st_mtime_ns if (run.folder / FORECAST).exists() else 0
+        key = f"{report} {told} {_edits_stamp(run)}"
         if run.name not in self._made or self._made[run.name][0] != key:
             parts = {"counts": picture_views.tallies(run, shown), "problems": picture_views.found(run, shown)}
             self._made[run.name] = (key, {**parts, "line2": escape(picture_views.line(shown))})

@@ -7,21 +7,22 @@ from typing import Any
 
 from mtl_model import jobs, kinds, wording
 from mtl_model import runs as folders
+from mtl_model.card import Card
 from mtl_model.data.check import UNLABELLED
 from mtl_model.kinds import RARE
 from mtl_model.names import caption, isolated
 from mtl_model.records import PICTURE
 from mtl_model.run_records import Report
 from mtl_model.tasks import Task
+from mtl_model.train.splits import LEAST_TAUGHT
 from mtl_model.ui.render import escape, named
-from mtl_model.ui.teach import dataset, teaching
+from mtl_model.ui.teach import dataset, forecast_views, teaching
 from mtl_model.ui.teach.dataset import CHANGED, LEFT_OUT, Labelled, Picture
 from mtl_model.ui.teach.progress_views import job_line
 from mtl_model.ui.teach.teaching import CHECK, Run
 from mtl_model.ui.teach.views import button, plural, problem
 
 PAGE = 24
-NEEDED = 3  # of a class: one to learn from, one to stop by, one to measure with
 AT_ONCE = 20  # things to look at, and pictures of one; the others are folded away
 MOST_GROUPS = 200  # of copies, of either kind
 HERE: Mapping[str, wording.Words] = {
@@ -29,7 +30,8 @@ HERE: Mapping[str, wording.Words] = {
     "unreadable": "{count:n file} cannot be read as a picture; nothing is learned from it.",
 }
 """What a fine-tuning does about findings; of any data set `check` says something else."""
-COPIES = ("exact_copies", "near_copies", "copies_across_splits")
+TOLD = ("exact_copies", "near_copies", "copies_across_splits", "small_faces")
+"""Findings that are told otherwise, or elsewhere."""
 
 
 def check(run: Run, queue: Sequence[jobs.Job]) -> str:
@@ -56,15 +58,17 @@ def unlearnable(shown: Labelled) -> dict[str, str]:
     """Task -> what it lacks to be learned, as a sentence."""
     lacking: dict[str, str] = {}
     for name, classes in shown.counts().items():
-        task, known = shown.tasks[name], [count for word, count in classes.items() if word != UNLABELLED]
-        if missing := kinds.of(task).lacking(known, NEEDED):
+        task, known = shown.tasks[name], {word: count for word, count in classes.items() if word != UNLABELLED}
+        if missing := kinds.of(task).missing(task, known, LEAST_TAUGHT):
             lacking[name] = f"{isolated(task.title)} cannot be learned yet: {missing}."
     return lacking
 
 
-def can_learn(run: Run, shown: Labelled) -> bool:
-    """Whether there is a task with enough pictures, and a face to learn it from."""
-    return len(unlearnable(shown)) < len(shown.tasks) and not _is_faceless(_report(run))
+def can_learn(run: Run, shown: Labelled, parent: Card | None = None) -> bool:
+    """Whether there is a task with enough pictures, a face to learn it from, and classes that the checkpoint to start from knows
+    by these names."""
+    held_up = {*unlearnable(shown), *(str(question["task"]) for question in forecast_views.naming(run, shown, parent))}
+    return len(held_up) < len(shown.tasks) and not _is_faceless(_report(run))
 
 
 def _report(run: Run) -> Any:
@@ -76,7 +80,7 @@ def _is_faceless(report: Mapping[str, Any]) -> bool:
     return bool(report.get("pictures")) and report.get("no_face") == report["pictures"]
 
 
-def go_on(run: Run, shown: Labelled | None) -> str:
+def go_on(run: Run, shown: Labelled | None, parent: Card | None = None) -> str:
     """The way to the next step, or the question what the pictures show.
 
     It stands above what is wrong: that may be long, and little of it has to be mended."""
@@ -85,7 +89,7 @@ def go_on(run: Run, shown: Labelled | None) -> str:
     if run.state == "checked" and not run.record.subject and _finds_few(report := _report(run)):
         return _ask_subject(report)
     again = button("check", "Check again") + _other_subject(run)
-    if run.state != "checked" or not can_learn(run, shown):
+    if run.state != "checked" or not can_learn(run, shown, parent):
         return again
     count = len(_listed(_report(run), shown))
     things = f"{plural(count, 'thing')} to look at below; you may go on without." if count else ""
@@ -176,12 +180,46 @@ def changed(run: Run, shown: Labelled) -> str:
 
 
 def found(run: Run, shown: Labelled) -> str:
-    """What is wrong, by the last check."""
-    return problems(_report(run), shown)
+    """What is wrong or worth doing, by the last check."""
+    harm = "".join(
+        _block(text, files, shown, mark="A whole class suffers." if much else "", all_out=key)
+        for text, files, key, much in forecast_views.harmful(run, shown)
+    )
+    first = forecast_views.suspects(run, shown) + harm + _slips(run, shown)
+    return first + forecast_views.suggestions(run, shown) + problems(_report(run), shown, bool(first))
 
 
-def problems(report: Mapping[str, Any], shown: Labelled) -> str:
-    """What the check found, each with the pictures it is about."""
+def _slips(run: Run, shown: Labelled) -> str:
+    """Classes whose names look misspelt, each with the way to merge it into the other, and classes that are too small."""
+    told = ""
+    for finding in _report(run).get("warnings", ()):
+        values = finding.get("values", {})
+        task = shown.tasks.get(str(values.get("task")))
+        if finding.get("code") != "misspelt_class" or task is None:
+            continue
+        known = kinds.of(task).choices(task)
+        if values["word"] in known and values["meant"] in known:
+            merge = _merge(
+                f"Merge it into {isolated(values['meant'])}", task.name, values["word"], values["meant"], True
+            )
+            told += f'<div class="finding"><p>{escape(_words(finding))}</p><p class="actions">{merge}</p></div>'
+    for name, classes in shown.counts().items():
+        small = {word: count for word, count in classes.items() if word != UNLABELLED and 0 < count < LEAST_TAUGHT}
+        if len(classes) > 2 and kinds.of(shown.tasks[name]).choices(shown.tasks[name]):
+            for word in small:
+                drop = _merge(f"Leave {isolated(word)} out", name, word, "")
+                text = f"{isolated(word)} has too few pictures to be told: without it the other classes can be learned."
+                told += f'<div class="finding"><p>{escape(text)}</p><p class="actions">{drop}</p></div>'
+    return told
+
+
+def _merge(text: str, task: str, word: str, into: str, primary: bool = False) -> str:
+    more: dict[str, Any] = {"task": task, "from": word, "to": into}
+    return button("merge", text, primary, **more)
+
+
+def problems(report: Mapping[str, Any], shown: Labelled, more: bool = False) -> str:
+    """What the check found, each with the pictures it is about. more: whether something else is told above."""
     if not report:
         return ""
     lacking, listed = unlearnable(shown), _listed(report, shown)
@@ -196,7 +234,7 @@ def problems(report: Mapping[str, Any], shown: Labelled) -> str:
             )
         ]
     if not listed and not faults:
-        return "<p>Nothing is wrong with these pictures.</p>"
+        return "" if more else "<p>Nothing is wrong with these pictures.</p>"
     return f"{''.join(faults)}{''.join(listed[:AT_ONCE])}{_fold(listed[AT_ONCE:])}"
 
 
@@ -223,14 +261,17 @@ def _listed(report: Mapping[str, Any], shown: Labelled) -> list[str]:
     ]
 
 
-def _block(title: str, files: Iterable[str], shown: Labelled, more: int = 0, mark: str = "") -> str:
+def _block(title: str, files: Iterable[str], shown: Labelled, more: int = 0, mark: str = "", all_out: str = "") -> str:
+    """all_out: the finding whose pictures one click leaves out."""
     pictures = [shown.by_file[file] for file in files if file in shown.by_file]
     cards = [card(one, shown) for one in pictures]
     rest = _fold(cards[AT_ONCE:], '<ul class="pictures">{}</ul>')
     rest += f'<p class="small">and {more:,} more</p>' if more > 0 else ""
+    gone = button("out-all", f"Leave all {len(pictures):,} out", key=all_out) if all_out else ""
+    gone = f'<p class="actions">{gone}</p>' if gone else ""
     marked = f'<b class="mark">{escape(mark)}</b> ' if mark else ""
     return (
-        f'<div class="finding"><p>{marked}{escape(title)}</p><ul class="pictures">'
+        f'<div class="finding"><p>{marked}{escape(title)}</p>{gone}<ul class="pictures">'
         f"{''.join(cards[:AT_ONCE])}</ul>{rest}</div>"
     )
 
@@ -247,7 +288,7 @@ def _findings(report: Mapping[str, Any], shown: Labelled) -> Iterable[str]:
     """What the check names by file. How it would split the pictures is no matter here, and copies are told above."""
     for finding in report.get("warnings", ()):
         files, text = finding.get("files", ()), _words(finding)
-        if not files or finding.get("code") in COPIES:
+        if not files or finding.get("code") in TOLD:
             continue
         known = [shown.file_of[file] for file in files if file in shown.file_of]
         if known:

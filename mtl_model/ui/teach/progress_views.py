@@ -108,9 +108,9 @@ def _ending(run: Run, events: Sequence[Event]) -> str:
     if run.state not in ("done", "accepted") or not passes:
         return ""
     best = [one.epoch + 1 for one in passes if one.best]
-    kept = f"; pass {best[-1]} was the best and is kept" if best else ""
+    kept = f"; round {best[-1]} was the best and is kept" if best else ""
     how = "Stopped" if run.can_go_on else "Done"
-    return f"<p>{how} after {plural(passes[-1].epoch + 1, 'pass', 'passes')} over the pictures{kept}.</p>"
+    return f"<p>{how} after {plural(passes[-1].epoch + 1, 'round')} over the pictures{kept}.</p>"
 
 
 def broken_off(run: Run) -> str:
@@ -139,10 +139,10 @@ def _pace(events: Sequence[Event]) -> str:
         return ""
     looked = [one for one in events if isinstance(one, Evaluated)]
     best = [one.epoch + 1 for one in looked if one.best]
-    told = f", best so far after pass {best[-1]}" if best else ""
+    told = f", best so far after round {best[-1]}" if best else ""
     done = max(step.step, looked[-1].step if looked else 0)
     number = min(started.epochs, 1 + max(step.epoch, looked[-1].epoch + 1 if looked else 0))
     return (
-        f"<p>Pass {number} of at most {started.epochs}{told}: {step.pictures_per_second:,.0f} pictures a second, at most "
+        f"<p>Round {number} of at most {started.epochs}{told}: {step.pictures_per_second:,.0f} pictures a second, at most "
         f"{duration(step.seconds_left)} left.</p>{bar(done, started.steps, 'Learning')}"
     )

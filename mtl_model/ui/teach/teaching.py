@@ -24,12 +24,27 @@ from mtl_model import runs as folders
 from mtl_model.errors import RunError, UsageError
 from mtl_model.events import Event, Failed, Finished, Started, from_line
 from mtl_model.records import FACE
-from mtl_model.run_records import Outcome, Report
-from mtl_model.runs import CHANGES, DATA, EVENTS, JOB, OF_JOBS, OUTCOME, RECORD, REPORT, STATE, STOP, TEACH, held
+from mtl_model.run_records import Forecast, Outcome, Report
+from mtl_model.runs import (
+    CHANGES,
+    DATA,
+    EVENTS,
+    FORECAST,
+    JOB,
+    OF_JOBS,
+    OUTCOME,
+    RECORD,
+    REPORT,
+    STATE,
+    STOP,
+    TEACH,
+    held,
+)
 
-WATCHED = (RECORD, TEACH, CHANGES, REPORT, OUTCOME, EVENTS, STATE, STOP, card.PENDING, card.CARD, *OF_JOBS)
+WATCHED = (RECORD, TEACH, CHANGES, REPORT, FORECAST, OUTCOME, EVENTS, STATE, STOP, card.PENDING, card.CARD, *OF_JOBS)
 """What a page shows depends on these files alone."""
-CHECK, LEARN = "check", "finetune"
+CHECK, LEARN, SUGGEST = "check", "finetune", "suggest"
+"""Kinds of jobs. While the last one works everything can go on: what it works on is changed, and it begins anew."""
 LEARNED = ("parent", "how", "tasks", "advanced")  # settings that decide what a learning does
 DAMAGED = "damaged"
 LEAST_BYTES = 16 * 2**20  # free on a disk that is not called full
@@ -85,19 +100,26 @@ class Learned(TypedDict, total=False):
     edits: str
 
 
-class Change(TypedDict):
-    """What was said of one picture before it was changed."""
+class Change(TypedDict, total=False):
+    """What was said of one picture before it was changed; or classes, and the labels of all
+    pictures that were relabelled. Changes of one batch are taken back together."""
 
     file: str
     out: bool
     labels: dict[str, str]
+    kept: list[str]
+    renamed: dict[str, dict[str, str]]
+    relabelled: dict[str, dict[str, str]]
+    batch: str
 
 
 class Edits(TypedDict, total=False):
-    """changes.json: what a person changed of the pictures, and how to take that back; see changes.Changes."""
+    """changes.json: what a person changed of the pictures, and how to take that back; see dataset_edits.Changes."""
 
     left_out: list[str]
     labels: dict[str, dict[str, str]]
+    renamed: dict[str, dict[str, str]]
+    kept: dict[str, list[str]]
     undo: list[Change]
 
 
@@ -182,7 +204,9 @@ def read_edits(folder: Path) -> Edits:
 def edits_digest(folder: Path) -> str:
     """Return a text that differs where other pictures are left out, or have other labels. Raises as `read_edits` does."""
     edits = read_edits(folder)
-    plain = [sorted(edits.get("left_out", ())), edits.get("labels", {})]
+    plain: list[Any] = [sorted(edits.get("left_out", ())), edits.get("labels", {})]
+    if renamed := edits.get("renamed"):
+        plain.append(renamed)
     return hashlib.sha256(json.dumps(plain, sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
 
 
@@ -226,7 +250,17 @@ class Run:
 
     @property
     def busy(self) -> bool:
-        return self.state in ("waiting", "running")
+        return self.state in jobs.ACTIVE
+
+    @property
+    def forecasting(self) -> bool:
+        """Whether it is being worked out anew what learning would bring."""
+        return self.kind == SUGGEST and self.job is not None and self.job.state in jobs.ACTIVE
+
+    @property
+    def forecast(self) -> Forecast | None:
+        """What learning would bring, by the pictures and the checkpoint of the last check. Raises: RunError if it is damaged."""
+        return folders.read(self.folder / FORECAST, Forecast)
 
     @property
     def checked(self) -> bool:
@@ -305,6 +339,7 @@ def _check_files(folder: Path) -> None:
     """Raises: RunError with a sentence if a file is damaged that is neither written again by itself nor read line by line."""
     folders.read(folder / RECORD, folders.Record)
     folders.read(folder / REPORT, Report)
+    folders.read(folder / FORECAST, Forecast)
     folders.read(folder / OUTCOME, Outcome)
     read_edits(folder)
     if jobs.is_damaged(folder):
@@ -347,7 +382,7 @@ def open_runs(runs: Path) -> list[Run]:
 
 def _state(folder: Path, record: Record, job: jobs.Job | None) -> str:
     whole = (folder / card.CARD).is_file()
-    if job and job.state in ("waiting", "running"):
+    if job and job.state in jobs.ACTIVE and job.kind != SUGGEST:
         return job.state
     if whole and not (folder / card.PENDING).is_file():
         return "accepted"

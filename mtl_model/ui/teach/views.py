@@ -25,10 +25,11 @@ KINDS: Mapping[str, str] = {
     "list": "lists of files with codes",
 }
 HOW_FAR: Mapping[str, tuple[str, str]] = {
-    "branch": ("Only the branch", "Quick. Only the part that gives the answer learns; all other answers stay exactly the same."),
-    "last": ("The branches and the last block", "Slower, for unusual pictures. Other answers stay close to what they were."),
-    "all": ("Everything", "Slowest, for a thousand pictures and more. Other answers stay close to what they were."),
+    "branch": ("Only the new branch", "Fast and safe: all other answers stay exactly the same."),
+    "last": ("Further", "Slower, for unusual pictures. It may be better, and changes other answers a little."),
+    "all": ("Everything", "Slowest, for a thousand pictures and more. It changes other answers."),
 }  # fmt: skip
+BRANCH = "The branch is the part of a model that gives the answer; the rest, which sees the face, serves all answers."
 STATES: Mapping[str, str] = {
     "damaged": "cannot be read",
     "empty": "no pictures yet",
@@ -41,6 +42,7 @@ STATES: Mapping[str, str] = {
     "done": "waits for your decision",
     "accepted": "accepted",
 }
+AT_ONCE = 4  # reasons why something is left out; more are folded away
 FIELDS = (
     ("epochs", "Passes over the pictures", "number", "chosen by itself"),
     ("learning_rate", "Learning rate", "text", "chosen by itself"),
@@ -89,8 +91,10 @@ def tasks_text(tasks: Mapping[str, Mapping[str, Any]]) -> str:
 
 def button(action: str, text: str, primary: bool = False, **more: str) -> str:
     extra = "".join(f' data-{name}="{escape(value)}"' for name, value in more.items())
+    place = escape("".join(f"-{more[name]}" for name in ("task", "from", "key") if name in more))
     return (
-        f'<button type="button" class="button{" primary" if primary else ""}" id="teach-{action}" data-do="{action}"{extra}>'
+        f'<button type="button" class="button{" primary" if primary else ""}" id="teach-{action}{place}" '
+        f'data-do="{action}"{extra}>'
         f"{escape(text)}</button>"
     )
 
@@ -138,7 +142,8 @@ def found(run: Run, left_out: Sequence[LeftOut] = ()) -> str:
     if reasons:
         total = sum(reason["count"] for reason in reasons)
         items = "".join(_reason(reason, examples.get(_key(reason), ())) for reason in reasons)
-        lines += f'<details class="fold"><summary>Left out: {total:,}</summary><ul>{items}</ul></details>'
+        opened = " open" if len(reasons) <= AT_ONCE else ""
+        lines += f'<details class="fold"{opened}><summary>Left out: {total:,}</summary><ul>{items}</ul></details>'
     notes = [note if isinstance(note, str) else wording.text(note["code"], note["values"]) for note in about["notes"]]
     lines += "".join(f'<p class="small">{escape(note)}</p>' for note in notes)
     checkable = not (run.busy or run.checked or about["error"])
@@ -197,7 +202,7 @@ def form(run: Run, parent: Card | None, names: Sequence[str], seconds: float | N
     start = button("again", "Start from the beginning") if again else button("start", "Start learning", primary=True)
     return (
         f'<fieldset><legend>What to learn</legend><div class="choices">{tasks}</div></fieldset>'
-        f'<fieldset><legend>How far</legend><div class="choices">{ways}</div></fieldset>'
+        f'<fieldset><legend title="{escape(BRANCH)}">How far</legend><div class="choices">{ways}</div></fieldset>'
         f'<div class="fields"><label>Start from <select id="teach-from" data-set="from">{missing}{options}</select></label></div>'
         f'<details class="fold" id="teach-advanced"><summary>Advanced</summary><div class="fields">{fields}</div></details>'
         f'<p class="actions">{start}{time}{wait}</p>'

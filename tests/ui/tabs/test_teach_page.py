@@ -68,19 +68,19 @@ def check(page: Any, folder: Path) -> None:
 def test_from_a_folder_to_what_is_in_it(
     opened: Any, tmp_path: Path, sample_picture: np.ndarray, served: Served
 ) -> None:
-    some = faces(sample_picture, 6)
+    some = faces(sample_picture, 24)
     folder = fill(
         tmp_path / "hüte",
-        {f"on/{number}.png": one for number, one in enumerate(some[:4])}
-        | {f"off/ü {number}.png": one for number, one in enumerate([some[0], *some[4:]])},
+        {f"on/{number}.png": one for number, one in enumerate(some[:12])}
+        | {f"off/ü {number}.png": one for number, one in enumerate([some[0], *some[12:]])},
     )
     (folder / "on" / "broken.png").write_bytes(b"no picture")
     (folder / ".hidden.png").write_bytes(b"")
     check(opened, folder)
     text = opened.locator('[data-part="problems"]').inner_text()
     assert "Same picture in two classes." in text and "1 file cannot be read" in text
-    assert "10 would do" in opened.locator('[data-part="counts"]').inner_text()
-    assert opened.locator('.step[data-step="1"] .line').inner_text().startswith("8 pictures")
+    assert opened.locator('[data-part="counts"] .number').first.inner_text().startswith("13")
+    assert opened.locator('.step[data-step="1"] .line').inner_text().startswith("26 pictures")
 
     opened.get_by_role("button", name="Leave out broken.png").click()
     opened.get_by_role("button", name="1 left out").click()
@@ -329,13 +329,13 @@ def test_stopped_it_keeps_the_best_and_goes_on(
 
     opened.get_by_role("button", name="Start learning").click()
     with held(served.runs / "glasses"):
-        learn.get_by_text("best so far after pass").wait_for()
+        learn.get_by_text("best so far after round").wait_for()
         learn.get_by_role("button", name="Stop, keep the best so far").click()
         learn.get_by_text("Stopping. The best so far is being kept").wait_for()
     brought = opened.locator('.step[data-step="4"]')
     more = brought.get_by_role("button", name="Go on learning")
     more.wait_for(timeout=2 * PATIENCE_MS)
-    assert "held-out pictures" in brought.locator(".sentence").inner_text()
+    assert "right for" in brought.locator(".sentence").inner_text() and "that it never saw" in brought.inner_text()
     dropped(opened, root / "samples" / "astronaut.jpg", brought.locator(".sentence"))  # beside the area for it
     brought.locator(".told-try", has_text="1 face").wait_for()
     learn.locator("summary").first.click()
@@ -344,7 +344,7 @@ def test_stopped_it_keeps_the_best_and_goes_on(
     assert "everything, from bknet" in learn.locator(".line").inner_text(), "what it was learned by"
     more.click()  # with the settings that it began with
     opened.locator(".teach[data-state=running]").wait_for()
-    assert "Pass" not in learn.locator("[data-part=progress] > p").first.inner_text(), "an earlier learning's place"
+    assert "Round" not in learn.locator("[data-part=progress] > p").first.inner_text(), "an earlier learning's place"
     opened.locator(".teach[data-state=done]").wait_for(timeout=5 * PATIENCE_MS)
     assert more.count() == 0
     learn.locator("summary").first.click()
@@ -374,9 +374,14 @@ def test_the_whole_way_with_glasses(opened: Any, tmp_path: Path, data: Path, roo
     shutil.move(folder / "with" / taught["with"][0].name, folder / "without")  # a wrong label to put right
     shutil.copy(folder / "with" / taught["with"][1].name, folder / "without" / "twice.jpg")
     check(opened, folder)
-    opened.locator(".count", has_text="without").click()
-    opened.get_by_role("button", name=f"It is with: Glasses of {taught['with'][0].name}").click()
+    promised = opened.locator(".promise .sentence").inner_text()
+    assert "right for about" in promised and "of 100 new pictures" in promised
+    wrong = opened.locator("#teach-suspects li", has_text=taught["with"][0].name)
+    wrong.focus()
+    opened.keyboard.press("c")  # changes the label that looks wrong
     opened.get_by_role("button", name="1 relabelled").wait_for()
+    wrong.wait_for(state="detached")
+    assert opened.evaluate("Boolean(document.activeElement.closest('#teach-suspects li'))"), "the next one is at hand"
     opened.get_by_role("button", name="Go on: learn").click()
     opened.get_by_role("button", name="Start learning").click()
     opened.locator(".teach[data-state=running], .teach[data-state=done]").first.wait_for()
@@ -384,7 +389,8 @@ def test_the_whole_way_with_glasses(opened: Any, tmp_path: Path, data: Path, roo
     opened.reload()  # which opens the same again
     accept = opened.get_by_role("button", name="Accept")
     accept.wait_for(timeout=5 * PATIENCE_MS)
-    assert not opened.locator(".plot polyline").count(), "a fit has no curve of passes"
+    assert not opened.locator('.step[data-step="3"] .plot polyline').count(), "a fit has no curve of rounds"
+    assert opened.locator("#teach-wrong li").count(), "what is answered wrongly is shown"
     opened.locator('.step[data-step="2"] > summary').click()
     opened.locator(".finding", has_text="two classes").get_by_role("button", name="Leave out").first.click()
     opened.locator(".finding", has_text="two classes").wait_for(state="detached")  # with the list that was clicked in

@@ -390,3 +390,66 @@ def test_what_the_pictures_show_decides_the_start_and_the_check(
 def test_a_run_begun_from_whole_pictures_asks_nothing(steps: Steps) -> None:
     assert steps.create("flowers", "ann", "pictures").subject == "picture"
     assert steps.create("faces", "ann", "bknet").subject == steps.create("gone", "ann", "nothing").subject == ""
+
+
+FORECAST_OF = {
+    "parent": "bknet",
+    "seconds": 1.0,
+    "tasks": {},
+    "refused": {},
+    "traps": {},
+    "suspects": [],
+    "suggestions": [],
+    "harmful": [
+        {"code": "too_small", "count": 1, "files": ["smile/yes/1.png"], "values": {"task": "Smile", "much": {}}}
+    ],
+    "edits": {"left_out": [], "labels": {}, "renamed": {}, "kept": {}},
+}
+
+
+@pytest.fixture
+def told(run: Run) -> Run:
+    """A run that was checked, with a forecast."""
+    (run.folder / REPORT).write_text("{}")
+    (run.folder / folders.FORECAST).write_text(json.dumps(FORECAST_OF))
+    return again(run)
+
+
+def test_the_check_says_what_learning_from_the_chosen_checkpoint_would_bring(
+    steps: Steps, run: Run, submitted: list[tuple[str, str, list[str]]]
+) -> None:
+    steps.check(run)
+    ((_, kind, words),) = submitted
+    options = dict(zip(words[2::2], words[3::2], strict=False))
+    assert kind == "check" and options["--from"] == "bknet"
+    assert options["--forecast"] == str(run.folder / folders.FORECAST) and options["--cache"] == str(
+        run.folder / "cache"
+    )
+
+
+def test_the_figure_moves_after_ten_changes_or_with_another_start(
+    steps: Steps, told: Run, submitted: list[tuple[str, str, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "RENEWED", 3)
+    steps.change(told, {"file": "smile/yes/1.png", "out": True})
+    steps.change(told, {"file": "smile/yes/2.png", "task": "smile", "word": "not smiling"})
+    steps.change(told, {"file": "hat/on/4.png", "task": "hat", "keep": True})
+    assert not submitted, "a label that is kept changes nothing"
+    steps.change(told, {"file": "smile/no/3.png", "out": True})
+    ((name, kind, words),) = submitted
+    assert (name, kind, words[0]) == ("mine", "suggest", "suggest") and "--changes" in words
+    steps.choose(told, {"from": "default"})
+    assert submitted[1][1] == "suggest" and "default" in submitted[1][2]
+
+
+def test_a_figure_that_is_worked_out_anew_holds_nothing_up(told: Run) -> None:
+    (told.folder / folders.JOB).write_text(
+        json.dumps({**JOB_THAT_ENDED, "kind": "suggest", "exit_code": None, "pid": None})
+    )
+    now = again(told)
+    assert now.state == "checked" and now.forecasting and not now.busy
+
+
+def test_pictures_that_harm_are_left_out_by_what_they_were_found_for(steps: Steps, told: Run) -> None:
+    steps.change(told, {"harm": "too_small/Smile"})
+    assert teaching.read_edits(told.folder).get("left_out") == ["smile/yes/1.png"]

@@ -171,7 +171,10 @@ def test_the_same_picture_in_two_classes_and_rare_classes_are_told(upload: Uploa
     report = {"near": {"groups": [["smile/no/2.png", "smile/yes/1.png"], ["smile/no/3.png", "smile/no/2.png"]]}}
     html = picture_views.problems(report, dataset.read_labelled(run))
     assert "Same picture in two classes." in html and "Copies." in html
-    assert "Smile cannot be learned yet: two classes need 3 pictures each at least, better 10." in html
+    assert (
+        "Smile cannot be learned yet: it needs 8 more of not smiling (there are 2), 9 more of smiling (there are 1)."
+        in html
+    )
     dataset.change(run, "smile/yes/1.png", "smile", "not smiling", out=None)
     assert "Same picture in two classes." not in picture_views.problems(report, dataset.read_labelled(run))
     dataset.change(run, "smile/no/2.png", "", None, out=True)  # of either group one is left: nothing to do any more
@@ -242,3 +245,35 @@ def test_pages_of_pictures(upload: Upload) -> None:
     first, last = (picture_views.browse(shown, "smile", "smiling", page) for page in (1, 99))
     assert first.count("<li ") == picture_views.PAGE and last.count("<li ") == 30 - picture_views.PAGE
     assert "Page 2 of 2" in last
+
+
+def test_a_second_folder_beside_the_task_is_no_class_and_its_task_cannot_be_renamed(upload: Upload) -> None:
+    run = upload("glasses/with/1.png", "glasses/without/2.png", "holiday/3.png", "4.png")
+    found = run.record.found
+    assert not found["error"] and not found["bare"] and found["tasks"]["glasses"]["classes"] == ["with", "without"]
+    assert dataset.read_labelled(run).counts() == {"glasses": {"with": 1, "without": 1, "not labelled": 1}}
+    html = views.found(run, dataset.read_labelled(run).source.left_out)
+    assert "the folder holiday holds photos beside" in html
+
+
+def test_classes_are_merged_and_that_is_undone(upload: Upload) -> None:
+    run = upload("hat/on/1.png", "hat/onn/2.png", "hat/off/3.png")
+    dataset.change(run, "hat/off/3.png", "hat", "onn", out=None)
+    dataset.rename(run, "hat", {"onn": "on"})
+    assert dataset.read_labelled(run).counts()["hat"] == {"off": 0, "on": 3}
+    dataset.rename(run, "hat", {"on": "worn"})
+    assert dataset.read_labelled(run).counts()["hat"] == {"off": 0, "worn": 3}
+    for expected in ({"off": 0, "on": 3}, {"off": 0, "on": 1, "onn": 2}, {"off": 1, "on": 1, "onn": 1}):
+        dataset.undo(run)
+        assert dataset.read_labelled(run).counts()["hat"] == expected
+    with pytest.raises(UsageError):
+        dataset.rename(run, "hat", {"cap": "on"})
+
+
+def test_pictures_left_out_together_come_back_together(upload: Upload) -> None:
+    run = upload("smile/yes/1.png", "smile/yes/2.png", "smile/no/3.png")
+    dataset.change(run, "smile/no/3.png", "", None, out=True)
+    dataset.leave_out(run, ["smile/yes/1.png", "smile/yes/2.png"])
+    assert len(dataset.read_labelled(run).chosen("", dataset.LEFT_OUT)) == 3
+    dataset.undo(run)
+    assert [one.file for one in dataset.read_labelled(run).chosen("", dataset.LEFT_OUT)] == ["smile/no/3.png"]

@@ -51,7 +51,7 @@ def run_of(
 
 def test_where_it_is(tmp_path: Path) -> None:
     html = progress_views.progress(run_of(tmp_path / "one", "running", FIRST), {}, [])
-    assert "Pass 3 of at most 60, best so far after pass 2" in html and "Stop, keep the best so far" in html
+    assert "Round 3 of at most 60, best so far after round 2" in html and "Stop, keep the best so far" in html
     assert "<li>200 labelled pictures.</li>" in html
     (tmp_path / "one" / STOP).touch()
     html = progress_views.progress(run_of(tmp_path / "one", "running", FIRST), {}, [])
@@ -62,7 +62,7 @@ def test_one_that_goes_on_is_not_taken_for_the_earlier_one(tmp_path: Path) -> No
     latest = Progressed(Stage.FEATURES, 32, 130, 9.2)
     html = progress_views.progress(run_of(tmp_path / "one", "running", FIRST, heard=len(FIRST), latest=latest), {}, [])
     assert "working out what the network sees in them, 32 of 130, 9.0 seconds left" in html
-    assert "Pass" not in html and ">Stop</button>" in html and "polyline" not in html.partition("<figure")[0]
+    assert "Round" not in html and ">Stop</button>" in html and "polyline" not in html.partition("<figure")[0]
 
 
 def test_how_it_ended(tmp_path: Path) -> None:
@@ -71,9 +71,9 @@ def test_how_it_ended(tmp_path: Path) -> None:
     asked = run_of(tmp_path / "one", "done", [*FIRST, *end])
     assert asked.can_go_on
     html = progress_views.progress(asked, {}, [])
-    assert "Stopped after 2 passes over the pictures; pass 2 was the best" in html and wording.of(outcome) not in html
+    assert "Stopped after 2 rounds over the pictures; round 2 was the best" in html and wording.of(outcome) not in html
     whole = run_of(tmp_path / "two", "done", [*FIRST, *end, Finished(8, 1.0, 1)])
-    assert not whole.can_go_on and "Done after 2 passes" in progress_views.progress(whole, {}, [])
+    assert not whole.can_go_on and "Done after 2 rounds" in progress_views.progress(whole, {}, [])
 
 
 @pytest.mark.parametrize(

@@ -245,7 +245,7 @@ def test_what_was_changed_after_learning_is_said_before_it_is_accepted(
         teaching.edit_record(folder, learned={"edits": digest})
     run = teaching.read_run(tmp_path, "one")
     assert run.state == "done" and run.outdated is told
-    assert ("You changed pictures or labels" in outcome_views.decide(run)) is told
+    assert ("You changed pictures or labels" in outcome_views.decide(run, {})) is told
 
 
 def test_a_learning_that_began_anew_is_not_mixed_with_the_one_before(tmp_path: Path) -> None:

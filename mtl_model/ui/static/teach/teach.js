@@ -204,7 +204,7 @@ mtl.teach = (host) => {
   }
   async function accept(button) {
     const name = state.run, title = `Accept ${name}?`, yes = "Accept";
-    const text = "It is offered beside the others from then on. The pictures you uploaded are deleted, unless you keep them.";
+    const text = `${button.dataset.warning || ""} It is offered beside the others from then on. The pictures you uploaded are deleted, unless you keep them.`.trim();
     const box = `Keep the pictures, so that I can add to them later (${button.dataset.size}, until I delete them)`;
     const keep = await mtl.ask({ title, text, yes, box });
     if (keep === null || !(await act("accept", { run: name, keep }, find('[data-step="4"]')))) return;
@@ -260,6 +260,13 @@ mtl.teach = (host) => {
     "back": (button, step) => change({ file: fileOf(button), out: false }, step),
     "relabel": (button, step) => change({ file: fileOf(button), task: button.dataset.task, word: button.dataset.word }, step),
     "undo": (button, step) => change({ undo: true }, step),
+    "keep": (button, step) => change({ file: fileOf(button), task: button.dataset.task, keep: true }, step),
+    "out-all": (button, step) => act("change", { harm: button.dataset.key }, step),
+    "merge": ({ dataset: { task, from, to } }, step) => act("change", { task, names: { [from]: to } }, step),
+    "rename": (button, step) => {
+      const naming = button.closest(".naming"), fields = [...naming.querySelectorAll("select")];
+      return act("change", { task: naming.dataset.task, names: Object.fromEntries(fields.map((one) => [one.dataset.class, one.value])) }, step);
+    },
     "use": (button) => {
       mtl.choose(button.dataset.name);
       button.textContent = "In use";
@@ -312,7 +319,16 @@ mtl.teach = (host) => {
     if (root.dataset.state === "done") tryOut(event.detail);
     else say("Nothing is taken here now. Teach something else, or wait until this is done; photos go to the Photo tab.");
   });
-  root.addEventListener("keydown", (event) => { if (event.key === "Escape" && state.browse) close(); });
+  root.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && state.browse) close();
+    const picture = event.target.closest(".review li[data-file]");
+    if (!picture || event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key], all = [...picture.parentElement.children];
+    const button = step ? null : picture.querySelector(`[data-key="${CSS.escape(event.key.toLowerCase())}"]`);
+    if (step) all[(all.indexOf(picture) + step + all.length) % all.length].focus();
+    if (step || button) event.preventDefault();
+    if (button) { button.focus(); button.click(); }
+  });
   document.addEventListener("mtl:models", poll);
   document.addEventListener("mtl:address", ({ detail: { tab, name } }) => { if (tab === "teach" && name !== state.run) show(name); });
   document.addEventListener("mtl:renamed", ({ detail: { from, to } }) => {
