@@ -65,7 +65,10 @@ def train(config: TrainConfig, folder: Path, shuffled: bool) -> Failed | None:
     start = find_checkpoint(config.start, shipped_weights(), folder.parent) if config.start else None
     data = prepare(config, start=start)
     if shuffled:
-        data = dataclasses.replace(data, train=permuted(data.train, config.seed))
+        train, val = (permuted(part, config.seed) for part in (data.train, data.val))
+        data = dataclasses.replace(
+            data, train=train, val=val
+        )  # the choice of the epoch must not know the labels either
     run = loop.Run(config, folder, data, loop.accelerator_on("cpu"), start)
     if (folder / runs.STATE).exists():
         run.restore(loop.read_state(config, folder))
