@@ -59,8 +59,9 @@ def growth(figures: Mapping[str, Any]) -> str:
         f"{100 * value:.0f}" if share else f"{value:.1f} {figures['unit']}".strip()
         for value in (figures["curve"][-2][1], figures["curve"][-1][1], figures["twice"])
     )
-    if now == twice:
-        return f"With half of them it was {half}; with twice as many it would hardly change."
+    first, last = figures["curve"][-2][1], figures["curve"][-1][1]
+    if now == twice or (first >= last if share else first <= last):
+        return f"With half of them it was {half}: more pictures like these would hardly change it."
     return f"With half of them it was {half}; with twice as many it may be about {twice}."
 
 

@@ -32,7 +32,7 @@ ORDER = 80
 EXPECTS = "a folder a class (rose/, daisy/), or a folder a task with a folder a class in it (smile/yes/, smile/no/)"
 OPTIONS: Mapping[str, str] = {"task": "the name of the task whose classes the folders are; else the name of DIR"}
 WORDS: Mapping[str, str] = {
-    "no_class": "the picture lies in no class folder",
+    "no_class": "the picture lies in no class folder, so it has no label yet",
     "only_class": "the folder {folder} holds photos beside folders of classes, or the only class there is",
     "named_after_folder": (
         "The folders are the classes of one task, called {task} after the folder; rename the folder if it is another."

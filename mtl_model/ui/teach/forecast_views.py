@@ -176,7 +176,7 @@ def _suspect(row: Mapping[str, Any], shown: Labelled) -> dict[str, Any]:
     likelier = str(row["likelier"])
     others = [word for word in kinds.of(task).choices(task) if word not in (likelier, row["label"])][:8]
     buttons = [
-        {"action": "relabel", "key": "c", "word": likelier, "text": f"Change to {likelier}"},
+        {"action": "relabel", "key": "c", "word": likelier, "text": f"Change to {likelier}", "first": True},
         {"action": "keep", "key": "k", "word": "", "text": "Keep"},
         {"action": "out", "key": "x", "word": "", "text": "Leave out"},
         *({"action": "relabel", "key": "", "word": word, "text": f"It is {word}"} for word in others),
@@ -206,7 +206,13 @@ def suggestions(run: Run, shown: Labelled) -> str:
 
 def _suggestion(picture: Picture, task: Task, row: Mapping[str, Any]) -> dict[str, Any]:
     buttons = [
-        {"action": "relabel", "key": str(number), "word": word, "text": word}
+        {
+            "action": "relabel",
+            "key": str(number),
+            "word": word,
+            "text": f"{number} {word}",
+            "first": word == row["guess"],
+        }
         for number, word in enumerate(kinds.of(task).choices(task)[:9], 1)
     ]
     said = f"{isolated(task.title)}: it would say {isolated(row['guess'])}"
@@ -217,7 +223,7 @@ def _review(**values: Any) -> str:
     return str(render("teach/review.html", **values))
 
 
-def _row(picture: Picture, task: Task, said: str, buttons: list[dict[str, str]]) -> dict[str, Any]:
+def _row(picture: Picture, task: Task, said: str, buttons: list[dict[str, Any]]) -> dict[str, Any]:
     name = picture.file.rsplit("/", 1)[-1]
     return {"file": picture.file, "task": task.name, "name": name, "said": said, "buttons": buttons}
 

@@ -267,7 +267,7 @@ def _block(title: str, files: Iterable[str], shown: Labelled, more: int = 0, mar
     cards = [card(one, shown) for one in pictures]
     rest = _fold(cards[AT_ONCE:], '<ul class="pictures">{}</ul>')
     rest += f'<p class="small">and {more:,} more</p>' if more > 0 else ""
-    gone = button("out-all", f"Leave all {len(pictures):,} out", key=all_out) if all_out else ""
+    gone = button("out-all", f"Leave all {len(pictures):,} out", key=all_out) if all_out and len(pictures) > 1 else ""
     gone = f'<p class="actions">{gone}</p>' if gone else ""
     marked = f'<b class="mark">{escape(mark)}</b> ' if mark else ""
     return (

@@ -260,3 +260,11 @@ def test_a_learning_that_began_anew_is_not_mixed_with_the_one_before(tmp_path: P
     assert teaching.read_events(path.parent) == []
     path.write_text("".join(to_line(one) + "\n" for one in [second] * 5))
     assert teaching.read_events(path.parent) == [second] * 5
+
+
+@pytest.mark.parametrize("beats", [True, False])
+def test_what_is_no_better_than_guessing_is_said_again_before_it_is_accepted(tmp_path: Path, beats: bool) -> None:
+    made(tmp_path, PENDING, REPORT, CARD, OUTCOME, found=FOUND)
+    task = {"title": "Hat", "unit": "share", "new": True, "before": None, "after": 0.5, "n": 60, "beats_guess": beats}
+    html = outcome_views.decide(teaching.read_run(tmp_path, "one"), {"tasks": {"hat": task}})
+    assert ("no better than guessing" in html.partition('id="teach-accept"')[2].partition(">")[0]) is not beats
