@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute
 from mtl_model.decoding import Decoders
 from mtl_model.errors import MtlError, is_disk
 from mtl_model.ui.checkpoints.loaded import Models
+from mtl_model.ui.checkpoints.pickers import Pickers
 from mtl_model.ui.listeners import Events, sentence_for
 from mtl_model.ui.server import bodies
 from mtl_model.ui.server.gate import Access
@@ -27,9 +28,9 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class Shared:
     """Passed to each tab when it is built.
 
-    What the pickers above the tabs say is `mtl.checkpoint` and `mtl.compare` in the browser, and a change is the event
-    "mtl:checkpoint" of the document. routes: a tab adds its own Routes and WebSocketRoutes here while it is built;
-    they pass the check of Host and Origin as everything does, and ask `user_of` who is there (None: nobody may).
+    What the pickers above the tabs say is `pickers.chosen`; it is `mtl.checkpoint` and `mtl.compare` in the browser, and a
+    change is the event "mtl:checkpoint" of the document. routes: a tab adds its own Routes and WebSocketRoutes here while it
+    is built; they pass the check of Host and Origin as everything does, and ask `user_of` who is there (None: nobody may).
     decoders: what reads the pictures of all tabs, in processes that can be ended. events: makes every listener.
     """
 
@@ -39,6 +40,7 @@ class Shared:
     routes: list[BaseRoute] = field(default_factory=list)
     decoders: Decoders = field(default_factory=Decoders)
     events: Events = field(init=False)
+    pickers: Pickers = field(init=False)
 
     def __post_init__(self) -> None:
         self.events = Events(self.access)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import types
 from pathlib import Path
 from typing import Any
 
@@ -109,13 +110,28 @@ def test_every_event_answers_whatever_comes_in(built: tuple[gr.Blocks, Shared]) 
     assert made_elsewhere(page) == made_elsewhere(drawn) == []
 
 
+def test_the_tab_of_the_design_is_whole(
+    built: tuple[gr.Blocks, Shared], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (root / "docs" / "design.md").read_text(encoding="utf-8")
+    tab: Any = types.ModuleType("tasks")
+    exec(next(block for block in text.split("```python")[1:] if "TITLE" in block).partition("```")[0], tab.__dict__)
+    monkeypatch.setattr(shell, "load_tabs", lambda public_only=False: [tab])
+    options = built[1].options
+    load: Any = FakePredictor
+    page, shared = shell.build(options, Models(options, load))
+    tell, _ = shared.events.known["tasks"]
+    assert tell(("", "bknet", "")) == ["Age, Gender, Smile", ""] and "alert" in tell(("", "nobody", ""))[1]
+    assert made_elsewhere(page) == [] and tab.TITLE in [
+        block.label for block in page.blocks.values() if isinstance(block, gr.Tab)
+    ]
+
+
 def made_elsewhere(page: gr.Blocks) -> list[str]:
     """Return the names of the listeners that `Events` did not make."""
     ours = Path(listeners.__file__)
-    functions = [
-        (str(event.name), event.renderable.fn if event.renderable else event.fn) for event in page.fns.values()
-    ]
-    return [name for name, function in functions if function and Path(function.__code__.co_filename) != ours]
+    functions = [(one.name, one.renderable.fn if one.renderable else one.fn) for one in page.fns.values()]
+    return [str(name) for name, function in functions if function and Path(function.__code__.co_filename) != ours]
 
 
 def test_the_check_sees_a_listener_that_was_made_elsewhere() -> None:

@@ -261,9 +261,8 @@ mtl.teach = (host) => {
     "relabel": (button, step) => change({ file: fileOf(button), task: button.dataset.task, word: button.dataset.word }, step),
     "undo": (button, step) => change({ undo: true }, step),
     "use": (button) => {
-      mtl.choose(button.dataset.name);
+      mtl.use(button.dataset.name);
       button.textContent = "In use";
-      mtl.announce(`${button.dataset.name} is in use`);
     },
     "again": startAgain,
     "bring-back": async (button) => {
