@@ -282,6 +282,8 @@ def test_a_server_that_is_gone_is_said_and_can_be_tried_again(page: Any, root: P
 
 def test_a_server_that_is_silent_for_a_while_does_not_cost_the_page(page: Any) -> None:
     """Gradio would load the page anew once its server is back, and the photos on it would be lost."""
+    answered = "performance.getEntriesByType('resource').some((entry) => entry.name.includes('/queue/data'))"
+    page.wait_for_function(answered)  # the first event, which says what there is to pick
     page.evaluate("window.mark = true")
     page.route("**/gradio_api/**", lambda route: route.abort())
     page.wait_for_timeout(2500)  # some ticks

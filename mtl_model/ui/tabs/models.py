@@ -140,8 +140,10 @@ def _head(text: str, name: str) -> None:
     gr.HTML(text, js_on_load=f"mtl.card(element, {json.dumps(name)})", apply_default_css=False)
 
 
-def _button(words: str, name: str, classes: str = "button", link: str | None = None) -> gr.Button:
-    """Return a button of a card; its id is the same after the card is drawn anew, so the focus comes back to it."""
+def _button(words: str, name: str, classes: str = "button", link: str = "") -> gr.Button:
+    """Return a button of a card; its id is the same after the card is drawn anew, so the focus comes back to it.
+
+    link: "" rather than None, which Gradio does not send: the button that stood in this place before would leave its link."""
     kind = {"In use": "use", "Compared": "compare"}.get(words, words.lower().replace(" ", "-"))
     return gr.Button(words, elem_id=f"{kind}-{name}", elem_classes=classes.split(), min_width=0, link=link)
 
