@@ -19,12 +19,11 @@ from mtl_model import jobs
 from mtl_model.errors import MtlError, UsageError
 from mtl_model.runs import STATE
 from mtl_model.tasks import Task
-from mtl_model.ui.listeners import Events, alert, html
+from mtl_model.ui.listeners import Events, alert, button, html
 from mtl_model.ui.render import escape
 from mtl_model.ui.teach import curves, dataset, progress_views, teaching, views
 from mtl_model.ui.teach.teaching import LEARN, Record, Run
 
-LIVE = "mtl.live(element, props, watch)"
 ENDED = ("stopped", "killed", "failed")
 
 
@@ -54,55 +53,44 @@ def chip(runs: Sequence[Run]) -> str:
     return f"{busy[0].name}: {views.status(busy[0])}{more}" if busy else ""
 
 
-class Panel:
-    """A card per job. A tab that begins long work builds it where its jobs belong."""
+def build(runs: Path, events: Events, chosen: gr.State, actions: Mapping[str, Callable[[Run], Any]]) -> None:
+    """Draw a card per job, wherever this is called: a tab that begins long work shows it where its jobs belong.
 
-    def __init__(self, runs: Path, events: Events, actions: Mapping[str, Callable[[Run], Any]]) -> None:
-        """actions: `stop` and `resume` of a run."""
-        self._runs, self._events, self._actions = runs, events, actions
+    chosen: a state that changes whenever `listed` does. actions: `stop` and `resume` of a run."""
 
-    def build(self, chosen: gr.State) -> None:
-        """Draw it wherever this is called. chosen: a state that changes whenever `listed` does."""
-        self._events.render("at-work", [chosen.change], self._draw, [chosen])
-
-    def _draw(self, _: Any) -> None:
-        runs, texts, queue = working(self._runs), [], jobs.every(self._runs)
-        if not runs:
+    def draw(_: Any) -> None:
+        shown, texts, queue = working(runs), [], jobs.every(runs)
+        if not shown:
             return
         html('<h2 id="work-head" tabindex="-1">At work</h2>')
-        for run in runs:
+        for run in shown:
             with gr.Column(elem_classes="work"):
-                script = f"{LIVE}; mtl.card(element, {json.dumps(run.name)}, 'Job')"
-                text = view(run, queue)
-                texts.append(gr.HTML(text, html_template="<div></div>", js_on_load=script, apply_default_css=False))
-                self._button(run)
-        seen, names = gr.Textbox(visible=False), [run.name for run in runs]
-        look = functools.partial(self._look, names)
-        timer = gr.Timer(
-            1
-        )  # of its own: a listener that is drawn takes the place of all others of that component's event
-        js = "(seen) => mtl.awake(seen)"
-        self._events.on("work", [timer.tick], look, [seen], [seen, *texts], alert=alert(), js=js, queue=False)
+                script = f"mtl.live(element, props, watch); mtl.card(element, {json.dumps(run.name)}, 'Job')"
+                texts.append(html(view(run, queue), js=script, html_template="<div></div>"))
+                words, action = progress_views.doable(run)
+                if action:
+                    with gr.Row(elem_classes="actions"):
+                        pressed = button(words, f"{action}-{run.name}").click
+                    act, then = functools.partial(press, action, run.name), "() => mtl.changed('', 'work-head')"
+                    events.on(f"work-{action}", [pressed], act, alert=alert(), then=then)
+        seen, look = gr.Textbox(visible=False), functools.partial(_look, runs, [run.name for run in shown])
+        timer = gr.Timer(1)  # its own: a listener that is drawn takes the place of all others of that component's event
+        events.on("work", [timer.tick], look, [seen], [seen, *texts], alert=alert(), js="mtl.awake", queue=False)
 
-    def _button(self, run: Run) -> None:
-        words, action = progress_views.doable(run)
-        if action:
-            with gr.Row(elem_classes="actions"):
-                button = gr.Button(words, elem_id=f"{action}-{run.name}", elem_classes="button", min_width=0)
-            act, then = functools.partial(self._act, action, run.name), "() => mtl.changed('', 'work-head')"
-            self._events.on(f"work-{action}", [button.click], act, alert=alert(), then=then)
+    def press(action: str, name: str) -> None:
+        actions[action](teaching.read_run(runs, name))
 
-    def _look(self, names: Sequence[str], seen: Any) -> list[Any]:
-        """Return the texts of these jobs, unless none has changed since they were seen."""
-        runs = {run.name: run for run in working(self._runs)}
-        version = hashlib.sha256("|".join(run.version() for run in runs.values()).encode()).hexdigest()[:16]
-        if version == seen:
-            return [gr.skip()] * (1 + len(names))
-        queue = jobs.every(self._runs)
-        return [version, *(view(runs[name], queue) if name in runs else gr.skip() for name in names)]
+    events.render("at-work", [chosen.change], draw, [chosen])
 
-    def _act(self, action: str, name: str) -> None:
-        self._actions[action](teaching.read_run(self._runs, name))
+
+def _look(folder: Path, names: Sequence[str], seen: Any) -> list[Any]:
+    """Return a version and the texts of these jobs, unless none has changed since that version was seen."""
+    runs = {run.name: run for run in working(folder)}
+    version = hashlib.sha256("|".join(run.version() for run in runs.values()).encode()).hexdigest()[:16]
+    if version == seen:
+        return [gr.skip()] * (1 + len(names))
+    queue = jobs.every(folder)
+    return [version, *(view(runs[name], queue) if name in runs else gr.skip() for name in names)]
 
 
 def view(run: Run, queue: Sequence[jobs.Job]) -> str:

@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import gradio as gr
 from gradio.context import LocalContext
@@ -21,7 +21,7 @@ from mtl_model.ui.server.paths import hide_in_json
 
 UNEXPECTED = "Something went wrong on the server. It has been written to its log; try again, or try another picture."
 PRIVATE: Mapping[str, Any] = MappingProxyType(
-    {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
+    {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private", "trigger_mode": "once"}
 )
 """Of events of the page itself: none waits for another, none shows Gradio's spinner, none is part of the API."""
 
@@ -40,9 +40,17 @@ def sentence_for(error: Exception) -> str:
     return UNEXPECTED
 
 
-def html(value: str = "", elem_classes: str | None = None) -> gr.HTML:
-    """Return a component that shows HTML in the look of this page."""
-    return gr.HTML(value, elem_classes=elem_classes, apply_default_css=False, js_on_load=None)
+def html(value: str = "", elem_classes: str | None = None, js: str | None = None, **more: Any) -> gr.HTML:
+    """Return a component that shows HTML in the look of this page. js: what runs once it is there, with `element`."""
+    return gr.HTML(value, elem_classes=elem_classes, apply_default_css=False, js_on_load=js, **more)
+
+
+def button(words: str, name: str | None = None, classes: str = "button", link: str = "") -> gr.Button:
+    """Return a button in the look of this page.
+
+    name: its id; the same after it is drawn anew, so that the focus comes back to it. link: "" rather than None, which Gradio
+    does not send: the button that stood in this place before would leave its link."""
+    return gr.Button(words, elem_id=name, elem_classes=classes.split(), min_width=0, link=link)
 
 
 def alert(sentence: str = "") -> gr.HTML:
@@ -102,9 +110,8 @@ class Events:
         alert: gr.HTML,
         js: str | None = None,
         then: str | None = None,
-        trigger_mode: Literal["once", "multiple", "always_last"] = "once",
-        queue: bool = True,
         clears: bool = False,
+        **how: Any,
     ) -> None:
         """Listen: the handler's result goes to the outputs, the sentence of its error to the alert.
 
@@ -114,9 +121,9 @@ class Events:
             js: a function that runs in the browser before the handler; it returns the inputs' values as an array, or throws to
                 cancel the event.
             then: a function that runs in the browser after success, with the outputs' values.
-            trigger_mode: once: a trigger is passed over while the event is still being answered.
             clears: a mistake empties the outputs; else they stay as they are.
-            queue: False for what is asked again and again; no change of a `gr.State` is heard then.
+            how: `trigger_mode`, by itself "once": a trigger is passed over while the event is still being answered; `queue`,
+                False for what is asked again and again: no change of a `gr.State` is heard then.
         """
         count = len(outputs)
 
@@ -131,18 +138,8 @@ class Events:
 
         self.known[name] = answer, len(inputs)
         places = [*outputs, alert]
-        event = gr.on(
-            [*triggers],
-            answer,
-            [*inputs],
-            places,
-            js=js,
-            preprocess=False,
-            api_name=name,
-            trigger_mode=trigger_mode,
-            queue=queue,
-            **PRIVATE,
-        )
+        how = {**PRIVATE, **how}
+        event = gr.on([*triggers], answer, [*inputs], places, js=js, preprocess=False, api_name=name, **how)
         if then:
             script = f"(...values) => {{ if (!values.pop()) ({then})(...values); }}"
             event.success(None, places, None, js=script, api_visibility="private")

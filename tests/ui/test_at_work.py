@@ -89,7 +89,7 @@ def drawn(runs: Path) -> tuple[Events, list[str], list[str]]:
     events, done = Events(Access(UiOptions())), []
     actions = {name: lambda run, name=name: done.append(f"{name} {run.name}") for name in ("stop", "resume")}
     with gr.Blocks():
-        at_work.Panel(runs, events, actions).build(gr.State())
+        at_work.build(runs, events, gr.State(), actions)
     with gr.Blocks() as page:
         events.known["at-work"][0](None)
     return events, [str(block.value) for block in page.blocks.values() if isinstance(block, gr.Button)], done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import types
 from pathlib import Path
@@ -11,8 +12,11 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from mtl_model import jobs
 from mtl_model.card import Card, write_card
 from mtl_model.errors import PictureError, UsageError
+from mtl_model.jobs import Job
+from mtl_model.runs import new_record, set_aside, write_record
 from mtl_model.tasks import TASKS
 from mtl_model.ui import listeners, shell
 from mtl_model.ui.checkpoints.loaded import Models
@@ -94,8 +98,17 @@ def test_success_clears_the_mistake(count: int, result: Any, answer: Any) -> Non
     assert events.known["do"][0]() == answer
 
 
-def test_every_event_answers_whatever_comes_in(built: tuple[gr.Blocks, Shared]) -> None:
+def test_every_event_answers_whatever_comes_in(
+    built: tuple[gr.Blocks, Shared], monkeypatch: pytest.MonkeyPatch
+) -> None:
     page, shared = built
+    runs, at_work = shared.options.runs, [Job("one", "train", (), "running"), Job("next", "train", (), "waiting")]
+    for name in ("one", "next", "kept/data"):
+        (runs / name).mkdir(parents=True)
+    write_record(runs / "kept", dataclasses.replace(new_record(), kept=True))
+    write_card(runs / "gone", Card("bknet", {}, tuple(TASKS.values())))
+    set_aside(runs / "gone")
+    monkeypatch.setattr(jobs, "every", lambda runs: at_work)
     asked: set[str] = set()
     with gr.Blocks() as drawn:
         while left := [name for name in shared.events.known if name not in asked]:  # drawing cards makes more
@@ -106,7 +119,10 @@ def test_every_event_answers_whatever_comes_in(built: tuple[gr.Blocks, Shared]) 
                     with contextlib.suppress(gr.Error):
                         said = handler(*[value] * count)
                         assert UNEXPECTED not in repr(said), (name, value)
-    assert "predict" in asked
+    assert asked == {
+        *("predict", "models", "card", "offer", "pick", "tick", "about", "rename", "delete", "bring-back"),
+        *("cards", "at-work", "work", "work-stop", "kept-pictures", "delete-pictures", "delete-everything"),
+    }
     assert made_elsewhere(page) == made_elsewhere(drawn) == []
 
 

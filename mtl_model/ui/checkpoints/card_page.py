@@ -1,4 +1,4 @@
-"""The card of a checkpoint as a page that people can read: templates/checkpoints/about.html, kept.html and versions.html."""
+"""The card of a checkpoint as a page that people can read: templates/checkpoints/about.html."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mtl_model.names import isolated, printable
 from mtl_model.tasks import Task
 from mtl_model.ui.checkpoints import gallery
 from mtl_model.ui.faces.face_cards import group_text
-from mtl_model.ui.figures import METRICS, SHARES, SOURCES, Figure, number, words_of
+from mtl_model.ui.figures import METRICS, SHARES, Figure, data_set, number, words_of
 from mtl_model.ui.render import render
 from mtl_model.ui.server import retention
 from mtl_model.ui.server.options import UiOptions
@@ -32,15 +32,15 @@ ATTRIBUTES = {"face": "Pictures in which a face was found"}
 PACKAGES = ("torch", "torchvision", "facenet-pytorch", "gradio", "numpy", "pillow")
 
 
-def page(name: str, card: Card, options: UiOptions, folder: Path, places: bool = True) -> tuple[str, str, str]:
-    """Return everything about a checkpoint and the program as HTML: what comes before what is kept, that, and the rest.
+def page(name: str, card: Card, options: UiOptions, folder: Path, places: bool = True) -> str:
+    """Return everything about a checkpoint and the program as HTML.
 
     places: whether the reader may know where things lie on this machine, and what is installed there. Raises: any exception
     for a card that was written by hand and holds what cannot be shown."""
     known, shown = card.training, kinds.shown(card.tasks)
     titles = {task.name: task.title.lower() for task in card.tasks}
     taught = gallery.outcome_of(card)
-    first = render(
+    return render(
         "checkpoints/about.html",
         name=name,
         card=card,
@@ -50,7 +50,7 @@ def page(name: str, card: Card, options: UiOptions, folder: Path, places: bool =
         records=[_record(record, card) for record in card.metrics],
         limits=(*card.limits, MUST_NOT),
         sources=[
-            (SOURCES.get(source, source), _counts(counts, titles))
+            (data_set(source), _counts(counts, titles))
             for source, counts in dict(known.get("data") or {}).items()
             if isinstance(counts, Mapping)
         ],
@@ -58,9 +58,10 @@ def page(name: str, card: Card, options: UiOptions, folder: Path, places: bool =
         notes=list(known.get("notes") or ()),
         command=printable(str(known.get("command") or "")),
         terms=card.terms or TERMS,
+        versions=_versions(card) if places else [],
+        places=retention.places(options, folder),
+        shows_places=places,
     )
-    kept = render("checkpoints/kept.html", places=retention.places(options, folder), shows_places=places)
-    return first, kept, render("checkpoints/versions.html", versions=_versions(card)) if places else ""
 
 
 def _facts(card: Card) -> list[tuple[str, object]]:
@@ -88,7 +89,7 @@ def _record(record: Mapping[str, Any], card: Card) -> dict[str, Any]:
     hidden = {task.name for task in card.tasks} - tasks.keys()
     groups = [_group(attribute, levels, tasks) for attribute, levels in record.get("groups", {}).items() if levels]
     return {
-        "title": SOURCES.get(source, source),
+        "title": data_set(source, str(record.get("data_set", ""))),
         "count": count,
         "tasks": [
             (_title(tasks, name), _bars(_named(figures, tasks.get(name))))

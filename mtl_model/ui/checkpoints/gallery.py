@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from mtl_model import jobs, kinds
 from mtl_model import runs as folders
 from mtl_model.card import (
@@ -29,7 +31,7 @@ from mtl_model.errors import CheckpointError, RunError, UsageError, disk_text
 from mtl_model.names import isolated
 from mtl_model.runs import OUTCOME
 from mtl_model.tasks import Task
-from mtl_model.ui.figures import SHARES, SOURCES, Figure, number, words_of
+from mtl_model.ui.figures import SHARES, Figure, data_set, number, words_of
 from mtl_model.ui.render import escape, named
 from mtl_model.ui.server.options import UiOptions
 
@@ -175,10 +177,10 @@ def outcome_of(card: Card) -> Mapping[str, Any]:
     return dict(card.training.get("outcome") or {})
 
 
-def figures(card: Card) -> str:
+def figures(card: Card) -> Markup:
     """A row for each task with the one figure that stands for it."""
     rows = "".join(_row(task, card, outcome_of(card)) for task in kinds.shown(card.tasks))
-    return f'<table class="plain"><tbody>{rows}</tbody></table>'
+    return Markup('<table class="plain"><tbody>' + rows + "</tbody></table>")
 
 
 def _row(task: Task, card: Card, outcome: Mapping[str, Any]) -> str:
@@ -221,8 +223,8 @@ def _measured(task: Task, card: Card) -> tuple[str, str, Figure, str] | None:
     for record in records:
         figures = dict(record.get("tasks") or {}).get(task.name) or {}
         if name := kinds.headline(figures):
-            source = str(record.get("source", ""))
-            return *words_of(name, task), figures[name], SOURCES.get(source, source)
+            source = data_set(str(record.get("source", "")), str(record.get("data_set", "")))
+            return *words_of(name, task), figures[name], source
     return None
 
 

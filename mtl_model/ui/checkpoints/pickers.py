@@ -17,7 +17,7 @@ from mtl_model.card import CARD, list_checkpoints
 from mtl_model.records import PICTURE
 from mtl_model.ui import at_work
 from mtl_model.ui.checkpoints.loaded import Models
-from mtl_model.ui.listeners import Events, alert
+from mtl_model.ui.listeners import Events, alert, html
 from mtl_model.ui.server.options import UiOptions
 from mtl_model.ui.teach.teaching import Run
 
@@ -48,37 +48,16 @@ class Pickers:
             compare = gr.Dropdown([NONE], value="", label="Compare with", elem_id="compare")
             chip = gr.Button("", visible=HIDDEN, elem_id="chip", elem_classes="button")
             out = gr.Button("Log out", visible=HIDDEN, elem_id="log-out", elem_classes="link")
-            told = gr.HTML("", html_template='<p class="told">{{value}}</p>', elem_id="told", js_on_load=None)
+            told = html(elem_id="told", html_template='<p class="told">{{value}}</p>')
             mistake = alert()
         refresh = gr.Button(visible=HIDDEN, elem_id="refresh")
         choice, shown = [checkpoint, compare, told], [checkpoint, compare, told, stamp, subjects, self.chosen, out]
-        for name, triggers, js in (
-            ("offer", [page.load, refresh.click], "() => mtl.wanted()"),
-            ("pick", [checkpoint.input, compare.input], "(name, other) => mtl.picked(name, other)"),
-        ):
-            events.on(
-                name,
-                triggers,
-                self.offer,
-                choice,
-                shown,
-                alert=mistake,
-                js=js,
-                then="(...values) => mtl.settled(...values)",
-                trigger_mode="multiple",
-            )
-        events.on(
-            "tick",
-            [self.timer.tick],
-            self.tick,
-            [stamp, chip],
-            [stamp, chip],
-            alert=mistake,
-            js="(...seen) => mtl.awake(...seen)",
-            then="(stamp) => mtl.seen(stamp)",
-            queue=False,
-        )
-        events.in_browser([out.click], "() => mtl.logOut()")
+        asked: dict[str, Any] = {"alert": mistake, "then": "mtl.settled", "trigger_mode": "multiple"}
+        events.on("offer", [page.load, refresh.click], self.offer, choice, shown, js="mtl.wanted", **asked)
+        events.on("pick", [checkpoint.input, compare.input], self.offer, choice, shown, js="mtl.picked", **asked)
+        seen, js = [stamp, chip], "mtl.awake"
+        events.on("tick", [self.timer.tick], self.tick, seen, seen, alert=mistake, js=js, then="mtl.seen", queue=False)
+        events.in_browser([out.click], "mtl.logOut")
         events.in_browser([chip.click], "() => mtl.openTab('models')")
 
     def offer(self, checkpoint: Any, compare: Any, told: Any) -> tuple[Any, ...]:

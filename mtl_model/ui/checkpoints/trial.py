@@ -37,7 +37,7 @@ def tried(folder: Path, options: UiOptions) -> str:
     try:
         predictor = Predictor(folder.name, *checkpoint.load(folder))
         _answer(predictor)
-        "".join(card_page.page(folder.name, predictor.card, options, folder)).encode()
+        card_page.page(folder.name, predictor.card, options, folder).encode()
         return gallery.body(predictor.card, folder)
     except CheckpointError:
         raise

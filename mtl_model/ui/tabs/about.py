@@ -13,7 +13,7 @@ from mtl_model.card import to_text
 from mtl_model.errors import CheckpointError
 from mtl_model.ui.checkpoints import card_page, gallery
 from mtl_model.ui.checkpoints.pickers import chosen_names
-from mtl_model.ui.listeners import alert, html, question
+from mtl_model.ui.listeners import Handler, alert, html, question
 from mtl_model.ui.render import escape
 from mtl_model.ui.server import retention
 from mtl_model.ui.shared import Shared
@@ -25,8 +25,6 @@ PUBLIC = True
 
 log = logging.getLogger("mtl_model.ui")
 
-
-DONE = "(text) => { mtl.announce(text); document.dispatchEvent(new CustomEvent('mtl:models')); }"
 EVERYTHING = question(
     "Delete everything?",
     "Pictures given to Teach, also those that were kept, corrections, what is being learned, and every checkpoint made here. It "
@@ -43,26 +41,54 @@ PICTURES = question(
 def build(shared: Shared) -> None:
     events, options, models, chosen = shared.events, shared.options, shared.models, shared.pickers.chosen
 
-    def about(now: Any) -> tuple[str, str, str]:
+    def about(now: Any) -> str:
         name = chosen_names(now)[0] or models.default
         try:
-            parts = card_page.page(name, models.card(name), options, models.folder(name), events.sees_paths())
+            page = card_page.page(name, models.card(name), options, models.folder(name), events.sees_paths())
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:  # a card written by hand
             log.info("a card cannot be shown", exc_info=error)
             raise CheckpointError(f"{gallery.UNSHOWN} Choose another checkpoint.") from None
-        first, kept, last = map(events.shown, parts)
-        return first, kept, last
+        return events.shown(page)
 
     with gr.Column(elem_classes="about"):
-        mistake, first = alert(), html()
-        with gr.Column(elem_classes="section"):
-            kept = html()
-            if not options.read_only:
+        mistake, page = alert(), html()
+        events.on(
+            "about", [chosen.change], about, [chosen], [page], alert=mistake, clears=True, trigger_mode="always_last"
+        )
+        if not options.read_only:
+            with gr.Column(elem_classes="section"):
                 _deletion(shared)
-        last = html()
     _offer_api(shared)
-    places = [first, kept, last]
-    events.on("about", [chosen.change], about, [chosen], places, alert=mistake, clears=True, trigger_mode="always_last")
+
+
+def _deletion(shared: Shared) -> None:
+    """Build what deletes the pictures that were kept, and everything."""
+    events, runs, chosen = shared.events, shared.options.runs, shared.pickers.chosen
+
+    def everything() -> str:
+        _, left = retention.delete_everything(runs)
+        dataset.forget()
+        whose = "1 folder of another program was" if left == 1 else f"{left} folders of other programs were"
+        return f"Everything is deleted.{f' {whose} left.' if left else ''}"
+
+    def pictures(name: str) -> str:
+        retention.delete_pictures(runs, name)
+        return "The pictures are deleted."
+
+    def button(words: str, name: str, handler: Handler, js: str) -> None:
+        pressed = gr.Button(words, elem_classes="button danger", min_width=0).click
+        events.on(name, [pressed], handler, (), [done], alert=mistake, js=js, then="mtl.changed")
+
+    def draw(_: Any) -> None:
+        with gr.Row(elem_classes="actions"):
+            for name, _ in retention.kept_pictures(runs):
+                button(f"Delete the pictures of {name}", "delete-pictures", functools.partial(pictures, name), PICTURES)
+
+    html(f'<h3>Delete</h3><p class="small">{retention.EVERYTHING.format(runs=escape(runs))}</p>')
+    mistake, done = alert(), html(elem_classes="done")
+    events.render("kept-pictures", [chosen.change], draw, [chosen])
+    with gr.Row(elem_classes="actions"):
+        button("Delete everything", "delete-everything", everything, EVERYTHING)
 
 
 def _offer_api(shared: Shared) -> None:
@@ -79,32 +105,3 @@ def _offer_api(shared: Shared) -> None:
 
     shared.events.public(models)
     shared.events.public(card)
-
-
-def _deletion(shared: Shared) -> None:
-    """Build what deletes the pictures that were kept, and everything."""
-    events, runs = shared.events, shared.options.runs
-
-    def everything() -> str:
-        _, left = retention.delete_everything(runs)
-        dataset.forget()
-        whose = "1 folder of another program was" if left == 1 else f"{left} folders of other programs were"
-        return f"Everything is deleted.{f' {whose} left.' if left else ''}"
-
-    def pictures(name: str) -> str:
-        retention.delete_pictures(runs, name)
-        return "The pictures are deleted."
-
-    def draw(_: Any) -> None:
-        with gr.Row(elem_classes="actions"):
-            for name, _ in retention.kept_pictures(runs):
-                button = gr.Button(f"Delete the pictures of {name}", elem_classes="button", min_width=0)
-                handler = functools.partial(pictures, name)
-                events.on("delete-pictures", [button.click], handler, (), [done], alert=mistake, js=PICTURES, then=DONE)
-
-    events.render("kept-pictures", [shared.pickers.chosen.change], draw, [shared.pickers.chosen])
-    with gr.Row(elem_classes="actions"):
-        button = gr.Button("Delete everything", elem_classes="button danger", min_width=0)
-        html(f'<span class="small">{retention.EVERYTHING.format(runs=escape(runs))}</span>')
-    mistake, done = alert(), html(elem_classes="done")
-    events.on("delete-everything", [button.click], everything, (), [done], alert=mistake, js=EVERYTHING, then=DONE)

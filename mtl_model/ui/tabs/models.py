@@ -6,6 +6,7 @@ A zip is sent twice, once to be looked at and once to be kept, so nothing of it 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
 import os
@@ -18,7 +19,6 @@ from urllib.parse import quote
 import gradio as gr
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
 
 from mtl_model import checkpoint_zip
 from mtl_model import runs as folders
@@ -28,11 +28,12 @@ from mtl_model.ui import at_work
 from mtl_model.ui.checkpoints import trial
 from mtl_model.ui.checkpoints.gallery import Entry, Shelf, said
 from mtl_model.ui.checkpoints.pickers import chosen_names
-from mtl_model.ui.listeners import alert, html, question
+from mtl_model.ui.listeners import alert, button, html, question
 from mtl_model.ui.render import asset, escape
 from mtl_model.ui.server.bodies import keep, parts_of
 from mtl_model.ui.server.environment import TEMPORARY_VARIABLE
-from mtl_model.ui.shared import Shared, guarded_route
+from mtl_model.ui.shared import Shared
+from mtl_model.ui.teach import teaching
 from mtl_model.ui.teach.actions import Steps
 
 TITLE = "Models"
@@ -43,23 +44,17 @@ TOO_LARGE = f"The file is larger than {checkpoint_zip.LARGEST_ZIP // 2**20} MB. 
 
 
 def build(shared: Shared) -> None:
-    routes = _Routes(shared)
-    for path, endpoint, method in (
-        ("/mtl/models/download", routes.download, "GET"),
-        ("/mtl/undo", routes.bring_back, "POST"),
-        ("/mtl/models/look", routes.look, "POST"),
-        ("/mtl/models/keep", routes.keep, "POST"),
-    ):
-        shared.routes.append(Route(path, guarded_route(shared, endpoint), methods=[method]))
+    routes, options, chosen = _Routes(shared), shared.options, shared.pickers.chosen
+    shared.route("GET", "/mtl/models/download", routes.download)
+    shared.route("POST", "/mtl/models/look", routes.look)
+    shared.route("POST", "/mtl/models/keep", routes.keep)
+    shared.route("POST", "/mtl/undo", routes.bring_back)
+    steps = Steps(options.runs, options.weights, options.device)
     with gr.Column(elem_classes="models"):
         html('<h2 class="unseen" tabindex="-1" id="models-head">Checkpoints</h2>')
-        steps = Steps(shared.options.runs, shared.options.weights, shared.options.device)
-        actions = {"stop": steps.stop, "resume": steps.resume}
-        panel = at_work.Panel(shared.options.runs, shared.events, actions)
-        panel.build(shared.pickers.chosen)
-        cards = _Cards(shared)
-        shared.events.render("models", [shared.pickers.chosen.change], cards.draw, [shared.pickers.chosen])
-        gr.HTML(asset("checkpoints/bring.html"), apply_default_css=False, js_on_load="mtl.bring(element)")
+        at_work.build(options.runs, shared.events, chosen, {"stop": steps.stop, "resume": steps.resume})
+        shared.events.render("cards", [chosen.change], _Cards(shared).draw, [chosen])
+        html(asset("checkpoints/bring.html"), js="mtl.bring(element)")
 
 
 class _Cards:
@@ -92,30 +87,31 @@ class _Cards:
                             self._changes(entry, mistake)
 
     def _choices(self, entry: Entry, used: bool, compared: bool, several: bool) -> None:
-        name, quoted = entry.name, json.dumps(entry.name)
+        name = entry.name
         if entry.answers:
-            self._press("In use" if used else "Use", name, f"mtl.use({quoted})", used)
+            self._press("In use" if used else "Use", f"use-{name}", "mtl.use({})", name, used)
         if entry.answers and several and not used:
-            script = f"mtl.chooseComparison({quoted}); mtl.openTab('photo')"
-            self._press("Compared" if compared else "Compare", name, script, compared)
+            words, script = "Compared" if compared else "Compare", "mtl.chooseComparison({}); mtl.openTab('photo')"
+            self._press(words, f"compare-{name}", script, name, compared)
         if entry.answers and entry.parent:
-            self._press("Go back to parent", name, f"mtl.use({json.dumps(entry.parent)})")
-        _button("Download", name, link=f"{self._options.root_path}/mtl/models/download?name={quote(name)}")
+            self._press("Go back to parent", f"parent-{name}", "mtl.use({})", entry.parent)
+        button("Download", f"download-{name}", link=f"{self._options.root_path}/mtl/models/download?name={quote(name)}")
 
-    def _press(self, words: str, name: str, script: str, pressed: bool = False) -> None:
-        classes = "button pressed" if pressed else "button"
-        self._events.in_browser([_button(words, name, classes).click], f"() => {{ {script}; }}")
+    def _press(self, words: str, key: str, script: str, name: str, pressed: bool = False) -> None:
+        """Build a button that does something in the browser alone, with a name of a checkpoint."""
+        pressed_classes = "button pressed" if pressed else "button"
+        self._events.in_browser(
+            [button(words, key, pressed_classes).click], f"() => {{ {script.format(json.dumps(name))}; }}"
+        )
 
     def _changes(self, entry: Entry, mistake: gr.HTML) -> None:
-        name, quoted = entry.name, json.dumps(entry.name)
-        rename, delete = _button("Rename", name), _button("Delete", name, "button danger")
+        name, quoted, text = entry.name, json.dumps(entry.name), [self._text]
         js, then = f"() => mtl.askName({quoted})", f"(to) => mtl.renamed({quoted}, to)"
+        rename, delete = button("Rename", f"rename-{name}"), button("Delete", f"delete-{name}", "button danger")
         handler = functools.partial(self._rename, name)
-        self._events.on("rename", [rename.click], handler, [self._text], [self._text], alert=mistake, js=js, then=then)
-        left = f" {' and '.join(entry.children)} came from it and will stay, but cannot go back to it." * bool(
-            entry.children
-        )
-        js = question(f"Delete {name}?", DELETED + left, "Delete")
+        self._events.on("rename", [rename.click], handler, text, text, alert=mistake, js=js, then=then)
+        left = f" {' and '.join(entry.children)} came from it and will stay, but cannot go back to it."
+        js = question(f"Delete {name}?", DELETED + left * bool(entry.children), "Delete")
         then = f"() => mtl.changed({json.dumps(f'{name} is deleted')}, 'models-head')"
         handler = functools.partial(self._shelf.delete, name)
         self._events.on("delete", [delete.click], handler, alert=mistake, js=js, then=then)
@@ -123,11 +119,11 @@ class _Cards:
     def _undo(self, aside: folders.Aside) -> None:
         with gr.Row(elem_classes="undo"):
             _head(f"<span><b>{escape(aside.name)}</b> is deleted.</span>", aside.name)
-            button = _button("Undo", aside.token)
+            pressed = button("Undo", f"undo-{aside.token}").click
             html('<span class="small">for 10 minutes</span>')
         handler = functools.partial(folders.bring_back, self._options.runs, aside.token, self._options.weights)
         then = f"() => mtl.changed({json.dumps(f'{aside.name} is back')}, {json.dumps(f'rename-{aside.name}')})"
-        self._events.on("bring-back", [button.click], handler, alert=alert(), then=then)
+        self._events.on("bring-back", [pressed], handler, alert=alert(), then=then)
 
     def _rename(self, name: str, to: Any) -> str:
         to = to if isinstance(to, str) else ""
@@ -137,15 +133,7 @@ class _Cards:
 
 def _head(text: str, name: str) -> None:
     """Show the text of a card; the script gives the card and its buttons the names that a screen reader says."""
-    gr.HTML(text, js_on_load=f"mtl.card(element, {json.dumps(name)})", apply_default_css=False)
-
-
-def _button(words: str, name: str, classes: str = "button", link: str = "") -> gr.Button:
-    """Return a button of a card; its id is the same after the card is drawn anew, so the focus comes back to it.
-
-    link: "" rather than None, which Gradio does not send: the button that stood in this place before would leave its link."""
-    kind = {"In use": "use", "Compared": "compare"}.get(words, words.lower().replace(" ", "-"))
-    return gr.Button(words, elem_id=f"{kind}-{name}", elem_classes=classes.split(), min_width=0, link=link)
+    html(text, js=f"mtl.card(element, {json.dumps(name)})")
 
 
 class _Routes:
@@ -161,13 +149,21 @@ class _Routes:
         return JSONResponse({"name": name})
 
     async def download(self, request: Request) -> Response:
-        folder = self._shared.models.folder(request.query_params.get("name", ""))
+        folder = await asyncio.to_thread(self._folder, request.query_params.get("name", ""))
         file = await asyncio.to_thread(_packed, folder)
         headers = {
             "content-disposition": f'attachment; filename="{folder.name}.zip"',
             "content-length": str(file.seek(0, os.SEEK_END)),
         }
         return StreamingResponse(_parts(file), media_type="application/zip", headers=headers)
+
+    def _folder(self, name: str) -> Path:
+        """Return where a checkpoint lies, also one that was learned and waits to be accepted."""
+        with contextlib.suppress(UsageError):
+            run = teaching.read_run(self._shared.options.runs, name)
+            if run.state == "done":
+                return run.folder
+        return self._shared.models.folder(name)
 
     async def look(self, request: Request) -> Response:
         return await self._with_zip(request, self._look)

@@ -45,7 +45,21 @@ def text(tmp_path: Path) -> str:
         metrics=(RECORD,),
         limits=("Children are often taken for the other gender.",),
     )
-    return "".join(card_page.page("bknet", card, UiOptions(runs=tmp_path / "runs"), tmp_path / "bknet"))
+    return card_page.page("bknet", card, UiOptions(runs=tmp_path / "runs"), tmp_path / "bknet")
+
+
+@pytest.mark.parametrize(
+    ("source", "folder", "title"),
+    [
+        ("utkface", "faces", "UTKFace"),
+        ("csv", "aaf", "All-Age-Faces"),
+        ("csv", "<holiday>", "Pictures with a table of labels, &lt;holiday&gt;"),
+        ("csv", "", "Pictures with a table of labels"),
+    ],
+)
+def test_a_data_set_is_called_by_its_name(tmp_path: Path, source: str, folder: str, title: str) -> None:
+    card = Card("bknet", {}, tuple(TASKS.values()), metrics=({**RECORD, "source": source, "data_set": folder},))
+    assert f"<h4>{title}</h4>" in card_page.page("x", card, UiOptions(), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -75,9 +89,9 @@ def test_what_was_taught_here_is_told_as_it_was(tmp_path: Path) -> None:
         "outcome": {"tasks": {"brille_1": taught}, "changed": {}, "seconds": 57.0},
     }
     card = Card("bknet", {}, (glasses,), training=training, parent="default")
-    said = "".join(card_page.page("mine", card, UiOptions(runs=tmp_path / "runs"), tmp_path / "mine"))
+    said = card_page.page("mine", card, UiOptions(runs=tmp_path / "runs"), tmp_path / "mine")
     for words in (
-        "87.2 %",
+        "<b>87.2 %</b>",
         "73.3 to 94.4",
         "39 held-out",
         "123 with brille &amp; co",
@@ -101,9 +115,9 @@ def test_every_metric_of_the_evaluation_has_words() -> None:
 
 def test_a_metric_that_is_new_is_shown_under_its_name(tmp_path: Path) -> None:
     record = {**RECORD, "tasks": {"age": {"new_metric": figure(0.5)}}}
-    assert "new_metric" in card_page.page("x", Card("bknet", {}, (), metrics=(record,)), UiOptions(), tmp_path)[0]
+    assert "new_metric" in card_page.page("x", Card("bknet", {}, (), metrics=(record,)), UiOptions(), tmp_path)
 
 
 def test_a_bare_card_makes_a_page(tmp_path: Path) -> None:
-    text = "".join(card_page.page("x", Card("bknet", {}, tuple(TASKS.values())), UiOptions(), tmp_path))
+    text = card_page.page("x", Card("bknet", {}, tuple(TASKS.values())), UiOptions(), tmp_path)
     assert "Not measured yet." in text and "The card does not say." in text

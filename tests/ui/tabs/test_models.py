@@ -18,12 +18,15 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from mtl_model import checkpoint_zip
-from mtl_model.card import CARD, WEIGHTS, read_card, write_card
+from mtl_model.card import CARD, PENDING, WEIGHTS, read_card, write_card
+from mtl_model.runs import OUTCOME
 from mtl_model.ui import shell
 from mtl_model.ui.checkpoints.gallery import Shelf
 from mtl_model.ui.checkpoints.loaded import Models
 from mtl_model.ui.server.options import UiOptions
 from mtl_model.ui.shared import Shared
+from mtl_model.ui.teach import teaching
+from mtl_model.ui.teach.teaching import Record
 from tests.ui.conftest import (
     PATIENCE_MS,
     FakePredictor,
@@ -193,10 +196,18 @@ def test_a_download_leaves_nothing_behind(
     assert os.listdir(tmp_path / "kept") == []
 
 
+def test_what_waits_to_be_accepted_can_be_downloaded(client: TestClient, runs: Path) -> None:
+    teaching.write_record(runs / "mine", Record("mine"))
+    (runs / "mine" / PENDING).touch()
+    assert client.get("/mtl/models/download?name=mine").status_code == 400, "it has not come to its end"
+    (runs / "mine" / OUTCOME).write_text("{}")
+    assert client.get("/mtl/models/download?name=mine").content[:2] == b"PK"
+
+
 def drawn(shared: Shared) -> dict[str, list[gr.Button]]:
     """Draw the cards, and return their buttons by the name of the checkpoint."""
     with gr.Blocks() as page:
-        shared.events.known["models"][0](("", "default", "mine"))
+        shared.events.known["cards"][0](("", "default", "mine"))
     buttons: dict[str, list[gr.Button]] = {}
     for block in page.blocks.values():
         if isinstance(block, gr.Button):
