@@ -416,8 +416,8 @@ def test_deleting_asks_and_falls_back(visitor: Any, own: Served) -> None:
     assert (own.runs / "mine").exists()
     press(visitor, "mine", "Delete")
     visitor.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    wait_until_offered(visitor, "default", "bknet", "child")
     wait_until_picked(visitor, "default")
+    wait_until_offered(visitor, "default", "bknet", "child")
     visitor.locator(".told", has_text="mine is no longer there").wait_for()
     assert not (own.runs / "mine").exists()
     assert card(visitor, "default").get_by_role("button", name="Delete").count() == 0
