@@ -18,8 +18,8 @@ from mtl_model.ui.server.options import UiOptions
 from mtl_model.ui.teach import adoption, dataset
 
 EVERYTHING = (
-    "Everything is what people gave and what was made from it, in <code>{runs}</code>: pictures, corrections, runs and checkpoints. What came "
-    "with the program stays, and what other programs put there."
+    "Everything is what people gave and what was made from it, in <code>{runs}</code>: pictures, corrections, runs and "
+    "checkpoints. What came with the program stays, and what other programs put there."
 )
 
 
