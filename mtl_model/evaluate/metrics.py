@@ -252,7 +252,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure a loaded network on one split of a data set ("KIND:DIR"). note: is told what a person should know of it.
 
-    Returns the record {"source", "split", "n", "no_face", "several_faces", "unreadable", "tasks", "groups", "curves"}.
+    Returns the record {"source", "data_set": its folder, "split", "n", "no_face", "several_faces", "unreadable", "tasks",
+    "groups", "curves"}.
     Raises DataError where the split has no sample of the network's tasks."""
     expect_tasks(card)
     source = layouts.read_as(layouts.read(spec, layouts.options_for(spec, options or {})), card.tasks)
@@ -273,6 +274,7 @@ def evaluate(
     progress(Stage.MEASURING, 0, 1)
     return {
         "source": source.kind,
+        "data_set": source.folder.name,
         "split": split,
         "n": len(data),
         "no_face": int((data.faces == 0).sum()),

@@ -18,13 +18,24 @@ SOURCES = {
     "fairface": "FairFace",
     "celeba": "CelebA",
     "imdbwiki": "IMDB-WIKI",
+}
+LAYOUTS = {
     "folders": "Pictures in folders",
     "csv": "Pictures with a table of labels",
     "list": "Pictures with a list of labels",
 }
+"""Those that hold any data set, which is then known by its folder."""
+DATA_SETS = {"aaf": "All-Age-Faces"}
 
 Figure = Mapping[str, float]
 """{"value", "low", "high", "n"}; the 95 % interval may be missing."""
+
+
+def data_set(source: str, folder: str = "") -> str:
+    """Return what a person calls a data set. source: its layout. folder: its name, "" where a card does not say."""
+    if source not in LAYOUTS:
+        return SOURCES.get(source, source)
+    return DATA_SETS.get(folder) or f"{LAYOUTS[source]}{f', {folder}' if folder else ''}"
 
 
 def words_of(metric: str, task: Task | None) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -16,11 +17,11 @@ from starlette.requests import HTTPConnection
 from mtl_model.errors import MtlError, disk_text, is_disk
 from mtl_model.ui.render import escape
 from mtl_model.ui.server.gate import Access
-from mtl_model.ui.server.paths import hide_paths
+from mtl_model.ui.server.paths import hide_in_json
 
 UNEXPECTED = "Something went wrong on the server. It has been written to its log; try again, or try another picture."
 PRIVATE: Mapping[str, Any] = MappingProxyType(
-    {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
+    {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private", "trigger_mode": "once"}
 )
 """Of events of the page itself: none waits for another, none shows Gradio's spinner, none is part of the API."""
 
@@ -39,13 +40,32 @@ def sentence_for(error: Exception) -> str:
     return UNEXPECTED
 
 
+def html(value: str = "", elem_classes: str | None = None, js: str | None = None, **more: Any) -> gr.HTML:
+    """Return a component that shows HTML in the look of this page. js: what runs once it is there, with `element`."""
+    return gr.HTML(value, elem_classes=elem_classes, apply_default_css=False, js_on_load=js, **more)
+
+
+def button(words: str, name: str | None = None, classes: str = "button", link: str = "") -> gr.Button:
+    """Return a button in the look of this page.
+
+    name: its id; the same after it is drawn anew, so that the focus comes back to it. link: "" rather than None, which Gradio
+    does not send: the button that stood in this place before would leave its link."""
+    return gr.Button(words, elem_id=name, elem_classes=classes.split(), min_width=0, link=link)
+
+
 def alert(sentence: str = "") -> gr.HTML:
     """Return the place beside a control where its mistakes are said; it stays until the next try, and is read aloud."""
-    return gr.HTML(_paragraph(sentence), elem_classes="mistake", apply_default_css=False, js_on_load=None)
+    return html(_paragraph(sentence), elem_classes="mistake")
 
 
 def _paragraph(sentence: str) -> str:
     return f'<p class="alert" role="alert">{escape(sentence)}</p>' if sentence else ""
+
+
+def question(title: str, text: str, yes: str) -> str:
+    """Return the `js` of an event that asks first and goes on only if the person agrees."""
+    asked = json.dumps({"title": title, "text": text, "yes": yes, "danger": True})
+    return f"async (...values) => {{ if (!(await mtl.ask({asked}))) throw new Error('cancelled'); return values; }}"
 
 
 class Events:
@@ -73,9 +93,9 @@ class Events:
         connection = _connection()
         return connection is not None and self._access.sees_paths(connection)
 
-    def shown(self, text: str) -> str:
-        """Return the text, without absolute paths where that person may not read them."""
-        return text if self.sees_paths() else hide_paths(text, self._access.folders)
+    def shown(self, value: Any) -> Any:
+        """Return a text, or a value of JSON, without absolute paths where that person may not read them."""
+        return value if self.sees_paths() else hide_in_json(value, self._access.folders)
 
     # -- what is made --------------------------------------------------------------------------------------------------
 
@@ -90,6 +110,8 @@ class Events:
         alert: gr.HTML,
         js: str | None = None,
         then: str | None = None,
+        clears: bool = False,
+        **how: Any,
     ) -> None:
         """Listen: the handler's result goes to the outputs, the sentence of its error to the alert.
 
@@ -99,6 +121,9 @@ class Events:
             js: a function that runs in the browser before the handler; it returns the inputs' values as an array, or throws to
                 cancel the event.
             then: a function that runs in the browser after success, with the outputs' values.
+            clears: a mistake empties the outputs; else they stay as they are.
+            how: `trigger_mode`, by itself "once": a trigger is passed over while the event is still being answered; `queue`,
+                False for what is asked again and again: no change of a `gr.State` is heard then.
         """
         count = len(outputs)
 
@@ -106,14 +131,15 @@ class Events:
             try:
                 result, sentence = handler(*values), ""
             except Exception as error:
-                result, sentence = [gr.skip()] * count, _paragraph(self.shown(sentence_for(error)))
+                result, sentence = [None if clears else gr.skip()] * count, _paragraph(self.shown(sentence_for(error)))
             else:
                 result = [*result] if count > 1 else [result] * count
             return [*result, sentence] if count else sentence
 
         self.known[name] = answer, len(inputs)
         places = [*outputs, alert]
-        event = gr.on([*triggers], answer, [*inputs], places, js=js, preprocess=False, api_name=name, **PRIVATE)
+        how = {**PRIVATE, **how}
+        event = gr.on([*triggers], answer, [*inputs], places, js=js, preprocess=False, api_name=name, **how)
         if then:
             script = f"(...values) => {{ if (!values.pop()) ({then})(...values); }}"
             event.success(None, places, None, js=script, api_visibility="private")

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 
 from mtl_model.decoding import Decoders
 from mtl_model.errors import MtlError, is_disk
 from mtl_model.ui.checkpoints.loaded import Models
+from mtl_model.ui.checkpoints.pickers import Pickers
 from mtl_model.ui.listeners import Events, sentence_for
 from mtl_model.ui.server import bodies
 from mtl_model.ui.server.gate import Access
@@ -27,8 +28,8 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class Shared:
     """Passed to each tab when it is built.
 
-    What the pickers above the tabs say is `mtl.checkpoint` and `mtl.compare` in the browser, and a change is the event
-    "mtl:checkpoint" of the document. routes: a tab adds its own Routes and WebSocketRoutes here while it is built;
+    What the pickers above the tabs say is `pickers.chosen`; it is `mtl.checkpoint` and `mtl.compare` in the browser, and a
+    change is the event "mtl:checkpoint" of the document. routes: those of a tab's own, which `route` adds while it is built;
     they pass the check of Host and Origin as everything does, and ask `user_of` who is there (None: nobody may).
     decoders: what reads the pictures of all tabs, in processes that can be ended. events: makes every listener.
     """
@@ -39,9 +40,14 @@ class Shared:
     routes: list[BaseRoute] = field(default_factory=list)
     decoders: Decoders = field(default_factory=Decoders)
     events: Events = field(init=False)
+    pickers: Pickers = field(init=False)
 
     def __post_init__(self) -> None:
         self.events = Events(self.access)
+
+    def route(self, method: str, path: str, endpoint: Endpoint) -> None:
+        """Add an own route, guarded by `guarded_route`."""
+        self.routes.append(Route(path, guarded_route(self, endpoint), methods=[method]))
 
     def user_of(self, connection: HTTPConnection) -> str | None:
         return self.access.user_of(connection)

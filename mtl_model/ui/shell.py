@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 from urllib.parse import quote
 
 import gradio as gr
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from mtl_model import registry
 from mtl_model.ui.checkpoints.loaded import Models
+from mtl_model.ui.checkpoints.pickers import Pickers
 from mtl_model.ui.render import asset
 from mtl_model.ui.server.environment import KEPT_SECONDS, TEND_SECONDS
 from mtl_model.ui.server.gate import Access
 from mtl_model.ui.server.options import UiOptions
-from mtl_model.ui.shared import Shared, guarded_route
+from mtl_model.ui.shared import Shared
 
 TITLE = "Faces: apparent age, gender and smile"
 NOTICE = (
@@ -41,7 +38,6 @@ SCRIPTS = (
     "teach/teach_upload.js",
     "teach/teach.js",
     "checkpoints/models.js",
-    "checkpoints/about.js",
 )
 """In this order; what a script takes from another is looked up only when the page is there."""
 STYLES = ("page/page.css", "page/frame.css", "faces/cards.css", "checkpoints/models.css", "teach/teach.css")
@@ -58,16 +54,11 @@ def build(options: UiOptions, models: Models) -> tuple[gr.Blocks, Shared]:
     with gr.Blocks(
         analytics_enabled=False, title=TITLE, fill_width=True, delete_cache=(TEND_SECONDS, KEPT_SECONDS)
     ) as blocks:
+        shared = Shared(options, models, Access(options))
+        shared.routes += shared.access.routes()
         with gr.Row(elem_id="head", equal_height=True):
             gr.HTML(asset("page/brand.html"), elem_id="brand")
-            gr.HTML(
-                asset("page/pickers.html"),
-                elem_id="pickers",
-                apply_default_css=False,
-                js_on_load="mtl.pickers(element)",
-            )
-        shared = Shared(options, models, Access(options))
-        shared.routes += [*shared.access.routes(), _names(shared)]
+            shared.pickers = Pickers(blocks, options, models, shared.events)
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             for tab in load_tabs(options.read_only):
                 key = tab.TITLE.lower()  # by it the scripts know a tab, and by its address
@@ -75,18 +66,6 @@ def build(options: UiOptions, models: Models) -> tuple[gr.Blocks, Shared]:
                     tab.build(shared)
         gr.HTML(f'<p class="notice">{NOTICE}</p>', elem_id="notice")
     return blocks, shared
-
-
-def _names(shared: Shared) -> Route:
-    """What the pickers offer. They ask again whenever the checkpoints may have changed."""
-
-    async def names(request: Request) -> Response:
-        await asyncio.to_thread(shared.models.refresh)
-        subjects = await asyncio.to_thread(shared.models.subjects)
-        answer = {"names": list(subjects), "subjects": subjects, "default": shared.models.default}
-        return JSONResponse(answer | {"user": shared.user_of(request) if shared.options.auth else ""})
-
-    return Route("/mtl/models/names", guarded_route(shared, names), methods=["GET"])
 
 
 def head(models: Models, root_path: str = "") -> str:

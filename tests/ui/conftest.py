@@ -187,3 +187,42 @@ def tiled(tmp_path: Path, sample_picture: np.ndarray) -> Path:
 
 def choose(page: Any, *paths: Path) -> None:
     page.set_input_files(".photo input[type=file]", [str(path) for path in paths])
+
+
+def open_picker(page: Any, picker: str) -> None:
+    """Open the list of a picker: `checkpoint` or `compare`. It opens when it gets the focus."""
+    field = page.locator(f"#{picker} input")
+    field.blur()
+    field.focus()
+    page.get_by_role("option").first.wait_for()
+
+
+def pick(page: Any, picker: str, name: str) -> None:
+    """Pick a checkpoint."""
+    open_picker(page, picker)
+    page.get_by_role("option", name=name, exact=True).click()
+
+
+def wait_until_picked(page: Any, name: str, picker: str = "checkpoint") -> None:
+    """Wait until a picker shows the name, and the scripts have it too."""
+    page.wait_for_function(
+        """([picker, name]) => document.querySelector(`#${picker} input`).value === name && (mtl[picker] || "none") === name""",
+        arg=[picker, name],
+    )
+
+
+def offered(page: Any, picker: str = "checkpoint") -> list[str]:
+    """Return what a picker offers."""
+    open_picker(page, picker)
+    names = [option.get_attribute("aria-label") for option in page.get_by_role("option").all()]
+    page.keyboard.press("Escape")
+    return names
+
+
+def wait_until_offered(page: Any, *names: str) -> None:
+    """Wait for the second in which every window looks what there is."""
+    for _ in range(PATIENCE_MS // 500):
+        if offered(page) == [*names]:
+            return
+        page.wait_for_timeout(500)
+    raise AssertionError(f"{offered(page)} is offered, not {names}")

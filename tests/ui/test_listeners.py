@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
+import types
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
 
+from mtl_model import jobs
 from mtl_model.card import Card, write_card
 from mtl_model.errors import PictureError, UsageError
+from mtl_model.jobs import Job
+from mtl_model.runs import new_record, set_aside, write_record
 from mtl_model.tasks import TASKS
 from mtl_model.ui import listeners, shell
 from mtl_model.ui.checkpoints.loaded import Models
@@ -93,8 +98,17 @@ def test_success_clears_the_mistake(count: int, result: Any, answer: Any) -> Non
     assert events.known["do"][0]() == answer
 
 
-def test_every_event_answers_whatever_comes_in(built: tuple[gr.Blocks, Shared]) -> None:
+def test_every_event_answers_whatever_comes_in(
+    built: tuple[gr.Blocks, Shared], monkeypatch: pytest.MonkeyPatch
+) -> None:
     page, shared = built
+    runs, at_work = shared.options.runs, [Job("one", "train", (), "running"), Job("next", "train", (), "waiting")]
+    for name in ("one", "next", "kept/data"):
+        (runs / name).mkdir(parents=True)
+    write_record(runs / "kept", dataclasses.replace(new_record(), kept=True))
+    write_card(runs / "gone", Card("bknet", {}, tuple(TASKS.values())))
+    set_aside(runs / "gone")
+    monkeypatch.setattr(jobs, "every", lambda runs: at_work)
     asked: set[str] = set()
     with gr.Blocks() as drawn:
         while left := [name for name in shared.events.known if name not in asked]:  # drawing cards makes more
@@ -105,17 +119,35 @@ def test_every_event_answers_whatever_comes_in(built: tuple[gr.Blocks, Shared]) 
                     with contextlib.suppress(gr.Error):
                         said = handler(*[value] * count)
                         assert UNEXPECTED not in repr(said), (name, value)
-    assert "predict" in asked
+    assert asked == {
+        *("predict", "models", "card", "offer", "pick", "tick", "about", "rename", "delete", "bring-back"),
+        *("cards", "at-work", "work", "work-stop", "kept-pictures", "delete-pictures", "delete-everything"),
+    }
     assert made_elsewhere(page) == made_elsewhere(drawn) == []
+
+
+def test_the_tab_of_the_design_is_whole(
+    built: tuple[gr.Blocks, Shared], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (root / "docs" / "design.md").read_text(encoding="utf-8")
+    tab: Any = types.ModuleType("tasks")
+    exec(next(block for block in text.split("```python")[1:] if "TITLE" in block).partition("```")[0], tab.__dict__)
+    monkeypatch.setattr(shell, "load_tabs", lambda public_only=False: [tab])
+    options = built[1].options
+    load: Any = FakePredictor
+    page, shared = shell.build(options, Models(options, load))
+    tell, _ = shared.events.known["tasks"]
+    assert tell(("", "bknet", "")) == ["Age, Gender, Smile", ""] and "alert" in tell(("", "nobody", ""))[1]
+    assert made_elsewhere(page) == [] and tab.TITLE in [
+        block.label for block in page.blocks.values() if isinstance(block, gr.Tab)
+    ]
 
 
 def made_elsewhere(page: gr.Blocks) -> list[str]:
     """Return the names of the listeners that `Events` did not make."""
     ours = Path(listeners.__file__)
-    functions = [
-        (str(event.name), event.renderable.fn if event.renderable else event.fn) for event in page.fns.values()
-    ]
-    return [name for name, function in functions if function and Path(function.__code__.co_filename) != ours]
+    functions = [(one.name, one.renderable.fn if one.renderable else one.fn) for one in page.fns.values()]
+    return [str(name) for name, function in functions if function and Path(function.__code__.co_filename) != ours]
 
 
 def test_the_check_sees_a_listener_that_was_made_elsewhere() -> None:

@@ -96,7 +96,7 @@ def test_contrast_targets_and_width(
     check("problem")
     page.get_by_role("tab", name="About").locator("visible=true").click()
     page.locator(".about h2").wait_for()
-    for fold in page.locator(".about summary").all():
+    for fold in reversed(page.locator(".about details:not([open]) > summary").all()):
         fold.click()
     check("about")
 

@@ -17,7 +17,7 @@ from PIL import Image
 from mtl_model.predictor import Predictor
 from mtl_model.records import to_json
 from mtl_model.ui.shell import NOTICE
-from tests.ui.conftest import SIZES, Served, choose
+from tests.ui.conftest import SIZES, Served, choose, wait_until_picked
 
 pytestmark = pytest.mark.browser
 PlaywrightError = pytest.importorskip("playwright.sync_api").Error
@@ -278,6 +278,22 @@ def test_a_server_that_is_gone_is_said_and_can_be_tried_again(page: Any, root: P
     page.unroute("**/mtl/photo?*")
     page.get_by_role("button", name="Try again").click()
     group(page, 1).wait_for()
+
+
+def test_a_server_that_is_silent_for_a_while_does_not_cost_the_page(page: Any) -> None:
+    """Gradio would load the page anew once its server is back, and the photos on it would be lost."""
+    answered = "performance.getEntriesByType('resource').some((entry) => entry.name.includes('/queue/data'))"
+    page.wait_for_function(answered)  # the first event, which says what there is to pick
+    page.evaluate("window.mark = true")
+    page.route("**/gradio_api/**", lambda route: route.abort())
+    page.wait_for_timeout(2500)  # some ticks
+    assert page.locator(".toast-wrap > *").count() == 0
+    page.evaluate("mtl.choose('bknet')")
+    page.locator(".toast-wrap", has_text="The server did not answer").wait_for()
+    page.unroute("**/gradio_api/**")
+    page.evaluate("mtl.choose('bknet')")
+    wait_until_picked(page, "bknet")
+    assert page.evaluate("window.mark")
 
 
 def test_a_picture_can_be_taken(page: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import select
 import socket
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
 
 from mtl_model.predictor import Predictor
 from mtl_model.records import to_json
@@ -123,9 +125,19 @@ def test_what_is_no_picture_is_said_inside_the_answer(client: Client, tmp_path: 
     assert answer["photo"] == "notes.jpg" and answer["error"] and answer["faces"] == []
 
 
-def test_only_predict_is_public(client: Client, served: Served) -> None:
+def test_the_checkpoints_are_listed_and_described(client: Client, root: Path) -> None:
+    names = client.predict(api_name="/models")
+    assert names[0] == "default" and "bknet" in names
+    card = client.predict("bknet", api_name="/card")
+    assert card == json.loads((root / "weights" / "bknet" / "card.json").read_text(encoding="utf-8"))
+    assert client.predict(api_name="/card")["network"] == "mobilenet"
+    with pytest.raises(AppError, match="nobody.*bknet"):
+        client.predict("nobody", api_name="/card")
+
+
+def test_nothing_else_is_public(client: Client, served: Served) -> None:
     info: Any = client.view_api(return_format="dict", print_info=False)
-    assert list(info["named_endpoints"]) == ["/predict"] and info["unnamed_endpoints"] == {}
+    assert set(info["named_endpoints"]) == {"/models", "/card", "/predict"} and info["unnamed_endpoints"] == {}
     for path in ("/openapi.json", "/docs", "/monitoring/summary"):
         assert httpx.get(served.address + path).status_code in (403, 404, 405), path
 
@@ -156,7 +168,7 @@ def test_an_address_in_place_of_a_file_is_never_fetched(served: Served, address:
         ({"X-Forwarded-Host": "evil.example"}, 200),
     ],
 )
-@pytest.mark.parametrize("path", ["/", "/config", "/mtl/about", "/gradio_api/info"])
+@pytest.mark.parametrize("path", ["/", "/config", "/mtl/sample", "/gradio_api/info"])
 def test_no_other_page_can_use_the_server(served: Served, path: str, headers: dict[str, str], status: int) -> None:
     port = str(urlsplit(served.address).port)
     filled = {name: value.format(port=port) for name, value in headers.items()}

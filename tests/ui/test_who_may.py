@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import json
 import os
@@ -34,7 +35,7 @@ from tests.ui.conftest import FakePredictor
 
 OPEN = {("/login", "POST")}  # what a stranger may ask
 CLIENT = httpx.Client(timeout=60, verify=False, trust_env=False)
-READ_ONLY = {"/live", "/mtl/models/names", "/mtl/photo", "/mtl/photo/picture", "/mtl/sample", "/mtl/about"}
+READ_ONLY = {"/live", "/mtl/photo", "/mtl/photo/picture", "/mtl/sample"}
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,23 @@ def handshake(address: str, path: str, cookies: dict[str, str]) -> int:
         return refused.response.status_code
 
 
+def event(running: Running, name: str, values: list[Any], **more: Any) -> list[Any]:
+    """Return what the outputs of one of the page's own events get."""
+    reply = CLIENT.post(f"{running.address}/gradio_api/run/{name}", json={"data": values}, **more)
+    assert reply.status_code == 200, reply.text
+    return reply.json()["data"]
+
+
+def about(running: Running, name: str, **more: Any) -> str:
+    """Return all that the About tab says of a checkpoint, or its mistake. What is chosen is a state of the session."""
+    session = {"session_hash": f"{name}{id(more)}"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running.shared.pickers.chosen, "value", ("", name, ""))
+        reply = CLIENT.post(f"{running.address}/gradio_api/run/about", json={"data": [None], **session}, **more)
+    assert reply.status_code == 200, reply.text
+    return "".join(map(str, reply.json()["data"]))
+
+
 @pytest.fixture(scope="module")
 def cookies(guarded: Running) -> dict[str, str]:
     form = {"username": "ann", "password": "correct horse"}
@@ -126,7 +144,7 @@ def cookies(guarded: Running) -> dict[str, str]:
 
 def test_the_walk_sees_all_kinds_of_routes(guarded: Running) -> None:
     found = guarded.routes()
-    assert {("/live", "WS"), ("/mtl/photo", "POST"), ("/mtl/models/delete", "POST"), ("/login", "POST")} <= set(found)
+    assert {("/live", "WS"), ("/mtl/photo", "POST"), ("/mtl/models/keep", "POST"), ("/login", "POST")} <= set(found)
     assert {
         ("/", "GET"),
         ("/config", "GET"),
@@ -151,7 +169,7 @@ def test_after_it_everything_answers(guarded: Running, cookies: dict[str, str]) 
             assert handshake(guarded.address, path, cookies) == 101, path
         elif path not in ("/login", "/logout"):
             assert ask(guarded.address, path, method, cookies) != 401, (path, method)
-    assert httpx.get(guarded.address + "/mtl/models/names", cookies=cookies).json()["user"] == "ann"
+    assert event(guarded, "offer", ["", "", ""], cookies=cookies)[-2]["value"] == "Log out ann"
 
 
 def test_a_socket_with_a_made_up_cookie_is_refused(guarded: Running, cookies: dict[str, str]) -> None:
@@ -163,7 +181,8 @@ def test_the_programming_interface_logs_in_too(guarded: Running, root: Path) -> 
     (answer,) = client.predict(handle_file(str(root / "samples" / "astronaut.jpg")), api_name="/predict")
     assert len(answer["faces"]) == 2
     info: Any = client.view_api(return_format="dict", print_info=False)
-    assert list(info["named_endpoints"]) == ["/predict"] and info["unnamed_endpoints"] == {}
+    assert set(info["named_endpoints"]) == {"/models", "/card", "/predict"} and info["unnamed_endpoints"] == {}
+    assert client.predict(api_name="/models") == ["bknet"]
     with pytest.raises(Exception, match="Could not login|Invalid credentials"):
         Client(guarded.address, auth=("ann", "wrong horse"), verbose=False)
 
@@ -188,12 +207,11 @@ def test_strangers_read_no_path_and_no_version(read_only: Running) -> None:
         platform.release(),
     ]
     secrets += [importlib.metadata.version("torch"), "Where</th>"]
-    at_home = CLIENT.get(read_only.address + "/mtl/about").json()["html"]
+    at_home = about(read_only, "bknet")
+    assert [secret for secret in secrets if secret in about(read_only, "bknet", headers=STRANGER)] == []
+    assert [secret for secret in secrets if secret in about(read_only, "nobody", headers=STRANGER)] == []
     assert {secret for secret in secrets if secret not in at_home} <= {str(Path.home()), sys.prefix}
     for path in (
-        "/mtl/about",
-        "/mtl/about?checkpoint=nobody",
-        "/mtl/models/names",
         "/mtl/photo?checkpoint=nobody",
         "/",
         "/config",
@@ -201,8 +219,23 @@ def test_strangers_read_no_path_and_no_version(read_only: Running) -> None:
         method = "POST" if path.startswith("/mtl/photo") else "GET"
         reply = CLIENT.request(method, read_only.address + path, headers=STRANGER)
         assert [secret for secret in secrets if secret in reply.text] == [], path
-    at_home = CLIENT.get(read_only.address + "/mtl/about?checkpoint=nobody").json()["error"]
-    assert str(options.runs) in at_home  # who is at the machine reads where it was looked
+    assert str(options.runs) in about(read_only, "nobody")  # who is at the machine reads where it was looked
+
+
+def test_strangers_read_no_path_by_the_programming_interface(read_only: Running) -> None:
+    runs = str(read_only.shared.options.runs.parent)
+    command = f"train --source utkface:{read_only.shared.options.runs}/x"
+    card = dataclasses.replace(read_only.shared.models.card(), training={"command": command})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(read_only.shared.models, "card", lambda name: card)
+        (stranger,) = event(read_only, "card", [""], headers=STRANGER)
+        assert stranger["training"]["command"] == "train --source utkface:runs/x"
+        assert runs in repr(event(read_only, "card", [""]))
+    reply = CLIENT.post(f"{read_only.address}/gradio_api/run/card", json={"data": ["nobody"]}, headers=STRANGER)
+    assert "nobody" in reply.json()["error"] and runs not in reply.text
+    client = Client(read_only.address, verbose=False)
+    info: Any = client.view_api(return_format="dict", print_info=False)
+    assert set(info["named_endpoints"]) == {"/models", "/card", "/predict"} and info["unnamed_endpoints"] == {}
 
 
 def test_strangers_read_no_path_by_the_webcam(read_only: Running) -> None:
@@ -216,7 +249,7 @@ def test_strangers_read_no_path_by_the_webcam(read_only: Running) -> None:
 
 
 def test_who_is_logged_in_reads_where_things_lie(guarded: Running, cookies: dict[str, str]) -> None:
-    text = httpx.get(guarded.address + "/mtl/about", cookies=cookies, headers=STRANGER).json()["html"]
+    text = about(guarded, "bknet", cookies=cookies, headers=STRANGER)
     assert str(guarded.shared.options.runs) in text and platform.release() in text
 
 
@@ -244,10 +277,10 @@ def test_no_other_page_embeds_anything(read_only: Running, guarded: Running, coo
 @pytest.mark.parametrize(
     ("method", "path", "headers"),
     [
-        *[("GET", path, {}) for path in ("/", "/config", "/mtl/sample", "/mtl/about", "/nothing", "/gradio_api/info")],
+        *[("GET", path, {}) for path in ("/", "/config", "/mtl/sample", "/nothing", "/gradio_api/info")],
         ("GET", "/", {"host": "evil.example"}),
-        ("DELETE", "/mtl/about", {}),
-        ("OPTIONS", "/mtl/about", {"origin": "http://localhost", "access-control-request-method": "GET"}),
+        ("DELETE", "/mtl/sample", {}),
+        ("OPTIONS", "/mtl/sample", {"origin": "http://localhost", "access-control-request-method": "GET"}),
         ("POST", "/gradio_api/upload", {}),
     ],
 )
@@ -318,16 +351,19 @@ def test_read_only_has_three_tabs_and_no_route_of_another(read_only: Running) ->
     assert {getattr(route, "path", "") for route in read_only.shared.routes} == READ_ONLY
     own = {path for path, _ in read_only.routes() if path.startswith(("/mtl", "/live"))}
     assert own == READ_ONLY
-    for path in ("/mtl/models/delete", "/mtl/models", "/mtl/everything/delete", "/mtl/teach/start"):
+    for path in ("/mtl/models/keep", "/mtl/undo", "/mtl/teach/start"):
         for method in ("GET", "POST"):
             assert ask(read_only.address, path, method, {}) in (302, 404, 405), path
-    text = httpx.get(read_only.address + "/mtl/about").json()["html"]
-    assert "Delete everything" not in text
+    assert "Delete everything" not in repr(read_only.blocks.config)
 
 
-def test_read_only_has_no_handler_but_predict(read_only: Running) -> None:
-    handlers = [one["api_name"] for one in read_only.blocks.config.get("dependencies", []) if one["backend_fn"]]
-    assert handlers == ["predict"]
+def test_read_only_has_no_handler_that_changes_anything(read_only: Running) -> None:
+    handlers = {one["api_name"] for one in read_only.blocks.config.get("dependencies", []) if one["backend_fn"]}
+    assert (
+        handlers
+        == {"offer", "pick", "tick", "about", "models", "card", "predict"}
+        == set(read_only.shared.events.known)
+    )
 
 
 def test_a_tab_that_says_nothing_is_not_public(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from mtl_model import jobs, kinds
 from mtl_model import runs as folders
 from mtl_model.card import (
@@ -29,11 +31,37 @@ from mtl_model.errors import CheckpointError, RunError, UsageError, disk_text
 from mtl_model.names import isolated
 from mtl_model.runs import OUTCOME
 from mtl_model.tasks import Task
-from mtl_model.ui.figures import SHARES, SOURCES, Figure, number, words_of
+from mtl_model.ui.figures import SHARES, Figure, data_set, number, words_of
 from mtl_model.ui.render import escape, named
 from mtl_model.ui.server.options import UiOptions
 
 UNSHOWN = "Its card holds something that cannot be shown."
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A checkpoint on the shelf.
+
+    card: the reason instead, where it is damaged. parent: what it came from, "" unless that is here too. children: what came
+    from it. changeable: whether it can be renamed and deleted. marks: what else there is to say.
+    """
+
+    name: str
+    folder: Path
+    card: Card | CheckpointError
+    parent: str
+    children: tuple[str, ...]
+    changeable: bool
+    marks: tuple[str, ...]
+
+    @property
+    def whole(self) -> bool:
+        return isinstance(self.card, Card)
+
+    @property
+    def answers(self) -> bool:
+        """Whether it says anything; one without a task is a start, from which can be taught alone."""
+        return isinstance(self.card, Card) and bool(kinds.shown(self.card.tasks))
 
 
 @dataclass(frozen=True)
@@ -42,8 +70,8 @@ class Shelf:
     default: str
     """The checkpoint that the page begins with: it is neither renamed nor deleted."""
 
-    def cards(self) -> str:
-        """All of them as HTML; one whose card is damaged says so and can still be deleted."""
+    def entries(self) -> list[Entry]:
+        """Return all but shipped starts, the one to begin with first; one whose card is damaged can still be deleted."""
         found = list_checkpoints(self.options.weights, self.options.runs)
         cards: dict[str, Card | CheckpointError] = {}
         for name, folder in found.items():
@@ -51,43 +79,28 @@ class Shelf:
                 cards[name] = read_card(folder)
             except CheckpointError as error:
                 cards[name] = error
-        parents = {name: one.parent if isinstance(one, Card) else "" for name, one in cards.items()}
-        parts = []
-        starts = {name for name, one in cards.items() if isinstance(one, Card) and not one.tasks}
-        shown = [name for name in cards if name not in starts or found[name].parent != self.options.weights]
-        for name in sorted(shown, key=lambda name: (name != self.default, name)):
-            children = [child for child, parent in parents.items() if parent == name]
-            known = parents[name] if parents[name] in cards else ""
-            parts.append(self._card(name, cards[name], found[name], children, known))
-        deleted = [aside for aside in folders.asides(self.options.runs) if not aside.waited]
-        return undo_lines(deleted, "deleted") + "".join(parts)
+        parents = {name: card.parent for name, card in cards.items() if isinstance(card, Card)}
+        entries = []
+        for name in sorted(cards, key=lambda name: (name != self.default, name)):
+            shipped, first = found[name].parent == self.options.weights, name == self.default
+            marks = (*(("Came with the program",) if shipped else ()), *(("The page begins with it",) if first else ()))
+            children = tuple(child for child, parent in parents.items() if parent == name)
+            known = parents.get(name, "") if parents.get(name) in cards else ""
+            entries.append(Entry(name, found[name], cards[name], known, children, not (shipped or first), marks))
+        return [entry for entry in entries if entry.changeable or not isinstance(entry.card, Card) or entry.card.tasks]
 
-    def _card(self, name: str, card: Card | CheckpointError, folder: Path, children: list[str], parent: str) -> str:
+    def deleted(self) -> list[folders.Aside]:
+        """Return what was deleted here and can still be brought back."""
+        return [aside for aside in folders.asides(self.options.runs) if not aside.waited]
+
+    def html(self, entry: Entry) -> str:
+        """Return what is said of a checkpoint on its card."""
         try:
-            inside = f'<p class="alert">{escape(card)}</p>' if isinstance(card, CheckpointError) else body(card, folder)
+            inside = body(entry.card, entry.folder) if isinstance(entry.card, Card) else _alert(str(entry.card))
         except Exception:  # written by hand: it has the fields, not their kinds
-            inside = f'<p class="alert">{UNSHOWN}</p>'
-        shipped = folder.parent == self.options.weights
-        whole = not isinstance(card, CheckpointError)
-        buttons = [("use", "Use"), ("compare", "Compare"), ("parent", "Go back to parent"), ("download", "Download")]
-        wanted = [one for one in buttons if whole and (one[0] != "parent" or parent)]
-        if isinstance(card, Card) and not kinds.shown(card.tasks):  # it answers nothing
-            wanted = [one for one in wanted if one[0] == "download"]
-        if not shipped and name != self.default:
-            wanted += [("rename", "Rename"), ("delete", "Delete")]
-        actions = "".join(
-            f'<button type="button" class="button{" danger" if key == "delete" else ""}" data-do="{key}" '
-            f'aria-label="{words}: {escape(name)}">{words}</button>'
-            for key, words in wanted
-        )
-        tags = ["Came with the program"] if shipped else []
-        tags += ["The page begins with it"] if name == self.default else []
-        marks = "".join(f'<span class="origin">{one}</span>' for one in tags)
-        return (
-            f'<article class="model" data-name="{escape(name)}" data-parent="{escape(parent)}" '
-            f'data-children="{escape(" ".join(children))}" aria-label="Checkpoint {escape(name)}"><div class="title">'
-            f'<h3>{escape(name)}</h3>{marks}</div>{inside}<div class="actions">{actions}</div></article>'
-        )
+            inside = _alert(UNSHOWN)
+        marks = "".join(f'<span class="origin">{mark}</span>' for mark in entry.marks)
+        return f'<div class="title"><h3>{escape(entry.name)}</h3>{marks}</div>{inside}'
 
     def rename(self, name: str, to: str) -> None:
         """Raises CheckpointError, UsageError, RunError."""
@@ -121,6 +134,10 @@ class Shelf:
                     f"'{name}' is needed by '{job.name}', which is being worked on. Wait, or stop that first."
                 )
         return found[name]
+
+
+def _alert(sentence: str) -> str:
+    return f'<p class="alert">{escape(sentence)}</p>'
 
 
 def undo_lines(asides: Iterable[folders.Aside], done: str) -> str:
@@ -160,10 +177,10 @@ def outcome_of(card: Card) -> Mapping[str, Any]:
     return dict(card.training.get("outcome") or {})
 
 
-def figures(card: Card) -> str:
+def figures(card: Card) -> Markup:
     """A row for each task with the one figure that stands for it."""
     rows = "".join(_row(task, card, outcome_of(card)) for task in kinds.shown(card.tasks))
-    return f'<table class="plain"><tbody>{rows}</tbody></table>'
+    return Markup('<table class="plain"><tbody>' + rows + "</tbody></table>")
 
 
 def _row(task: Task, card: Card, outcome: Mapping[str, Any]) -> str:
@@ -206,8 +223,8 @@ def _measured(task: Task, card: Card) -> tuple[str, str, Figure, str] | None:
     for record in records:
         figures = dict(record.get("tasks") or {}).get(task.name) or {}
         if name := kinds.headline(figures):
-            source = str(record.get("source", ""))
-            return *words_of(name, task), figures[name], SOURCES.get(source, source)
+            source = data_set(str(record.get("source", "")), str(record.get("data_set", "")))
+            return *words_of(name, task), figures[name], source
     return None
 
 

@@ -7,13 +7,13 @@ import json
 import logging
 from pathlib import Path
 
-from mtl_model import answers, checkpoint, crops, drawing, records, registry
+from mtl_model import answers, checkpoint, crops, drawing, records
 from mtl_model.card import CropSettings
 from mtl_model.errors import CheckpointError, MtlError
 from mtl_model.pictures import read_picture
 from mtl_model.predictor import Predictor
 from mtl_model.registry import PACKAGE
-from mtl_model.ui.checkpoints import gallery
+from mtl_model.ui.checkpoints import card_page, gallery
 from mtl_model.ui.faces import comparison, correcting, face_cards
 from mtl_model.ui.server.options import UiOptions
 
@@ -37,7 +37,7 @@ def tried(folder: Path, options: UiOptions) -> str:
     try:
         predictor = Predictor(folder.name, *checkpoint.load(folder))
         _answer(predictor)
-        registry.load("ui/tabs", "about").page(folder.name, predictor.card, options, folder).encode()
+        card_page.page(folder.name, predictor.card, options, folder).encode()
         return gallery.body(predictor.card, folder)
     except CheckpointError:
         raise

@@ -16,7 +16,6 @@ from markupsafe import Markup
 from PIL import Image
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
 
 from mtl_model import crops, kinds
 from mtl_model.data import corrections
@@ -27,7 +26,7 @@ from mtl_model.tasks import Task
 from mtl_model.ui.faces.requests import Asked
 from mtl_model.ui.render import render
 from mtl_model.ui.server import fields
-from mtl_model.ui.shared import Shared, guarded_route
+from mtl_model.ui.shared import Shared
 
 MARGIN = 0.6
 """Of the face's size, kept on each side of it."""
@@ -35,7 +34,7 @@ LONGEST_PX = 1024
 AT_ONCE = 2
 
 
-def routes(shared: Shared) -> list[BaseRoute]:
+def add_routes(shared: Shared) -> None:
     free = asyncio.Semaphore(AT_ONCE)
     runs = shared.options.runs
 
@@ -50,10 +49,8 @@ def routes(shared: Shared) -> list[BaseRoute]:
         await asyncio.to_thread(corrections.remove, runs, request.query_params.get("saved", ""))
         return JSONResponse({"count": await asyncio.to_thread(corrections.count, runs)})
 
-    return [
-        Route("/mtl/corrections/add", guarded_route(shared, add), methods=["POST"]),
-        Route("/mtl/corrections/remove", guarded_route(shared, remove), methods=["POST"]),
-    ]
+    shared.route("POST", "/mtl/corrections/add", add)
+    shared.route("POST", "/mtl/corrections/remove", remove)
 
 
 def _keep(shared: Shared, asked: Asked, box: Box, given: Mapping[str, str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +30,16 @@ def hide_paths(text: str, folders: Iterable[Path] = ()) -> str:
 
 def hide_in(answer: JSONResponse, folders: Iterable[Path]) -> JSONResponse:
     """Return the same answer with `hide_paths` in every text of it."""
-    known = tuple(folders)
+    return JSONResponse(hide_in_json(json.loads(bytes(answer.body)), tuple(folders)), answer.status_code)
 
-    def walk(value: Any) -> Any:
-        if isinstance(value, str):
-            return hide_paths(value, known)
-        if isinstance(value, list):
-            return [walk(part) for part in value]
-        return {name: walk(part) for name, part in value.items()} if isinstance(value, dict) else value
 
-    return JSONResponse(walk(json.loads(bytes(answer.body))), answer.status_code)
+def hide_in_json(value: Any, folders: Sequence[Path]) -> Any:
+    """Return a value of JSON with `hide_paths` in every text of it."""
+    if isinstance(value, str):
+        return hide_paths(value, folders)
+    if isinstance(value, list):
+        return [hide_in_json(part, folders) for part in value]
+    return {name: hide_in_json(part, folders) for name, part in value.items()} if isinstance(value, dict) else value
 
 
 @functools.lru_cache(maxsize=8)

@@ -13,19 +13,18 @@ from mtl_model.data import cache, corrections
 from mtl_model.errors import UsageError
 from mtl_model.registry import PACKAGE
 from mtl_model.runs import DATA
-from mtl_model.ui.render import escape
 from mtl_model.ui.server.environment import TEMPORARY_VARIABLE
 from mtl_model.ui.server.options import UiOptions
 from mtl_model.ui.teach import adoption, dataset
 
-REMOVE = (
-    "<p>To remove the program too: end it, delete these folders, and remove it with "
-    "<code>pip uninstall mtl_model facenet-pytorch</code>, or by deleting its folder.</p>"
+EVERYTHING = (
+    "Everything is what people gave and what was made from it, in <code>{runs}</code>: pictures, corrections, runs and "
+    "checkpoints. What came with the program stays, and what other programs put there."
 )
 
 
-def table(options: UiOptions, folder: Path, shows_places: bool = True) -> str:
-    """The section of the About tab, as HTML. folder: of the checkpoint that is shown. shows_places: the column Where."""
+def places(options: UiOptions, folder: Path) -> list[tuple[str, str, object]]:
+    """Return what stays, how long and where. folder: of the checkpoint that is shown."""
     uploads = Path(os.environ.get(TEMPORARY_VARIABLE, "")).absolute()
     detector = importlib.util.find_spec("facenet_pytorch")
     detector_folder = Path(detector.origin).parent if detector and detector.origin else ""
@@ -43,7 +42,7 @@ def table(options: UiOptions, folder: Path, shows_places: bool = True) -> str:
         ("What was discarded or deleted", "for 10 minutes, so that it can be undone", runs),
         ("Faces whose answer was corrected", "until you delete them", runs / CORRECTIONS),
     )
-    places = (
+    return [
         ("Photos and webcam pictures", "in memory only while they are answered; never written to the disk", ""),
         ("Files sent to the programming interface", "for 6 minutes at most, and never beyond a restart", uploads),
         *(() if options.read_only else taught),
@@ -53,43 +52,12 @@ def table(options: UiOptions, folder: Path, shows_places: bool = True) -> str:
         ("Faces cut out of data sets, for training", "until you delete them", cache.default_root().absolute()),
         ("The program", "until you remove it", PACKAGE.absolute()),
         ("The face detector", "until you remove it", detector_folder),
-    )
-    rows = "".join(
-        f"<tr><th scope=row>{escape(what)}</th><td>{escape(how_long)}</td>"
-        f"{f'<td>{_code(path)}</td>' if shows_places else ''}</tr>"
-        for what, how_long, path in places
-    )
-    return (
-        "<p>Nothing you show to this page leaves the machine on which the program runs.</p>"
-        '<div class="scroll"><table class="plain"><thead><tr><th scope=col>What</th><th scope=col>How long</th>'
-        f"{'<th scope=col>Where</th>' if shows_places else ''}</tr></thead><tbody>{rows}</tbody></table></div>"
-        + ("" if options.read_only else _button(runs))
-        + (REMOVE if shows_places else "")
-    )
-
-
-def _code(path: object) -> str:
-    return f"<code>{escape(path)}</code>" if path else ""
+    ]
 
 
 def megabytes(size: int) -> str:
     """Return a number of bytes as people read it, never as nothing."""
     return f"{max(1, round(size / 1e6)):,} MB"
-
-
-def _button(runs: Path) -> str:
-    pictures = "".join(
-        f'<button type="button" class="button" data-do="delete-pictures" data-name="{escape(name)}">Delete the pictures of '
-        f"{escape(name)}</button>"
-        for name, _ in kept_pictures(runs)
-    )
-    return (
-        (f'<div class="actions">{pictures}</div>' if pictures else "")
-        + '<div class="actions"><button type="button" class="button danger" data-do="delete-everything">Delete everything'
-        f'</button><span class="small">What people gave and what was made from it, in <code>{escape(runs)}</code>: pictures, '
-        "corrections, runs and checkpoints. What came with the program stays, and what other programs put there.</span></div>"
-        '<p role="alert" class="alert" hidden></p><p class="done"></p>'
-    )
 
 
 def delete_everything(runs: Path) -> tuple[int, int]:

@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import gradio as gr
 import numpy as np
 from gradio import FileData
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import Route
 
 from mtl_model import answers, crops, drawing, records, search, wording
 from mtl_model.card import Card
@@ -31,12 +29,12 @@ from mtl_model.predictor import Predictor
 from mtl_model.ui.checkpoints.trial import SAMPLE, sample_path
 from mtl_model.ui.faces import comparison, correcting, face_cards
 from mtl_model.ui.faces.requests import Asked, answered
-from mtl_model.ui.listeners import sentence_for
+from mtl_model.ui.listeners import html, sentence_for
 from mtl_model.ui.render import asset
 from mtl_model.ui.server.bodies import GONE, LARGEST_UPLOAD
 from mtl_model.ui.server.environment import NOT_UPLOADED, is_upload
 from mtl_model.ui.server.paths import hide_paths
-from mtl_model.ui.shared import Shared, guarded_route
+from mtl_model.ui.shared import Shared
 
 TILES = 0.12  # of the time of a search, for as many pixels again in tiles: 12 megapixels took 12 s after 5.6
 TITLE = "Photo"
@@ -48,19 +46,13 @@ CROP_PX = 192  # twice what a card shows, for sharp screens
 
 def build(shared: Shared) -> None:
     reader = _Reader(shared)
-    gr.HTML(
-        asset("photo/photo.html").replace("__LARGEST_MB__", str(LARGEST_UPLOAD // 2**20)),
-        elem_id="photo",
-        apply_default_css=False,
-        js_on_load="mtl.photo(element)",
-    )
-    shared.routes += [
-        Route("/mtl/photo", guarded_route(shared, reader.answer), methods=["POST"]),
-        Route("/mtl/photo/picture", guarded_route(shared, reader.picture), methods=["POST"]),
-        Route("/mtl/sample", guarded_route(shared, _sample), methods=["GET"]),
-    ]
+    page = asset("photo/photo.html").replace("__LARGEST_MB__", str(LARGEST_UPLOAD // 2**20))
+    html(page, js="mtl.photo(element)", elem_id="photo")
+    shared.route("POST", "/mtl/photo", reader.answer)
+    shared.route("POST", "/mtl/photo/picture", reader.picture)
+    shared.route("GET", "/mtl/sample", _sample)
     if not shared.options.read_only:
-        shared.routes += correcting.routes(shared)
+        correcting.add_routes(shared)
 
     def predict(picture: FileData) -> list[dict[str, Any]]:
         """Find the faces in one picture. Returns a list of one: {"photo", "error", "faces"}."""

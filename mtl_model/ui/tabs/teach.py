@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-import io
 import itertools
 import logging
 import threading
@@ -19,21 +18,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
-from mtl_model import card, checkpoint, checkpoint_zip, crops, jobs
+from mtl_model import card, checkpoint, crops, jobs
 from mtl_model import runs as folders
 from mtl_model.errors import UsageError
 from mtl_model.pictures import turn
 from mtl_model.predictor import Predictor, choose_device
 from mtl_model.ui.faces import comparison, face_cards
 from mtl_model.ui.faces.requests import Asked, read_whole
+from mtl_model.ui.listeners import html
 from mtl_model.ui.render import asset, escape
 from mtl_model.ui.server import bodies, fields
-from mtl_model.ui.shared import Shared, guarded_route
+from mtl_model.ui.shared import Shared
 from mtl_model.ui.teach import adoption, dataset, picture_views, teaching, uploads
 from mtl_model.ui.teach.actions import Steps
 from mtl_model.ui.teach.page import Page
@@ -83,12 +81,7 @@ def build(shared: Shared) -> None:
     teach = _Teach(shared)
     adoption.adopt(shared.options.runs)
     runs = escape(shared.options.runs.name)  # where it lies stands on the About tab, for those who may know
-    gr.HTML(
-        asset("teach/teach.html").replace("__RUNS__", runs),
-        elem_id="teach",
-        apply_default_css=False,
-        js_on_load="mtl.teach(element)",
-    )
+    html(asset("teach/teach.html").replace("__RUNS__", runs), js="mtl.teach(element)", elem_id="teach")
     posts: dict[str, Callable[[dict[str, Any], str], Any]] = {
         "create": teach.create,
         "look": teach.look,
@@ -97,18 +90,13 @@ def build(shared: Shared) -> None:
         "accept": teach.accept,
         **{name: functools.partial(teach.act, name) for name in ACTIONS},
     }
-    shared.routes += [
-        Route("/mtl/teach/state", guarded_route(shared, teach.state), methods=["GET"]),
-        Route("/mtl/teach/pictures", guarded_route(shared, teach.pictures), methods=["GET"]),
-        Route("/mtl/teach/picture", guarded_route(shared, teach.picture), methods=["GET"]),
-        Route("/mtl/teach/try", guarded_route(shared, teach.try_out), methods=["POST"]),
-        Route("/mtl/teach/download", guarded_route(shared, teach.download), methods=["GET"]),
-        *(
-            Route(f"/mtl/teach/{name}", guarded_route(shared, teach.post(action)), methods=["POST"])
-            for name, action in posts.items()
-        ),
-        *uploads.routes(shared),
-    ]
+    shared.route("GET", "/mtl/teach/state", teach.state)
+    shared.route("GET", "/mtl/teach/pictures", teach.pictures)
+    shared.route("GET", "/mtl/teach/picture", teach.picture)
+    shared.route("POST", "/mtl/teach/try", teach.try_out)
+    for name, action in posts.items():
+        shared.route("POST", f"/mtl/teach/{name}", teach.post(action))
+    uploads.add_routes(shared)
     threading.Thread(target=_tend, args=(shared.options.runs,), daemon=True).start()
 
 
@@ -207,16 +195,6 @@ class _Teach:
             network, loaded = checkpoint.load(run.folder, device)
             self._pending = (key, Predictor(run.name, network, loaded, device))
         return self._pending[1]
-
-    async def download(self, request: Request) -> Response:
-        """The checkpoint with its card, as a zip."""
-        run = self._run(request.query_params.get("run", ""))
-        if run.state not in ("done", "accepted"):
-            raise UsageError(f"'{run.name}' has learned nothing yet. Start learning first.", "nothing_learned")
-        stream = io.BytesIO()
-        await asyncio.to_thread(checkpoint_zip.pack, run.folder, stream)
-        disposition = f'attachment; filename="{run.name}.zip"'
-        return Response(stream.getvalue(), media_type="application/zip", headers={"content-disposition": disposition})
 
     # -- what is done ----------------------------------------------------------------------------------------------
 

@@ -63,20 +63,33 @@ def progress(run: Run, tasks: Mapping[str, Task], queue: Sequence[jobs.Job]) -> 
     if run.kind != teaching.LEARN:
         return ""
     events = teaching.read_events(run.folder)
+    words, action = doable(run)
+    actions = button(action, words, primary=action == "resume") if action else ""
+    plots, notes = curves.curves(events, tasks), _notes(events[run.record.heard :])
+    return f'{line(run, queue)}<p class="actions">{actions}</p><div class="plots">{plots}</div>{notes}'
+
+
+def line(run: Run, queue: Sequence[jobs.Job]) -> str:
+    """Return where a job is, or how it ended."""
+    events = teaching.read_events(run.folder)
+    if not run.busy:
+        return _ending(run, events)
+    if run.state == "waiting" or run.kind != teaching.LEARN:
+        return job_line(run, queue)
     mine = events[run.record.heard :]  # what an earlier learning said is not where this one is
-    line, actions = _ending(run, events), ""
-    if run.state == "running":
-        asked = (run.folder / teaching.STOP).is_file()
-        line = _stopping(mine) if asked else _pace(mine) or job_line(run, queue)
-        if not asked:
-            begun = _has_steps(mine)
-            actions = button("stop", "Stop, keep the best so far" if begun else "Stop")
-    elif run.state == "waiting":
-        line, actions = job_line(run, queue), button("stop", "Leave the queue")
-    elif run.can_go_on and run.state != "done":  # there it stands beside what it brought
-        actions = button("resume", "Go on learning", primary=True)
-    plots = curves.curves(events, tasks)
-    return f'{line}<p class="actions">{actions}</p><div class="plots">{plots}</div>{_notes(mine)}'
+    return _stopping(mine) if run.stopping else _pace(mine) or job_line(run, queue)
+
+
+def doable(run: Run) -> tuple[str, str]:
+    """Return the words of the button that ends a job or goes on with it, and its action; "" twice where neither can be done."""
+    if run.state == "waiting":
+        return "Leave the queue", "stop"
+    if run.busy:
+        begun = _has_steps(teaching.read_events(run.folder)[run.record.heard :])
+        return ("", "") if run.stopping else ("Stop, keep the best so far" if begun else "Stop", "stop")
+    if run.can_go_on and run.state != "done":  # there it stands beside what it brought
+        return "Go on learning", "resume"
+    return "", ""
 
 
 def _notes(events: Sequence[Event]) -> str:

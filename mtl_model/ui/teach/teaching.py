@@ -263,6 +263,11 @@ class Run:
         return folders.read(self.folder / FORECAST, Forecast)
 
     @property
+    def stopping(self) -> bool:
+        """Whether it was asked to stop, and has not come to its end yet."""
+        return self.state == "running" and (self.folder / STOP).is_file()
+
+    @property
     def checked(self) -> bool:
         """Whether there is a report to go by; while a new check works, that of the one before waits for its end."""
         return (self.folder / REPORT).is_file() and not (self.busy and self.kind == CHECK)

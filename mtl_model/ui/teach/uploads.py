@@ -23,7 +23,6 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from mtl_model import archives, jobs
 from mtl_model import runs as folders
@@ -33,7 +32,7 @@ from mtl_model.errors import DataError, MtlError, RunError, UsageError, disk_tex
 from mtl_model.run_records import Count
 from mtl_model.runs import COUNT, DATA
 from mtl_model.ui.server.bodies import keep, parts_of
-from mtl_model.ui.shared import Shared, guarded_route
+from mtl_model.ui.shared import Shared
 from mtl_model.ui.teach import dataset, teaching, template
 
 LIMITS = Limits()
@@ -47,7 +46,7 @@ CHUNK = 2**20
 log = logging.getLogger("mtl_model.ui")
 
 
-def routes(shared: Shared) -> list[Route]:
+def add_routes(shared: Shared) -> None:
     """POST /mtl/teach/files?run=NAME, POST /mtl/teach/zip?run=NAME, GET /mtl/teach/template.
 
     Both POSTs answer {"files": how many there are now, "skipped": {reason: how many of these}, "examples": {reason: names},
@@ -55,11 +54,9 @@ def routes(shared: Shared) -> list[Route]:
     A batch is multipart of up to 50 files, each field named by the file's path as encodeURIComponent writes it.
     """
     desk = _Desk(shared.options.runs)
-    return [
-        Route("/mtl/teach/files", guarded_route(shared, desk.files), methods=["POST"]),
-        Route("/mtl/teach/zip", guarded_route(shared, desk.zip), methods=["POST"]),
-        Route("/mtl/teach/template", guarded_route(shared, template.answer), methods=["GET"]),
-    ]
+    shared.route("POST", "/mtl/teach/files", desk.files)
+    shared.route("POST", "/mtl/teach/zip", desk.zip)
+    shared.route("GET", "/mtl/teach/template", template.answer)
 
 
 class _Desk:

@@ -14,7 +14,7 @@ from mtl_model import runs as folders
 from mtl_model.card import WEIGHTS, Card, read_card, write_card
 from mtl_model.errors import CheckpointError, RunError, UsageError
 from mtl_model.tasks import TASKS
-from mtl_model.ui.checkpoints.gallery import Shelf, body
+from mtl_model.ui.checkpoints.gallery import Entry, Shelf, body
 from mtl_model.ui.server.options import UiOptions
 
 OUTCOME: dict[str, Any] = {
@@ -51,16 +51,16 @@ def shelf(tmp_path: Path) -> Shelf:
     return Shelf(UiOptions(weights=tmp_path / "weights", runs=tmp_path / "runs"), "default")
 
 
+def entry(shelf: Shelf, name: str) -> Entry:
+    return next(entry for entry in shelf.entries() if entry.name == name)
+
+
 def card_of(shelf: Shelf, name: str) -> str:
-    return next(part for part in shelf.cards().split("</article>") if f'data-name="{name}"' in part)
+    return shelf.html(entry(shelf, name))
 
 
 def words(text: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text))
-
-
-def can(shelf: Shelf, name: str) -> set[str]:
-    return set(re.findall(r'data-do="(\w+)"', card_of(shelf, name)))
 
 
 def test_a_card_says_what_counts(shelf: Shelf) -> None:
@@ -81,24 +81,27 @@ def test_a_taught_one_says_what_it_brought(shelf: Shelf) -> None:
 
 
 def test_what_can_be_done_with_each(shelf: Shelf) -> None:
-    assert can(shelf, "default") == {"use", "compare", "download"}
-    assert can(shelf, "mine") == {"use", "compare", "download", "rename", "delete"}
-    assert can(shelf, "child") == {*can(shelf, "mine"), "parent"}
-    assert 'data-children="child"' in card_of(shelf, "mine")
-    assert can(dataclasses.replace(shelf, default="mine"), "mine") == {"use", "compare", "download"}
+    assert [(one.name, one.changeable, one.parent) for one in shelf.entries()] == [
+        ("default", False, ""),
+        ("child", True, "mine"),
+        ("mine", True, ""),
+    ]
+    assert entry(shelf, "mine").children == ("child",)
+    assert not entry(dataclasses.replace(shelf, default="mine"), "mine").changeable
 
 
 def test_the_first_one_stands_first_and_pending_ones_nowhere(shelf: Shelf) -> None:
     (shelf.options.runs / "mine" / "pending").touch()
-    assert re.findall(r'data-name="(\w+)"', shelf.cards()) == ["default", "child"]
-    assert "parent" not in can(shelf, "child")
+    assert [one.name for one in shelf.entries()] == ["default", "child"]
+    assert entry(shelf, "child").parent == ""
 
 
 @pytest.mark.parametrize("text", ["{", json.dumps({"format": 1}), json.dumps({"format": 99})])
 def test_a_damaged_card_does_not_hide_the_others(shelf: Shelf, text: str) -> None:
     (shelf.options.runs / "child" / "card.json").write_text(text)
-    assert (can(shelf, "child") == {"rename", "delete"} and "Expected" in card_of(shelf, "child")) or "format" in text
-    assert "mine" in shelf.cards()
+    child = entry(shelf, "child")
+    assert child.changeable and ((not child.whole and "Expected" in card_of(shelf, "child")) or "format" in text)
+    assert entry(shelf, "mine").whole
 
 
 GENDER: dict[str, Any] = {"split": "test", "tasks": {"gender": {"accuracy": {**FIGURE, "n": float("inf")}}}}
@@ -118,7 +121,8 @@ def test_a_card_written_by_hand_does_not_break_the_list(shelf: Shelf, changes: d
     path = shelf.options.runs / "child" / "card.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     assert said in card_of(shelf, "child") and "Age, gender and smile" in card_of(shelf, "mine")
-    shelf.cards().encode()  # as it is sent
+    for one in shelf.entries():
+        shelf.html(one).encode()  # as it is sent
 
 
 def test_a_card_that_cannot_even_be_parsed_does_not_break_the_list(shelf: Shelf) -> None:
@@ -156,13 +160,11 @@ def test_a_name_that_cannot_be_changes_nothing(shelf: Shelf, to: str) -> None:
 
 def test_deleting(shelf: Shelf) -> None:
     shelf.delete("mine")
-    assert "Made from mine" in words(card_of(shelf, "child")) and "mine is deleted." in words(shelf.cards())
-    (aside,) = folders.asides(shelf.options.runs)
-    assert f'data-token="{aside.token}"' in shelf.cards() and [aside.path.name, "child"] == sorted(
-        os.listdir(shelf.options.runs)
-    )
+    (aside,) = shelf.deleted()
+    assert "Made from mine" in words(card_of(shelf, "child")) and aside.name == "mine"
+    assert sorted(os.listdir(shelf.options.runs)) == [aside.path.name, "child"]
     folders.bring_back(shelf.options.runs, aside.token, shelf.options.weights)
-    assert "mine is deleted." not in words(shelf.cards()) and card_of(shelf, "mine")
+    assert shelf.deleted() == [] and card_of(shelf, "mine")
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,33 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 from safetensors.torch import load_file, save
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from mtl_model import checkpoint_zip
-from mtl_model.card import CARD, WEIGHTS, read_card, write_card
+from mtl_model.card import CARD, PENDING, WEIGHTS, read_card, write_card
+from mtl_model.runs import OUTCOME
 from mtl_model.ui import shell
+from mtl_model.ui.checkpoints.gallery import Shelf
 from mtl_model.ui.checkpoints.loaded import Models
 from mtl_model.ui.server.options import UiOptions
-from tests.ui.conftest import PATIENCE_MS, FakePredictor, Served, choose, serving
+from mtl_model.ui.shared import Shared
+from mtl_model.ui.teach import teaching
+from mtl_model.ui.teach.teaching import Record
+from tests.ui.conftest import (
+    PATIENCE_MS,
+    FakePredictor,
+    Served,
+    choose,
+    offered,
+    pick,
+    serving,
+    wait_until_offered,
+    wait_until_picked,
+)
 
 
 @pytest.fixture
@@ -31,10 +47,14 @@ def runs(root: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def client(root: Path, runs: Path) -> TestClient:
+def shared(root: Path, runs: Path) -> Shared:
     options = UiOptions(weights=root / "weights", runs=runs)
     load: Any = FakePredictor
-    _, shared = shell.build(options, Models(options, load))
+    return shell.build(options, Models(options, load))[1]
+
+
+@pytest.fixture
+def client(shared: Shared) -> TestClient:
     return TestClient(Starlette(routes=shared.routes), raise_server_exceptions=False)
 
 
@@ -49,16 +69,18 @@ def post(client: TestClient, what: str, content: bytes = b"", **query: str) -> A
     return client.post(f"/mtl/models/{what}", params=query, content=content)
 
 
-def names(client: TestClient) -> list[str]:
-    return client.get("/mtl/models/names").json()["names"]
+def names(shared: Shared) -> list[str]:
+    """Return what the pickers offer."""
+    checkpoint = shared.events.known["offer"][0]("", "", "")[0]
+    return [name for name, _ in checkpoint.choices]
 
 
-def test_a_checkpoint_is_looked_at_then_kept(client: TestClient, runs: Path, parcel: bytes) -> None:
+def test_a_checkpoint_is_looked_at_then_kept(client: TestClient, shared: Shared, runs: Path, parcel: bytes) -> None:
     found = post(client, "look", parcel, name="my friends (1).zip").json()
     assert "3.8 million parameters" in found["html"] and found["name"] == "my-friends--1"
-    assert names(client) == ["default", "bknet", "mine"] and os.listdir(runs) == ["mine"]
+    assert names(shared) == ["default", "bknet", "mine"] and os.listdir(runs) == ["mine"]
     assert post(client, "keep", parcel, name="friends").json() == {"name": "friends"}
-    assert "friends" in names(client) and 'data-name="friends"' in client.get("/mtl/models").json()["html"]
+    assert "friends" in names(shared)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +119,6 @@ def test_a_card_that_cannot_be_shown_is_not_kept(client: TestClient, root: Path,
     for changed in changes:
         reply = post(client, what, parcel_with(root, changed), name="bad")
         assert reply.status_code == 400 and "Expected" in reply.json()["error"] and os.listdir(runs) == ["mine"]
-    assert client.get("/mtl/models").status_code == 200
 
 
 def parcel_with(root: Path, changed: dict[str, Any], weights: bytes = b"") -> bytes:
@@ -175,30 +196,64 @@ def test_a_download_leaves_nothing_behind(
     assert os.listdir(tmp_path / "kept") == []
 
 
-def test_renaming_and_deleting(client: TestClient) -> None:
-    assert post(client, "rename", name="mine", to="yours").status_code == 200
-    assert names(client) == ["default", "bknet", "yours"]
-    assert post(client, "delete", name="yours").status_code == 200
-    assert names(client) == ["default", "bknet"]
-    for reply in (post(client, "delete", name="yours"), post(client, "delete", name="bknet")):
-        assert reply.status_code == 400 and reply.json()["error"]
+def test_what_waits_to_be_accepted_can_be_downloaded(client: TestClient, runs: Path) -> None:
+    teaching.write_record(runs / "mine", Record("mine"))
+    (runs / "mine" / PENDING).touch()
+    assert client.get("/mtl/models/download?name=mine").status_code == 400, "it has not come to its end"
+    (runs / "mine" / OUTCOME).write_text("{}")
+    assert client.get("/mtl/models/download?name=mine").content[:2] == b"PK"
 
 
-def test_a_deletion_can_be_undone_once(client: TestClient, runs: Path) -> None:
-    assert post(client, "delete", name="mine").status_code == 200
-    html = client.get("/mtl/models").json()["html"]
-    token = html.partition('data-token="')[2].partition('"')[0]
-    assert "<b>mine</b> is deleted." in html and names(client) == ["default", "bknet"]
-    assert client.post(f"/mtl/undo?token={token}").json() == {"name": "mine"}
-    assert (
-        names(client) == ["default", "bknet", "mine"] and "is deleted." not in client.get("/mtl/models").json()["html"]
-    )
-    assert client.post(f"/mtl/undo?token={token}").status_code == 400
+def drawn(shared: Shared) -> dict[str, list[gr.Button]]:
+    """Draw the cards, and return their buttons by the name of the checkpoint."""
+    with gr.Blocks() as page:
+        shared.events.known["cards"][0](("", "default", "mine"))
+    buttons: dict[str, list[gr.Button]] = {}
+    for block in page.blocks.values():
+        if isinstance(block, gr.Button):
+            buttons.setdefault(str(block.elem_id).rpartition("-")[2], []).append(block)
+    return buttons
+
+
+def test_what_the_cards_offer(shared: Shared, root: Path, runs: Path) -> None:
+    write_card(runs / "mine", dataclasses.replace(read_card(runs / "mine"), parent="bknet"))
+    buttons = drawn(shared)
+    assert [button.value for button in buttons["default"]] == ["In use", "Download"]
+    assert [button.value for button in buttons["bknet"]] == ["Use", "Compare", "Download"]
+    assert [button.value for button in buttons["mine"]][:2] == ["Use", "Compared"]
+    assert [button.value for button in buttons["mine"]][3:] == ["Download", "Rename", "Delete"]
+
+
+def test_a_download_is_a_link_below_the_root_path(root: Path, runs: Path) -> None:
+    options = UiOptions(weights=root / "weights", runs=runs, root_path="/faces")
+    load: Any = FakePredictor
+    shared = shell.build(options, Models(options, load))[1]
+    assert drawn(shared)["mine"][2].link == "/faces/mtl/models/download?name=mine"
+
+
+def test_renaming_and_deleting(shared: Shared) -> None:
+    shelf = Shelf(shared.options, "default")
+    shelf.rename("mine", "yours")
+    assert names(shared) == ["default", "bknet", "yours"]
+    shelf.delete("yours")
+    assert names(shared) == ["default", "bknet"]
+    drawn(shared)
+    bring_back = shared.events.known["bring-back"][0]
+    assert bring_back() == "" and names(shared) == ["default", "bknet", "yours"]
+    assert 'role="alert"' in bring_back(), "a deletion is undone once"
+
+
+def test_a_mistake_is_said_on_the_card(shared: Shared, runs: Path) -> None:
+    drawn(shared)
+    rename, delete = shared.events.known["rename"][0], shared.events.known["delete"][0]  # of mine, the last card
+    for name in ("default", "../x", "", None, 5 * ["x"]):
+        assert 'role="alert"' in rename(name)[-1] and os.listdir(runs) == ["mine"], name
+    assert rename("yours") == ["yours", ""] and "no checkpoint" in delete()
 
 
 def test_only_a_post_changes_anything(client: TestClient) -> None:
     assert client.get("/mtl/undo?token=x").status_code == 405
-    for what in ("delete", "rename", "keep", "look"):
+    for what in ("keep", "look"):
         assert client.get(f"/mtl/models/{what}?name=mine").status_code == 405
 
 
@@ -211,9 +266,9 @@ def test_a_deleted_one_is_refused_and_the_others_answer(client: TestClient, runs
     assert client.post("/mtl/photo?checkpoint=", content=picture).json()["faces"] == 2
 
 
-def test_everything_is_deleted_at_once(client: TestClient, runs: Path, root: Path) -> None:
-    assert client.post("/mtl/everything/delete").json() == {"runs": 1, "left": 0}
-    assert names(client) == ["default", "bknet"] and (root / "weights" / "default" / CARD).exists()
+def test_everything_is_deleted_at_once(shared: Shared, root: Path) -> None:
+    assert shared.events.known["delete-everything"][0]() == ["Everything is deleted.", ""]
+    assert names(shared) == ["default", "bknet"] and (root / "weights" / "default" / CARD).exists()
 
 
 # -- in a browser --------------------------------------------------------------------------------------------------
@@ -256,45 +311,37 @@ def card(page: Any, name: str) -> Any:
 
 
 def press(page: Any, name: str, button: str) -> None:
-    card(page, name).get_by_role("button", name=f"{button}: {name}").click()
-
-
-def offered(page: Any, select: str = "#checkpoint") -> list[str]:
-    return page.locator(f"{select} option").all_inner_texts()
-
-
-def wait_for_names(page: Any, *expected: str) -> None:
-    page.wait_for_function(
-        "(names) => [...document.querySelectorAll('#checkpoint option')].map((one) => one.value).join() === names",
-        arg=",".join(expected),
-    )
+    card(page, name).get_by_label(f"{button}: {name}", exact=True).click()
+    if button == "Use":  # then the cards are drawn anew
+        card(page, name).get_by_label(f"In use: {name}", exact=True).wait_for()
+        page.wait_for_timeout(1500)  # what listens to the choice is drawn one after the other
 
 
 @pytest.mark.browser
 def test_use_parent_and_compare_set_the_pickers(visitor: Any) -> None:
     press(visitor, "child", "Use")
-    assert visitor.locator("#checkpoint").input_value() == "child" == visitor.evaluate("mtl.checkpoint")
+    wait_until_picked(visitor, "child")
     press(visitor, "child", "Go back to parent")
-    assert visitor.locator("#checkpoint").input_value() == "mine"
-    assert offered(visitor, "#compare") == ["none", "default", "bknet", "child"]
+    wait_until_picked(visitor, "mine")
+    assert offered(visitor, "compare") == ["none", "default", "bknet", "child"]
     press(visitor, "child", "Compare")
-    assert visitor.locator(".photo").is_visible() and visitor.locator("#compare").input_value() == "child"
-    assert visitor.evaluate("mtl.compare") == "child"
-    visitor.locator("#checkpoint").select_option("child")  # the two change places
-    assert visitor.evaluate("[mtl.checkpoint, mtl.compare]") == ["child", "mine"]
+    wait_until_picked(visitor, "child", "compare")
+    assert visitor.locator(".photo").is_visible()
+    pick(visitor, "checkpoint", "child")  # the two change places
+    wait_until_picked(visitor, "child")
+    wait_until_picked(visitor, "mine", "compare")
 
 
 @pytest.mark.browser
 def test_a_window_remembers_its_choice(visitor: Any, own: Served) -> None:
     press(visitor, "mine", "Use")
-    visitor.locator("#compare").select_option("bknet")
+    wait_until_picked(visitor, "mine")
+    pick(visitor, "compare", "bknet")
+    wait_until_picked(visitor, "bknet", "compare")
     visitor.reload()
-    wait_for_names(visitor, "default", "bknet", "child", "mine")
-    assert visitor.evaluate("[mtl.checkpoint, mtl.compare]") == ["mine", "bknet"]
-    assert (visitor.locator("#checkpoint").input_value(), visitor.locator("#compare").input_value()) == (
-        "mine",
-        "bknet",
-    )
+    wait_until_offered(visitor, "default", "bknet", "child", "mine")
+    wait_until_picked(visitor, "mine")
+    wait_until_picked(visitor, "bknet", "compare")
     other = visitor.context.new_page()
     other.goto(own.address)
     other.locator(".photo .invite").wait_for()
@@ -317,9 +364,10 @@ def test_bringing_one_in_is_offered_in_every_open_window(
     visitor.get_by_label("Name", exact=True).fill("friends")
     visitor.get_by_role("button", name="Keep it").click()
     for page in (visitor, other):
+        page.bring_to_front()  # a window that nobody sees does not ask
         card(page, "friends").wait_for()
-        wait_for_names(page, "default", "bknet", "child", "friends", "mine")
-    visitor.locator("#checkpoint").select_option("friends")
+        wait_until_offered(page, "default", "bknet", "child", "friends", "mine")
+    pick(visitor, "checkpoint", "friends")
     open_tab(visitor, "About")
     visitor.locator(".about h2", has_text="Checkpoint friends").wait_for()
 
@@ -346,9 +394,10 @@ def test_renaming_the_one_in_use(visitor: Any) -> None:
     press(visitor, "mine", "Rename")
     visitor.get_by_label("New name").fill("yours")
     visitor.keyboard.press("Enter")
-    wait_for_names(visitor, "default", "bknet", "child", "yours")
-    assert visitor.evaluate("mtl.checkpoint") == "yours" and visitor.locator(".told").inner_text() == ""
+    wait_until_picked(visitor, "yours")
     visitor.wait_for_function("document.activeElement.closest('.model')?.dataset.name === 'yours'")
+    wait_until_offered(visitor, "default", "bknet", "child", "yours")
+    assert visitor.locator(".told").inner_text() == ""
     open_tab(visitor, "About")
     visitor.locator(".about h2", has_text="Checkpoint yours").wait_for()
     open_tab(visitor, "Models")
@@ -367,12 +416,13 @@ def test_deleting_asks_and_falls_back(visitor: Any, own: Served) -> None:
     assert (own.runs / "mine").exists()
     press(visitor, "mine", "Delete")
     visitor.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    wait_for_names(visitor, "default", "bknet", "child")
-    assert not (own.runs / "mine").exists() and visitor.evaluate("mtl.checkpoint") == "default"
-    assert "mine is no longer there" in visitor.locator(".told").inner_text()
+    wait_until_picked(visitor, "default")
+    wait_until_offered(visitor, "default", "bknet", "child")
+    visitor.locator(".told", has_text="mine is no longer there").wait_for()
+    assert not (own.runs / "mine").exists()
     assert card(visitor, "default").get_by_role("button", name="Delete").count() == 0
     visitor.locator(".undo", has_text="mine is deleted.").get_by_role("button", name="Undo").click()
-    wait_for_names(visitor, "default", "bknet", "child", "mine")
+    wait_until_offered(visitor, "default", "bknet", "child", "mine")
     visitor.locator(".undo").wait_for(state="detached")
     assert (own.runs / "mine" / CARD).exists()
 
@@ -380,12 +430,12 @@ def test_deleting_asks_and_falls_back(visitor: Any, own: Served) -> None:
 @pytest.mark.browser
 def test_one_deleted_by_hand_is_said_and_the_default_answers(visitor: Any, own: Served, root: Path) -> None:
     open_tab(visitor, "Photo")
-    visitor.locator("#checkpoint").select_option("mine")
+    pick(visitor, "checkpoint", "mine")
     shutil.rmtree(own.runs / "mine")
     choose(visitor, root / "samples" / "astronaut.jpg")
     visitor.locator("section.face").wait_for()
-    assert "mine is no longer there; default answers now." in visitor.locator(".told").inner_text()
-    assert visitor.evaluate("mtl.checkpoint") == "default"
+    visitor.locator(".told", has_text="mine is no longer there; default answers now.").wait_for()
+    wait_until_picked(visitor, "default")
 
 
 @pytest.mark.browser
@@ -396,20 +446,11 @@ def test_a_download_is_a_zip(visitor: Any) -> None:
 
 
 @pytest.mark.browser
-def test_with_one_checkpoint_there_is_nothing_to_compare(visitor: Any) -> None:
-    assert visitor.locator("#compare").is_visible()
-    alone = {"names": ["default"], "subjects": {"default": "face"}, "default": "default", "user": ""}
-    visitor.route("**/mtl/models/names", lambda route: route.fulfill(json=alone))
-    visitor.evaluate("mtl.refreshModels()")
-    assert not visitor.locator("#compare").is_visible() and visitor.locator("#checkpoint").is_visible()
-
-
-@pytest.mark.browser
 def test_everything_can_be_deleted(visitor: Any, own: Served) -> None:
     (own.runs / "holiday").mkdir()
     open_tab(visitor, "About")
     visitor.get_by_role("button", name="Delete everything").click()
     visitor.get_by_role("dialog").get_by_role("button", name="Delete everything").click()
-    wait_for_names(visitor, "default", "bknet")
+    wait_until_offered(visitor, "default", "bknet")
     assert [name for name in os.listdir(own.runs) if not name.endswith(".lock")] == ["holiday"]
-    visitor.locator(".about .done", has_text="1 folder of another program was left").wait_for()
+    visitor.locator(".about .block.done", has_text="1 folder of another program was left").wait_for()

@@ -23,11 +23,13 @@ from mtl_model.errors import CheckpointError
 from mtl_model.predictor import Predictor
 from mtl_model.records import PICTURE, Estimate, Photo, to_json
 from mtl_model.tasks import class_task
+from mtl_model.ui import listeners
 from mtl_model.ui.faces import correcting, requests
 from mtl_model.ui.listeners import Events
 from mtl_model.ui.server.bodies import LARGEST_UPLOAD
 from mtl_model.ui.server.gate import Access
 from mtl_model.ui.server.options import UiOptions
+from mtl_model.ui.shared import Shared
 from mtl_model.ui.tabs import photo
 from tests.test_jpeg import with_scans
 from tests.ui.conftest import FakePredictor, Served, choose, reading
@@ -44,6 +46,8 @@ class FakeShared:
         self.default = "fake"
         self.decoders = DECODERS
         self.events = Events(self.access)
+
+    route: Any = Shared.route
 
     def get(self, name: str = "") -> FakePredictor:
         if name not in ("", "fake", "second"):
@@ -62,8 +66,8 @@ Serve = Callable[[UiOptions], TestClient]
 
 @pytest.fixture
 def serve(fake_predictor: FakePredictor, monkeypatch: pytest.MonkeyPatch) -> Serve:
-    monkeypatch.setattr(photo.gr, "HTML", lambda *positional, **named: None)
-    monkeypatch.setattr(photo.gr, "api", lambda *positional, **named: None)
+    monkeypatch.setattr(photo, "html", lambda *positional, **named: None)
+    monkeypatch.setattr(listeners.gr, "api", lambda *positional, **named: None)
 
     def serving(options: UiOptions) -> TestClient:
         shared: Any = FakeShared(fake_predictor, options)

@@ -54,7 +54,7 @@ def runs(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(runs: Path, monkeypatch: pytest.MonkeyPatch) -> TestClient:
-    monkeypatch.setattr(teach.gr, "HTML", lambda *positional, **named: None)
+    monkeypatch.setattr(teach, "html", lambda *positional, **named: None)
     monkeypatch.setattr(teach, "_tend", lambda runs: None)
     options = UiOptions(weights=shipped_weights(), runs=runs, checkpoint="bknet")
     shared = Shared(options, Models(options), Access(options))
@@ -146,7 +146,7 @@ def test_changes_and_mistakes_have_their_sentences(client: TestClient) -> None:
 
 def test_nobody_unknown_may_do_anything(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Shared, "user_of", lambda self, connection: None)
-    for path in ("state", "pictures", "picture", "download", "template"):
+    for path in ("state", "pictures", "picture", "template"):
         assert client.get(f"/mtl/teach/{path}").status_code == 401
     for path in ("create", "look", "settings", "change", "try", "files", "zip", "accept", *teach.ACTIONS):
         assert client.post(f"/mtl/teach/{path}").status_code == 401
@@ -165,7 +165,6 @@ def test_what_it_brought_is_told_in_words(client: TestClient, runs: Path) -> Non
 def test_accepting_lists_it_and_tells_every_page(client: TestClient, runs: Path) -> None:
     run = uploaded(client, "hat/on/1.png", "hat/off/2.png")
     folder = learned(runs, run)
-    assert client.get(f"/mtl/teach/download?run={run}").content[:2] == b"PK"
     assert client.post("/mtl/teach/accept", json={"run": run}).json() == {}
     assert not (folder / PENDING).exists() and not (folder / "data").exists()
     seen = client.get(f"/mtl/teach/state?run={run}").json()

@@ -23,7 +23,7 @@ from mtl_model.card import CARD, PENDING, WEIGHTS
 from mtl_model.predictor import Predictor
 from mtl_model.ui.teach import dataset, teaching
 from mtl_model.ui.teach.teaching import Record
-from tests.ui.conftest import PATIENCE_MS, Served
+from tests.ui.conftest import PATIENCE_MS, Served, wait_until_picked
 
 pytestmark = pytest.mark.browser
 
@@ -396,9 +396,10 @@ def test_the_whole_way_with_glasses(opened: Any, tmp_path: Path, data: Path, roo
     opened.locator(".finding", has_text="two classes").wait_for(state="detached")  # with the list that was clicked in
     accept.click()
     opened.get_by_role("dialog").get_by_role("button", name="Accept").click()
-    opened.locator("#checkpoint option", has_text="glasses").wait_for(state="attached")
+    opened.get_by_role("button", name="Use glasses").wait_for()
     assert opened.evaluate("document.activeElement !== document.body"), "whoever works with keys goes on from there"
     opened.get_by_role("button", name="Use glasses").click()
+    wait_until_picked(opened, "glasses")
     predictor = Predictor.load("glasses", runs=served.runs)
     right = [
         bool(readings := predictor.predict(file))

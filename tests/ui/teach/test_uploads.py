@@ -51,12 +51,14 @@ def came(folder: Path, days_ago: float) -> None:
 @pytest.fixture
 def shared(folder: Path) -> Shared:
     options = UiOptions(weights=folder.parent.parent / "weights", runs=folder.parent)
-    return Shared(options, cast(Any, None), Access(options))
+    shared = Shared(options, cast(Any, None), Access(options))
+    uploads.add_routes(shared)
+    return shared
 
 
 @pytest.fixture
 def client(shared: Shared) -> TestClient:
-    return TestClient(Starlette(routes=uploads.routes(shared)))
+    return TestClient(Starlette(routes=shared.routes))
 
 
 def send(client: TestClient, files: Mapping[str, bytes], run: str = "new") -> Any:
@@ -318,7 +320,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(shared: Shared, folder: Path, 
     async def answer(message: Any) -> None:
         said.append(message)
 
-    asyncio.run(Starlette(routes=uploads.routes(shared))(scope, receive, answer))
+    asyncio.run(Starlette(routes=shared.routes)(scope, receive, answer))
     assert said[0]["status"] == bodies.GONE
     assert not (folder / "data").exists() and not half_files(folder)
 

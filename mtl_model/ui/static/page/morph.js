@@ -43,3 +43,10 @@ mtl.morph = (element, html) => {
     }
   }
 };
+
+// A component whose value is HTML: shown without taking away focus, scroll and open folds.
+mtl.live = (element, props, watch) => {
+  const show = () => mtl.morph(element.firstElementChild, props.value || "");
+  watch("value", show);
+  show();
+};

@@ -1,3 +1,15 @@
+// Gradio reloads the page once its server has not answered, and the photos on it would be lost. So it hears of no such silence: the
+// tick, the one event that is asked past the queue, brings nothing new then, and the others bring our sentence.
+(() => {
+  const { fetch } = window;
+  window.fetch = async (asked, ...more) => {
+    const path = String(asked?.url || asked);
+    const reply = path.includes("/gradio_api/") ? await fetch(asked, ...more).catch(() => null) : await fetch(asked, ...more);
+    if (path.includes("/gradio_api/run/") && !reply?.ok) return Response.json({ data: [{ __type__: "update" }, ""] });
+    return reply || Response.json({ error: mtl.SILENT }, { status: 500 });
+  };
+})();
+
 // What all tabs share in the browser: addresses on this server, announcements, small tools.
 window.mtl = {
   // The address of an own route. It begins with the page's root, which differs behind a proxy.

@@ -219,16 +219,6 @@ mtl.teach = (host) => {
     }
     await act("corrections", {}, find('[data-step="1"]'));
   }
-  async function download() {
-    say("");
-    try {
-      const reply = await fetch(mtl.address("/mtl/teach/download", { run: state.run }));
-      if (!reply.ok) throw new Error((await reply.json()).error);
-      mtl.download(await reply.blob(), `${state.run}.zip`);
-    } catch (error) {
-      say(error instanceof TypeError ? SILENT : error.message, find('[data-step="4"]'));
-    }
-  }
   async function tryOut(file) {
     if (!file) return;
     const told = find(".told-try"), run = state.run;
@@ -268,9 +258,8 @@ mtl.teach = (host) => {
       return act("change", { task: naming.dataset.task, names: Object.fromEntries(fields.map((one) => [one.dataset.class, one.value])) }, step);
     },
     "use": (button) => {
-      mtl.choose(button.dataset.name);
+      mtl.use(button.dataset.name);
       button.textContent = "In use";
-      mtl.announce(`${button.dataset.name} is in use`);
     },
     "again": startAgain,
     "bring-back": async (button) => {
@@ -279,7 +268,8 @@ mtl.teach = (host) => {
       mtl.announce(`${answer.name} is back`);
       show(answer.name);
     },
-    discard, accept, download,
+    "download": () => mtl.make("a", { href: mtl.address("/mtl/models/download", { name: state.run }), download: true }).click(),
+    discard, accept,
   };
   const fileOf = (element) => element.closest("[data-file]").dataset.file;
   function change(body, step) {

@@ -8,8 +8,9 @@ import pytest
 
 from mtl_model.card import Card
 from mtl_model.tasks import TASKS, class_task
+from mtl_model.ui.checkpoints import card_page
+from mtl_model.ui.figures import METRICS
 from mtl_model.ui.server.options import UiOptions
-from mtl_model.ui.tabs import about
 
 
 def figure(value: float) -> dict[str, float]:
@@ -44,7 +45,21 @@ def text(tmp_path: Path) -> str:
         metrics=(RECORD,),
         limits=("Children are often taken for the other gender.",),
     )
-    return about.page("bknet", card, UiOptions(runs=tmp_path / "runs"), tmp_path / "bknet")
+    return card_page.page("bknet", card, UiOptions(runs=tmp_path / "runs"), tmp_path / "bknet")
+
+
+@pytest.mark.parametrize(
+    ("source", "folder", "title"),
+    [
+        ("utkface", "faces", "UTKFace"),
+        ("csv", "aaf", "All-Age-Faces"),
+        ("csv", "<holiday>", "Pictures with a table of labels, &lt;holiday&gt;"),
+        ("csv", "", "Pictures with a table of labels"),
+    ],
+)
+def test_a_data_set_is_called_by_its_name(tmp_path: Path, source: str, folder: str, title: str) -> None:
+    card = Card("bknet", {}, tuple(TASKS.values()), metrics=({**RECORD, "source": source, "data_set": folder},))
+    assert f"<h4>{title}</h4>" in card_page.page("x", card, UiOptions(), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +69,7 @@ def text(tmp_path: Path) -> str:
         "Mean error", "5.9 years", "57.0 %", "55.0 to 59.0", "91.5 %", "56 and over", "70 and over, female", "&lt;Other&gt;",
         "By race",
         "Pictures in which a face was found", "19,000 pictures, 19,000 with age", "python -m mtl_model train",
-        "python -m mtl_model evaluate bknet", "Children are often taken", about.MUST_NOT, "research", "until you delete them",
+        "python -m mtl_model evaluate bknet", "Children are often taken", card_page.MUST_NOT, "research", "until you delete them",
         "1–13, 14–23, 24–39, 40–55, 56 and over", "torch",
     ],
 )  # fmt: skip
@@ -74,9 +89,9 @@ def test_what_was_taught_here_is_told_as_it_was(tmp_path: Path) -> None:
         "outcome": {"tasks": {"brille_1": taught}, "changed": {}, "seconds": 57.0},
     }
     card = Card("bknet", {}, (glasses,), training=training, parent="default")
-    said = about.page("mine", card, UiOptions(runs=tmp_path / "runs"), tmp_path / "mine")
+    said = card_page.page("mine", card, UiOptions(runs=tmp_path / "runs"), tmp_path / "mine")
     for words in (
-        "87.2 %",
+        "<b>87.2 %</b>",
         "73.3 to 94.4",
         "39 held-out",
         "123 with brille &amp; co",
@@ -95,13 +110,14 @@ def test_every_place_is_named(text: str, tmp_path: Path) -> None:
 def test_every_metric_of_the_evaluation_has_words() -> None:
     from mtl_model.evaluate import metrics
 
-    assert set(metrics.all_metrics()) <= {*about.METRICS}
+    assert set(metrics.all_metrics()) <= {*METRICS}
 
 
-def test_a_metric_that_is_new_is_shown_under_its_name() -> None:
-    assert "new_metric" in about._record({**RECORD, "tasks": {"age": {"new_metric": figure(0.5)}}}, Card("x", {}, ()))
+def test_a_metric_that_is_new_is_shown_under_its_name(tmp_path: Path) -> None:
+    record = {**RECORD, "tasks": {"age": {"new_metric": figure(0.5)}}}
+    assert "new_metric" in card_page.page("x", Card("bknet", {}, (), metrics=(record,)), UiOptions(), tmp_path)
 
 
 def test_a_bare_card_makes_a_page(tmp_path: Path) -> None:
-    text = about.page("x", Card("bknet", {}, tuple(TASKS.values())), UiOptions(), tmp_path)
+    text = card_page.page("x", Card("bknet", {}, tuple(TASKS.values())), UiOptions(), tmp_path)
     assert "Not measured yet." in text and "The card does not say." in text
