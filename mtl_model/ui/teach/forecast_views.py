@@ -108,6 +108,9 @@ def meter(figures: Mapping[str, Any]) -> str:
     def place(one: float) -> float:
         return round(100 * min(max(one, 0.0), most) / most, 2)
 
+    def brief(one: float) -> str:
+        return f"{100 * one:.0f}" if share else text(one)
+
     said = f"{text(value)}, probably {text(low)} to {text(high)}"
     return render(
         "teach/meter.html",
@@ -116,8 +119,8 @@ def meter(figures: Mapping[str, Any]) -> str:
         high=place(high),
         at=place(value),
         guess=None if guess is None else place(guess),
-        blind="" if guess is None else text(guess),
-        value=text(value),
+        blind="" if guess is None else brief(guess),
+        value=brief(value),
         first="0",
         last="100" if share else text(most),
     )

@@ -121,9 +121,9 @@ def _other_subject(run: Run) -> str:
 
 def line(shown: Labelled) -> str:
     """The step in a line, once it is done."""
-    kept, moved = [one for one in shown.pictures if not one.out], len(shown.chosen("", CHANGED))
-    told = [f"{plural(len(kept), 'picture')} kept"]
-    told += [f"{len(shown.pictures) - len(kept):,} left out"] if len(kept) < len(shown.pictures) else []
+    kept = [one for one in shown.pictures if one.labels and not one.out and one.file not in shown.unusable]
+    out, moved = len(shown.chosen("", LEFT_OUT)), len(shown.chosen("", CHANGED))
+    told = [f"{plural(len(kept), 'picture')} to learn from", *([f"{out:,} left out"] if out else [])]
     return ", ".join(told + ([f"{moved:,} relabelled"] if moved else []))
 
 

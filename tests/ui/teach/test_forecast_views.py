@@ -183,3 +183,8 @@ def test_the_record_is_what_the_page_reads(tmp_path: Path) -> None:
     from mtl_model import typed
 
     assert typed.parse(Forecast, json.dumps(FOUND))["tasks"]["hat"].get("after") == 0.84
+
+
+def test_the_line_of_the_step_counts_what_is_learned_from(run: Run) -> None:
+    shown = Labelled(shown_of().source, Changes(left_out=("on/1.png",)), ["unlabelled/a.png"], ["on/3.png"])
+    assert picture_views.line(shown) == "98 pictures to learn from, 1 left out"
