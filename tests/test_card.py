@@ -12,7 +12,7 @@ from mtl_model import card as cards
 from mtl_model import kinds, registry
 from mtl_model.card import Card, CropSettings, DetectionSettings
 from mtl_model.errors import CheckpointError, UsageError
-from mtl_model.tasks import TASKS, class_task
+from mtl_model.tasks import TASKS, Task, class_task
 from tests.codes import refused
 
 CARD = Card(
@@ -285,3 +285,12 @@ def test_half_a_letter_in_a_task_is_refused(tmp_path: Path, where: str) -> None:
     (tmp_path / cards.CARD).write_text(json.dumps(plain))
     with pytest.raises(CheckpointError, match="'hair' of the card has a name, title or class that is not UTF-8"):
         cards.read_card(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "said"),
+    [((), "has no task"), ((dataclasses.replace(TASKS["smile"], shown=False),), "is evaluated and never shown")],
+)
+def test_one_that_answers_nothing_is_refused_with_a_sentence(tasks: tuple[Task, ...], said: str) -> None:
+    with pytest.raises(CheckpointError, match=said):
+        cards.expect_shown(Card("bknet", {}, tasks), "x")
