@@ -333,6 +333,8 @@ WORDS: Mapping[str, Words] = {
     "source_read": source_read,
     "branch_anew": "The branch of {task} starts anew: '{start}' knows other classes of it.",
     "teacher": _teacher,
+    "pictures_joined": "{count:,} further training pictures are put together from two training pictures each.",
+    "pseudo_labels": "The labels of {tasks:list} are the detector's own answers where the set has none.",
     "copies_left_out": "{count} training pictures are near copies of val or test pictures and are left out.",
     "faces_found": _faces_found,
     "task_not_learned": "{task} is not learned: no training picture that is drawn is labelled for it.",

@@ -102,11 +102,13 @@ def prepare(
     _check_names(config, [task.name for task in tasks])
     anew = _check_network(config, card, start)
     answering = Teachers(teachers, card) if teachers else None
+    detected = [task.name for task in tasks if task.detected]
 
     notes = [source.summary() for source in sources]
     if start:
         notes += [Noted("branch_anew", {"task": name, "start": start.name}) for name in anew]
     notes += answering.notes if answering else []
+    notes += [Noted("pseudo_labels", {"tasks": detected})] if detected else []
     left_out: set[str] = set()
     if not config.keep_copies:
         held = [one for some in chosen for one in some if one.split in ("val", "test")]
@@ -129,9 +131,9 @@ def prepare(
                 rows = [row for row in rows if samples[row].path not in left_out]
             part.append(([samples[row] for row in rows], crops, np.array(rows, int)))
     if config.join:
-        parts["train"].append(
-            _side_by_side(config, card, [sample for samples, _, _ in parts["train"] for sample in samples])
-        )
+        part = _side_by_side(config, card, [sample for samples, _, _ in parts["train"] for sample in samples])
+        parts["train"].append(part)
+        notes.append(Noted("pictures_joined", {"count": len(part[0])}))
     learned = [sample for samples, _, _ in parts["train"] for sample in samples]  # copies are gone now
     tasks = tuple(kinds.fit(task, learned, parents) for task in _taught(config, tasks, learned))
     train, val = (Labelled(parts[split], tasks) for split in ("train", "val"))

@@ -14,6 +14,7 @@ from mtl_model.card import CropSettings
 from mtl_model.config import TrainConfig
 from mtl_model.data.joined import beside, joined
 from mtl_model.errors import UsageError
+from mtl_model.events import Noted
 from mtl_model.networks import bknet
 from mtl_model.records import Sample
 from mtl_model.tasks import TASKS, Task
@@ -85,6 +86,7 @@ def test_only_training_pictures_are_joined(tmp_path: Path) -> None:
         name="numbers", source=(table(tmp_path),), columns="house:sequence", detector="whole", keep_copies=True, join=2
     )
     data = prepare(config)
+    assert Noted("pictures_joined", {"count": 3}) in data.notes
     assert len(data.train) == 3 + 3 and len(data.val) == 1  # three numbers of two digits; none fits beside a longer one
     assert {symbol for sample in data.train.samples for symbol in str(sample.labels["house"])} == {"1", "2", "3"}
 

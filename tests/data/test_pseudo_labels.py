@@ -15,6 +15,7 @@ from mtl_model.card import DetectionSettings
 from mtl_model.config import TrainConfig
 from mtl_model.data import cache, pseudo_labels
 from mtl_model.evaluate.metrics import evaluate
+from mtl_model.events import Noted
 from mtl_model.networks import bknet
 from mtl_model.records import Face, Sample
 from mtl_model.tasks import DETECTED, TASKS
@@ -86,7 +87,7 @@ def test_landmarks_are_learned_and_measured_beside_labels(look, monkeypatch, tmp
         name="small", source=(f"csv:{tmp_path}",), tasks="smile,landmarks", epochs=1, batch_size=4, keep_copies=True
     )
     folder = tmp_path / "runs" / "small"
-    list(train(config, folder))
+    assert Noted("pseudo_labels", {"tasks": ["landmarks"]}) in list(train(config, folder))
     network, card = checkpoint.load(folder)
     assert [task.name for task in card.tasks] == ["smile", "landmarks"] and card.tasks[1].detected
     assert card.training["data"]["csv"] == {"pictures": 8, "smile": 8, "landmarks": 8}
