@@ -73,7 +73,7 @@ def test_a_job_says_how_far_it_is_with_curves_and_a_log(queue: Any, tmp_path: Pa
     queue(job)
     text = at_work.view(at_work.working(tmp_path)[0], [job])
     for part in (
-        "Pass 2 of at most 60",
+        "Round 2 of at most 60",
         "22 seconds left",
         "<progress",
         "<polyline",
@@ -117,7 +117,7 @@ def test_a_look_brings_nothing_until_something_changes(queue: Any, tmp_path: Pat
     queue(Job("one", LEARN, (), "running"))
     look = drawn(tmp_path)[0].known["work"][0]
     version, text, mistake = look("")
-    assert "Pass 2" in text and mistake == "" and look(version) == [gr.skip(), gr.skip(), ""]
+    assert "Round 2" in text and mistake == "" and look(version) == [gr.skip(), gr.skip(), ""]
     with (tmp_path / "one" / EVENTS).open("a") as events:
         events.write(to_line(Step(9, 2, {"hat": 0.1}, 0.1, 346.0, 22.0)) + "\n")
     assert "Pass 3" in look(version)[1]
