@@ -120,6 +120,6 @@ def test_a_look_brings_nothing_until_something_changes(queue: Any, tmp_path: Pat
     assert "Round 2" in text and mistake == "" and look(version) == [gr.skip(), gr.skip(), ""]
     with (tmp_path / "one" / EVENTS).open("a") as events:
         events.write(to_line(Step(9, 2, {"hat": 0.1}, 0.1, 346.0, 22.0)) + "\n")
-    assert "Pass 3" in look(version)[1]
+    assert "Round 3" in look(version)[1]
     (tmp_path / "one" / "teach.json").write_text("{")
     assert look(version)[2] == ""
