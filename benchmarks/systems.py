@@ -45,7 +45,7 @@ from mtl_model.train.prepare import prepare
 READINGS = Path("docs/test-readings.md")
 DOCS = Path("docs")
 BLOCK = re.compile(r"(<!-- table: ([^>]+) -->)\n.*?(<!-- end -->)", re.DOTALL)
-CHANGED = ("epochs", "fraction", "network_options")
+CHANGED = ("epochs", "fraction", "network_options", "learning_rate")
 """Settings of a recipe that the command can change, so that a run takes minutes."""
 
 
@@ -223,10 +223,9 @@ HEAD = (
 
 
 def main_lines(lines: Lines, name: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Return the longest run of a system itself, and the longest one with shuffled labels."""
+    """Return the latest run of a system itself that was measured on test, and the latest one with shuffled labels."""
     of_it = [line for line in lines.runs if line["system"] == name and not line["variant"] and "figures" in line]
-    by_length = sorted(of_it, key=lambda line: line["pictures"] * line["epochs"])
-    parts = ([line for line in by_length if line["shuffled"] is shuffled] for shuffled in (False, True))
+    parts = ([line for line in of_it if line["shuffled"] is shuffled] for shuffled in (False, True))
     whole, shuffled = (part[-1] if part else None for part in parts)
     return whole, shuffled
 
@@ -234,14 +233,16 @@ def main_lines(lines: Lines, name: str) -> tuple[dict[str, Any] | None, dict[str
 def variants_table(lines: Lines, name: str) -> Iterator[str]:
     """A system and its variants on val, means over the seeds with the least and the largest; one table per length of runs."""
     of_it = [line for line in lines.runs if line["system"] == name and not line["shuffled"]]
-    lengths = [(line["epochs"], line["fraction"], line.get("network_options", "")) for line in of_it]
-    for epochs, fraction, options in sorted(set(lengths)):
-        rows = [line for line, length in zip(of_it, lengths, strict=True) if length == (epochs, fraction, options)]
+    settings = [tuple(line.get(field, "") for field in CHANGED) for line in of_it]
+    for chosen in dict.fromkeys(settings):
+        rows = [line for line, of_line in zip(of_it, settings, strict=True) if of_line == chosen]
         if not any(line["variant"] for line in rows):
             continue
         labels = [headline.label for headline in systems.named(name).headlines]
-        changed = f", `--network-options {options}`" if options else ""
-        yield f"\n{name}: {epochs} epochs, {100 * fraction:.0f} % of the training pictures{changed}; on val:\n"
+        words = " ".join(
+            f"--{field.replace('_', '-')} {value}" for field, value in zip(CHANGED, chosen, strict=True) if value
+        )
+        yield f"\n{name}, `{words}`, on val:\n"
         yield f"| variant | seeds | {' | '.join(labels)} | error in the last epoch |"
         yield "|---" * (len(labels) + 3) + "|"
         for variant in dict.fromkeys(line["variant"] for line in rows):
@@ -341,11 +342,11 @@ def main() -> None:
                 config = dataclasses.replace(recipe, seed=seed, **changed)
                 key = {"system": name, "variant": variant, "seed": seed, "shuffled": arguments.shuffled}
                 key |= {"epochs": config.epochs, "fraction": config.fraction}
-                key |= {"network_options": changed.get("network_options", "")}
+                key |= {field: changed.get(field, "") for field in CHANGED if field not in key}
                 words = [name, variant or "main", str(seed), f"{config.epochs}x{config.fraction:g}"]
-                words += ["".join(filter(str.isalnum, changed.get("network_options", "")))] * (
-                    "network_options" in changed
-                )
+                words += [
+                    "".join(filter(str.isalnum, str(changed[field]))) for field in CHANGED[2:] if field in changed
+                ]
                 named = "-".join([*words, *(["shuffled"] if arguments.shuffled else [])])
                 if not lines.has(key):
                     config = dataclasses.replace(config, name=named)
