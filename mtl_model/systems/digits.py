@@ -66,7 +66,7 @@ SYSTEM = System(
         "A position behind the last digit teaches nothing here. The answer asks for a stand-in value X and does not say what "
         "loss it gets; the variants measure an eleventh class too.",
         "The losses are added up. The answer adds up the logarithms of clipped losses, which has no lower bound.",
-        "As many training pictures again are put together from two of them, side by side, up to five digits: the text says "
+        "Nearly as many training pictures again are put together from two of them, up to five digits: the text says "
         "nothing of data.",
         "No picture here has no digit or more than five, and one has five: the classes for these lengths exist and no example "
         "teaches them.",
