@@ -172,6 +172,12 @@ def begin(runs: Path, name: str, files: Mapping[str, object]) -> Path:
     return runs / name
 
 
+def is_unused(folder: Path) -> bool:
+    """Return whether a folder is a run of this program in which nothing was learned: its name is free."""
+    inside = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    return bool(inside & {LOCK, RECORD, JOB}) and inside <= {LOCK, RECORD, STOP, *OF_JOBS}
+
+
 @contextlib.contextmanager
 def claimed(folder: Path, weights: Path, *, begun: bool, resume: bool) -> Iterator[None]:
     """Keep the folder of a run for this program alone; one in which nothing was learned is taken away again.
@@ -182,14 +188,14 @@ def claimed(folder: Path, weights: Path, *, begun: bool, resume: bool) -> Iterat
         return
     name, shipped = folder.name, (weights / folder.name).exists()
     inside = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    killed = LOCK in inside and inside <= {LOCK, RECORD}  # before it had learned
-    new = killed or not folder.exists()
+    unused = is_unused(folder)  # queued by the page, or killed before it had learned
+    new = JOB not in inside and (unused or not folder.exists())  # the record of a job says how it ended
     if resume and not shipped and not folder.exists():
         raise UsageError(f"There is no run '{name}' to go on with. Check the name, or start it without --resume.")
     try:
         if shipped:
             raise FileExistsError
-        folder.mkdir(parents=True, exist_ok=begun or killed)
+        folder.mkdir(parents=True, exist_ok=begun or unused)
     except FileExistsError:
         unfinished = any((folder / file).exists() for file in (STATE, PENDING))
         more = ", or go on with that run by --resume" if unfinished and not shipped and not resume else ""

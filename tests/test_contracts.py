@@ -37,7 +37,7 @@ from mtl_model.networks import _parts, folded
 from mtl_model.records import FACE, Estimate, Face, Quality, Sample
 from mtl_model.tasks import TASKS, Label, Task, class_task, number_task
 from mtl_model.train import loop
-from mtl_model.train.prepare import prepare
+from mtl_model.train.prepare import card_for, prepare
 
 BATCH = 6
 THREE = class_task("colour", ("red", "pink", "white"))  # a task that the program has never heard of
@@ -976,6 +976,11 @@ def test_a_system_trains_and_its_parts_can_be_counted(
         if variant:
             continue
         assert {headline.task for headline in system.headlines} <= {task.name for task in data.card.tasks}
+        said: dict[str, Any] = {task.name: task for task in system.tasks}  # its network is drawn without its data
+        assert {name: task.kind for name, task in said.items()} == {task.name: task.kind for task in data.card.tasks}
+        drawn: Any = checkpoint.build_network(card_for(recipe, system.tasks), "meta")
+        counted = {f"branches.{task.name}" for task in data.card.tasks if task.classes != said[task.name].classes}
+        assert {name for name, count in drawn.parts().items() if count != parts[name]} <= counted
         for headline in system.headlines:
             assert headline.metric in kinds.of(data.card.task(headline.task)).metrics
         run = loop.Run(config, tmp_path / "tiny", data, loop.accelerator_on("cpu"), None)

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from mtl_model import registry
 from mtl_model.config import TrainConfig
 from mtl_model.errors import UsageError, unknown
+from mtl_model.tasks import Task
 
 FOLDER = "systems"
 DATA = "{data}"
@@ -56,8 +57,9 @@ class System:
 
     letter: by which systems are listed. text: what it is, in two sentences. source: title and author of the document that it
     follows. papers: with their sections. lesson: what to learn from it, a sentence. config: its recipe, for a run within one
-    hour of one core; neither name nor system stand in it. headlines: the figures that stand for it, those of
-    its author beside them. variants: by name. differences: where the code here does not follow the text, a sentence each.
+    hour of one core; neither name nor system stand in it. tasks: what it learns, as its data sets say it, so that its network can
+    be built without them. headlines: the figures that stand for it, those of its author beside them. variants: by name.
+    differences: where the code here does not follow the text, a sentence each.
     """
 
     title: str
@@ -67,6 +69,7 @@ class System:
     papers: tuple[str, ...]
     lesson: str
     config: TrainConfig
+    tasks: tuple[Task, ...]
     headlines: tuple[Headline, ...]
     variants: Mapping[str, Variant] = field(default_factory=dict)
     differences: tuple[str, ...] = ()
@@ -102,11 +105,11 @@ def missing(system: System, data: Path) -> list[str]:
     return [folder for folder in system.folders if not (data / folder).is_dir()]
 
 
-def missing_text(title: str, folders: list[str], data: Path) -> str:
-    """Return the sentence that says which data sets are missing, and what to do."""
+def missing_text(title: str, folders: list[str], data: Path, how: str = "with --data or $MTL_DATA") -> str:
+    """Return the sentence that says which data sets are missing, and what to do. how: the way to name another folder."""
     return (
         f"'{title}' learns from {', '.join(folders)}, which {'is' if len(folders) == 1 else 'are'} not in {data}. Expected one "
-        "folder per data set there; unpack them into it, or name the folder that holds them with --data or $MTL_DATA."
+        f"folder per data set there; unpack them into it, or name the folder that holds them {how}."
     )
 
 
@@ -125,8 +128,8 @@ def recipe(name: str, variant: str = "", data: Path | str = "DATA") -> TrainConf
 def reached(name: str) -> Mapping[str, Any]:
     """Return what the training of a system reached here; empty where it was not trained yet.
 
-    {"command", "parameters", "seconds", "pictures", "epochs", "figures": [{"value", "low", "high", "n", "majority"}, one per
-    headline], "curves": {task: {"loss": [one per epoch], "error": [...]}}}"""
+    {"command", "parameters", "seconds", "pictures", "epochs", "figures": [{"value", "low", "high", "n", "blind", "unit"}, one
+    per headline], "curves": {task: {"loss": [one per epoch], "error": [...]}}}"""
     return _figures().get(name, {})
 
 

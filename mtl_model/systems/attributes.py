@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mtl_model.config import TrainConfig
 from mtl_model.systems import Headline, System, Variant
+from mtl_model.tasks import TASKS, class_task
 
 FIVE = ("smile", "gender", "young", "high_cheekbones", "mouth_slightly_open")
 FURTHER = ("blond_hair", "black_hair", "wearing_lipstick")
@@ -59,6 +60,7 @@ SYSTEM = System(
         augmentation=0.4,
         precision="bf16",
     ),
+    tasks=tuple(TASKS.get(name) or class_task(name, ("no", "yes")) for name in FIVE),
     headlines=(
         Headline("Smiling", "smile", "accuracy", "celeba"),
         Headline("Male", "gender", "accuracy", "celeba"),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from mtl_model.config import TrainConfig
 from mtl_model.systems import Headline, System, Variant
+from mtl_model.tasks import TASKS, class_task
+
+GROUPS = ("1-13", "14-23", "24-39", "40-55", "56-80")
 
 SYSTEM = System(
     title="Shared network over combined data sets",
@@ -20,7 +23,7 @@ SYSTEM = System(
     "labelled.",
     config=TrainConfig(
         source=("utkface:{data}/utkface", "genki4k:{data}/genki4k"),
-        columns="age:classes=1-13|14-23|24-39|40-55|56-80",
+        columns=f"age:classes={'|'.join(GROUPS)}",
         network="bknet",
         epochs=8,
         batch_size=256,
@@ -33,6 +36,7 @@ SYSTEM = System(
         augmentation=0.4,
         precision="bf16",
     ),
+    tasks=(class_task("age", GROUPS), TASKS["gender"], TASKS["smile"]),
     headlines=(
         Headline("Smile", "smile", "accuracy", "genki4k", 0.9280),
         Headline("Gender", "gender", "accuracy", "utkface", 0.9358, "on IMDB-WIKI"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mtl_model.config import TrainConfig
 from mtl_model.systems import Headline, System, Variant
+from mtl_model.tasks import class_task
 
 BRANCHES = "label_length,label_1,label_2,label_3,label_4,label_5"
 LOSSES = ",".join(
@@ -38,6 +41,7 @@ SYSTEM = System(
         augmentation=0.5,
         precision="bf16",
     ),
+    tasks=(replace(class_task("label", tuple("0123456789")), kind="sequence", loss="length_and_symbols", length=5),),
     headlines=(
         Headline("Whole number right", "label", "sequence_accuracy", "housenumbers", None, "gives none"),
         Headline("Right length", "label", "length_accuracy", "housenumbers"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mtl_model.config import TrainConfig
 from mtl_model.systems import Headline, System, Variant
+from mtl_model.tasks import class_task
 
 SYSTEM = System(
     title="Two tasks on SqueezeNet, split behind fire8",
@@ -30,6 +31,7 @@ SYSTEM = System(
         augmentation=0.5,
         precision="bf16",
     ),
+    tasks=(class_task("kind", ("rose", "daisy")), class_task("colour", ("red", "pink", "white"))),
     headlines=(
         Headline("Kind", "kind", "accuracy", "flowers"),
         Headline("Colour", "colour", "accuracy", "flowers"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mtl_model.config import TrainConfig
 from mtl_model.systems import Headline, System, Variant
+from mtl_model.tasks import TASKS, number_task
 
 AGE_ALONE = {"tasks": "age", "task_weights": "", "columns": "", "select": "age"}
 
@@ -46,6 +49,10 @@ SYSTEM = System(
         save_steps=20,
         fraction=0.25,
         precision="bf16",
+    ),
+    tasks=(
+        number_task("age", "years"),
+        replace(TASKS["gender"], kind="binary", loss="binary_cross_entropy"),
     ),
     headlines=(
         Headline("Age, mean error", "age", "mean_error", "utkface"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mtl_model.config import TrainConfig
 from mtl_model.systems import Headline, System, Variant
+from mtl_model.tasks import DETECTED, TASKS, number_task
 
 SYSTEM = System(
     title="Landmarks with pose and attributes",
@@ -29,6 +32,11 @@ SYSTEM = System(
         ema=0.98,
         augmentation=0.4,
         precision="bf16",
+    ),
+    tasks=(
+        TASKS["smile"],
+        DETECTED["landmarks"],
+        *(replace(number_task(angle, "°"), axis=angle) for angle in ("yaw", "pitch", "roll")),
     ),
     headlines=(
         Headline("Smile", "smile", "accuracy", "genki4k"),

@@ -87,18 +87,7 @@ def prepare(
     chosen = [[one for one in some if one.split != "train" or mix.get(one.source, 1.0)] for some in chosen]
     tasks = _taught(config, asked, [one for some in chosen for one in some], detected=True)
     chosen = [pseudo_labels.with_labels(some, tasks) for some in chosen]
-    module = registry.load("networks", config.network)
-    given = _network_options(config, module)
-    mirror = not config.no_mirror and kinds.may_mirror(tasks)
-    size = {"size_px": given["size_px"]} if "size_px" in given else {}
-    crop = CropSettings(
-        **{**module.INPUT, **size, "margin": config.margin, "upright": config.upright, "mirror": mirror}
-    )
-    options = {"size_px": crop.size_px, "channels": 1 if crop.grey else 3, **given}
-    options |= _branching(config, asked, tasks, start)
-    subject = registry.load("detectors", config.detector).SUBJECT
-    terms = RESEARCH_TERMS if subject == FACE else read_card(start).terms if start else ""
-    card = Card(config.network, options, tasks, DetectionSettings(config.detector), crop, subject=subject, terms=terms)
+    card = card_for(config, tasks, asked, start)
     _check_names(config, [task.name for task in tasks])
     anew = _check_network(config, card, start)
     answering = Teachers(teachers, card) if teachers else None
@@ -142,11 +131,30 @@ def prepare(
             notes.append(Noted("task_not_learned", {"task": task.name}))
         elif not bool(val.known[task.name].any()):
             notes.append(Noted("task_without_val", {"task": task.name}))
-    options |= _branching(config, asked, tasks, start)
-    card = dataclasses.replace(card, tasks=tasks, network_options=options)
+    card = dataclasses.replace(card, tasks=tasks, network_options=card_for(config, tasks, asked, start).network_options)
     if answering:
         answering.learned_as(tasks)
     return Data(train, val, card, notes, mix=mix, teachers=answering)
+
+
+def card_for(
+    config: TrainConfig, tasks: tuple[Task, ...], asked: Sequence[Task] = (), start: Path | None = None
+) -> Card:
+    """Return the card of the network that these settings make for tasks, before it has learned.
+
+    asked: tasks of the settings, where some of them are not learned; start: see `loop.train`. Raises UsageError."""
+    module = registry.load("networks", config.network)
+    given = _network_options(config, module)
+    mirror = not config.no_mirror and kinds.may_mirror(tasks)
+    size = {"size_px": given["size_px"]} if "size_px" in given else {}
+    crop = CropSettings(
+        **{**module.INPUT, **size, "margin": config.margin, "upright": config.upright, "mirror": mirror}
+    )
+    options = {"size_px": crop.size_px, "channels": 1 if crop.grey else 3, **given}
+    options |= _branching(config, asked or tasks, tasks, start)
+    subject = registry.load("detectors", config.detector).SUBJECT
+    terms = RESEARCH_TERMS if subject == FACE else read_card(start).terms if start else ""
+    return Card(config.network, options, tasks, DetectionSettings(config.detector), crop, subject=subject, terms=terms)
 
 
 def _network_options(config: TrainConfig, module: Any) -> dict[str, Any]:

@@ -40,7 +40,14 @@ SCRIPTS = (
     "checkpoints/models.js",
 )
 """In this order; what a script takes from another is looked up only when the page is there."""
-STYLES = ("page/page.css", "page/frame.css", "faces/cards.css", "checkpoints/models.css", "teach/teach.css")
+STYLES = (
+    "page/page.css",
+    "page/frame.css",
+    "faces/cards.css",
+    "checkpoints/models.css",
+    "teach/teach.css",
+    "systems/systems.css",
+)
 
 
 def load_tabs(public_only: bool = False) -> list[Any]:

@@ -118,6 +118,11 @@ def test_webcam_models_and_about_have_no_violations(visit: Visit, theme: str) ->
     page.locator(f'.model[data-name="{LONG}"]').get_by_role("button", name="Rename").click()
     assert_accessible(page, "a question")
     page.keyboard.press("Escape")
+    tab(page, "Systems")
+    page.locator(".system h3").last.wait_for()
+    for fold in page.locator(".system details:not([open]) > summary").all():
+        fold.click()
+    assert_accessible(page, "the systems")
     tab(page, "About")
     page.locator(".about h2").wait_for()
     for fold in reversed(page.locator(".about details:not([open]) > summary").all()):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from mtl_model.ui import at_work
 from mtl_model.ui.listeners import Events
 from mtl_model.ui.server.gate import Access
 from mtl_model.ui.server.options import UiOptions
-from mtl_model.ui.teach.teaching import CHECK, LEARN
+from mtl_model.ui.teach.teaching import CHECK, LEARN, TRAIN
 from tests.ui.teach.test_teaching import made, write_state
 
 FOUND = {"stamp": "1", "kind": "folders", "pictures": 4, "tasks": {}, "error": ""}
@@ -106,6 +107,25 @@ def test_what_can_be_done_with_each(queue: Any, tmp_path: Path) -> None:
     assert done == ["resume broken", "stop next"]
     (tmp_path / "one" / STOP).touch()
     assert drawn(tmp_path)[1] == ["Leave the queue", "Go on learning"], "it is stopping"
+
+
+def test_a_training_that_teach_did_not_begin_can_be_stopped_and_goes_on(
+    queue: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Job("system", TRAIN, ("train", "--system", "flowers"), "running")
+    queue(job)
+    write_state(tmp_path / "system")
+    (tmp_path / "system" / "teach.json").unlink()
+    done: list[Any] = []
+    monkeypatch.setattr(jobs, "stop", lambda runs, name, at_once: done.append((name, at_once)))
+    monkeypatch.setattr(jobs, "submit", lambda runs, name, kind, words: done.append((name, kind, words)))
+    events, buttons, _ = drawn(tmp_path)
+    assert buttons == ["Stop, keep the best so far"] and events.known["work-stop"][0]() == ""
+    queue(replace(job, state="done", exit_code=0))
+    (tmp_path / "system" / "teach.json").unlink()
+    events, buttons, _ = drawn(tmp_path)
+    assert buttons == ["Go on learning"] and events.known["work-resume"][0]() == ""
+    assert done == [("system", False), ("system", TRAIN, [*job.words, "--resume"])]
 
 
 def test_where_nothing_is_at_work_nothing_is_drawn(tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ def test_every_event_answers_whatever_comes_in(
     write_card(runs / "gone", Card("bknet", {}, tuple(TASKS.values())))
     set_aside(runs / "gone")
     monkeypatch.setattr(jobs, "every", lambda runs: at_work)
+    monkeypatch.setenv("MTL_DATA", str(runs / "nothing"))
     asked: set[str] = set()
     with gr.Blocks() as drawn:
         while left := [name for name in shared.events.known if name not in asked]:  # drawing cards makes more
@@ -122,6 +123,7 @@ def test_every_event_answers_whatever_comes_in(
     assert asked == {
         *("predict", "models", "card", "offer", "pick", "tick", "about", "rename", "delete", "bring-back"),
         *("cards", "at-work", "work", "work-stop", "kept-pictures", "delete-pictures", "delete-everything"),
+        *("systems", "system-train", "system-pictures"),
     }
     assert made_elsewhere(page) == made_elsewhere(drawn) == []
 

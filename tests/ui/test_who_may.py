@@ -346,8 +346,8 @@ def titles(running: Running) -> list[str]:
     return [str(block.label) for block in running.blocks.blocks.values() if isinstance(block, gr.Tab) and block.label]
 
 
-def test_read_only_has_three_tabs_and_no_route_of_another(read_only: Running) -> None:
-    assert titles(read_only) == ["Photo", "Webcam", "About"]
+def test_read_only_has_four_tabs_and_no_route_of_another(read_only: Running) -> None:
+    assert titles(read_only) == ["Photo", "Webcam", "Systems", "About"]
     assert {getattr(route, "path", "") for route in read_only.shared.routes} == READ_ONLY
     own = {path for path, _ in read_only.routes() if path.startswith(("/mtl", "/live"))}
     assert own == READ_ONLY
@@ -367,9 +367,9 @@ def test_read_only_has_no_handler_that_changes_anything(read_only: Running) -> N
 
 
 def test_a_tab_that_says_nothing_is_not_public(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [tab.TITLE for tab in shell.load_tabs(public_only=True)] == ["Photo", "Webcam", "About"]
+    assert [tab.TITLE for tab in shell.load_tabs(public_only=True)] == ["Photo", "Webcam", "Systems", "About"]
     monkeypatch.delattr("mtl_model.ui.tabs.webcam.PUBLIC")
-    assert [tab.TITLE for tab in shell.load_tabs(public_only=True)] == ["Photo", "About"]
+    assert [tab.TITLE for tab in shell.load_tabs(public_only=True)] == ["Photo", "Systems", "About"]
 
 
 @pytest.mark.parametrize(

@@ -23,12 +23,13 @@ Load = Callable[[str], Predictor]
 
 @dataclass(frozen=True)
 class _Look:
-    """written: the time of the card, in nanoseconds."""
+    """written: the time of the card, in nanoseconds. system: the published one that it was trained as."""
 
     written: int
     subject: str = FACE
     answers: bool = True
     is_start: bool = False
+    system: str = ""
 
 
 class Models:
@@ -67,10 +68,16 @@ class Models:
             if before is None or before.written != written:
                 card = read_card(folder)
                 before = self._looks[folder] = _Look(
-                    written, card.subject, bool(kinds.shown(card.tasks)), not card.tasks
+                    written, card.subject, bool(kinds.shown(card.tasks)), not card.tasks, _system(card)
                 )
             return before
         return _Look(0)
+
+    def of_system(self, system: str) -> list[str]:
+        """Return the checkpoints that were trained as a published system and answer, by name."""
+        known = list_checkpoints(self._weights, self._runs)
+        looks = {name: self._look(folder) for name, folder in known.items()}
+        return [name for name, look in looks.items() if look.answers and look.system == system]
 
     def refresh(self) -> None:
         """Forget what is gone; where the one to begin with is gone, another takes its place. Raises CheckpointError."""
@@ -104,3 +111,9 @@ class Models:
 
     def _from_disk(self, name: str) -> Predictor:
         return Predictor.load(name, weights=self._weights, runs=self._runs, device=self._device)
+
+
+def _system(card: Card) -> str:
+    """Return the published system of a card, "" for a variant of one and for a card that names none."""
+    known = card.training
+    return str(known.get("system", "")) if not known.get("variant") else ""

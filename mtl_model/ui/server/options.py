@@ -45,7 +45,8 @@ class UiOptions:
     )
     auth: Path | None = option(None, "ask for a name and a password; FILE is made by --add-user", metavar="FILE")
     read_only: bool = option(
-        False, f"show the photo, the webcam and About alone (always so where ${SPACE_VARIABLE} is set without --auth)"
+        False,
+        f"show Photo, Webcam, Systems and About alone (always so where ${SPACE_VARIABLE} is set without --auth)",
     )
     add_user: tuple[str, Path] | None = option(
         None, "write a name with its password into the file of --auth, then end", metavar=("NAME", "FILE")

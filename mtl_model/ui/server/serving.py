@@ -132,7 +132,7 @@ def warnings(options: UiOptions) -> list[str]:
     if options.auth is None and not options.read_only:
         return [
             f"Anybody who reaches port {options.port} of this machine can teach, accept and delete here: add --auth FILE "
-            "to ask for a name and a password, or --read-only to show strangers the photo, the webcam and About alone."
+            "to ask for a name and a password, or --read-only to show strangers Photo, Webcam, Systems and About alone."
         ]
     if options.auth is not None and not (options.ssl_certfile or options.root_path):
         return [

@@ -19,7 +19,14 @@ from mtl_model.ui.render import escape, named
 WIDTH, HEIGHT = 400, 230
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 44
 MOST_POINTS = 120  # of a line; more are averaged
-DASHES = ("", "7 4", "2 4", "10 4 2 4")  # colour is never the only sign
+DASHES = (
+    "",
+    "7 4",
+    "2 4",
+    "10 4 2 4",
+    "14 3",
+    "4 2",
+)  # colour is never the only sign; six and four colours make twelve
 
 Line = Sequence[tuple[float, float]]
 
@@ -61,7 +68,9 @@ def chart(title: str, lines: Mapping[str, Line], across: str, up: str, unit: str
     for number, line in enumerate(lines.values()):
         placed = [place(x, y) for x, y in line]
         path = " ".join(f"{x},{y}" for x, y in placed)
-        parts.append(f'<polyline class="line{number % 4}" stroke-dasharray="{DASHES[number % 4]}" points="{path}"/>')
+        parts.append(
+            f'<polyline class="line{number % 4}" stroke-dasharray="{DASHES[number % len(DASHES)]}" points="{path}"/>'
+        )
         if unit or len(placed) == 1:
             parts += [f'<circle class="line{number % 4}" cx="{x}" cy="{y}" r="3"/>' for x, y in placed]
     told = "; ".join(f"{isolated(name)} from {line[0][1]:.3g} to {line[-1][1]:.3g}" for name, line in lines.items())
@@ -82,7 +91,7 @@ def _spread(values: Sequence[float], most: float) -> tuple[float, float]:
 def _legend(lines: Mapping[str, Line], unit: str) -> str:
     keys = "".join(
         f'<span><svg viewBox="0 0 28 8" width="28" height="8" aria-hidden="true"><line class="line{number % 4}" x1="0" '
-        f'x2="28" y1="4" y2="4" stroke-dasharray="{DASHES[number % 4]}"/></svg>{named(name)} '
+        f'x2="28" y1="4" y2="4" stroke-dasharray="{DASHES[number % len(DASHES)]}"/></svg>{named(name)} '
         f"<b>{line[-1][1]:.3g}{escape(unit)}</b></span>"
         for number, (name, line) in enumerate(lines.items())
     )

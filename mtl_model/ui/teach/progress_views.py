@@ -60,7 +60,7 @@ def _queue(run: Run, queue: Sequence[jobs.Job]) -> str:
 
 def progress(run: Run, tasks: Mapping[str, Task], queue: Sequence[jobs.Job]) -> str:
     """The learning itself: where it is, its curves, and what can be done about it."""
-    if run.kind != teaching.LEARN:
+    if not run.learns:
         return ""
     events = teaching.read_events(run.folder)
     words, action = doable(run)
@@ -74,7 +74,7 @@ def line(run: Run, queue: Sequence[jobs.Job]) -> str:
     events = teaching.read_events(run.folder)
     if not run.busy:
         return _ending(run, events)
-    if run.state == "waiting" or run.kind != teaching.LEARN:
+    if run.state == "waiting" or not run.learns:
         return job_line(run, queue)
     mine = events[run.record.heard :]  # what an earlier learning said is not where this one is
     return _stopping(mine) if run.stopping else _pace(mine) or job_line(run, queue)

@@ -43,8 +43,8 @@ from mtl_model.runs import (
 
 WATCHED = (RECORD, TEACH, CHANGES, REPORT, FORECAST, OUTCOME, EVENTS, STATE, STOP, card.PENDING, card.CARD, *OF_JOBS)
 """What a page shows depends on these files alone."""
-CHECK, LEARN, SUGGEST = "check", "finetune", "suggest"
-"""Kinds of jobs. While the last one works everything can go on: what it works on is changed, and it begins anew."""
+CHECK, LEARN, SUGGEST, TRAIN = "check", "finetune", "suggest", "train"
+"""Kinds of jobs. While a suggestion works everything can go on: what it works on is changed, and it begins anew."""
 LEARNED = ("parent", "how", "tasks", "advanced")  # settings that decide what a learning does
 DAMAGED = "damaged"
 LEAST_BYTES = 16 * 2**20  # free on a disk that is not called full
@@ -249,6 +249,11 @@ class Run:
         return self.job.kind if self.job else ""
 
     @property
+    def learns(self) -> bool:
+        """Whether its job is a training of any kind, which has passes, curves, and a state to go on from."""
+        return self.kind in (LEARN, TRAIN)
+
+    @property
     def busy(self) -> bool:
         return self.state in jobs.ACTIVE
 
@@ -289,7 +294,7 @@ class Run:
     @property
     def can_resume(self) -> bool:
         """Whether the learning left a state from which it goes on: a whole one, of these very pictures and labels."""
-        return not self.busy and self.kind == LEARN and folders.has_state(self.folder) and not self._is_edited
+        return not self.busy and self.learns and folders.has_state(self.folder) and not self._is_edited
 
     @property
     def _is_edited(self) -> bool:

@@ -6,7 +6,7 @@
 
   // A card was drawn: its buttons say whose they are, and which is pressed.
   mtl.card = (element, name, what = "Checkpoint") => setTimeout(() => {
-    const card = element.closest(".model, .undo, .work");
+    const card = element.closest(".model, .undo, .work, .system");
     if (!card) return; // drawn anew meanwhile
     Object.entries({ role: "article", "aria-label": `${what} ${name}`, "data-name": name }).forEach((pair) => card.setAttribute(...pair));
     for (const button of card.querySelectorAll(".button")) {
