@@ -1,13 +1,13 @@
-"""Draw the curves of published systems from the lines that `benchmarks.systems` wrote, and tell variants apart task by task.
+"""Tell variants of a published system apart, by the lines that `benchmarks.systems` wrote: curves in one chart, errors per task.
 
-python -m benchmarks.curves NAME FILE.svg [--variants a,b] [--quantity loss|error]
-python -m benchmarks.curves NAME --variants a,b --table
+python -m benchmarks.curves NAME a,b,c FILE.svg [--quantity loss|error]
+python -m benchmarks.curves NAME a,b,c
     [--results docs/systems.jsonl]
 
-Without --variants a curve per task of the system itself; with them a curve per variant, the mean over its tasks, of the first
-seed. loss: on train, mean over the steps that were reported in an epoch. error: on val, what chooses the epoch: the share of
-wrong answers, or of few labels the log loss. The table has a row per task and a column per variant: the error after the last
-epoch in %, mean over the seeds with the least and the largest. It also holds the tasks that are no headline of the system.
+a,b,c: variants. With a file a curve per variant, the mean over its tasks, of the first seed. loss: on train, mean over the steps
+that were reported in an epoch. error: on val, what chooses the epoch: the share of wrong answers, or of few labels the log loss.
+Without one a table with a row per task and a column per variant: the error after the last epoch in %, mean over the seeds with
+the least and the largest. It also holds the tasks that are no headline of the system.
 """
 
 from __future__ import annotations
@@ -33,10 +33,7 @@ def runs_of(lines: Lines, name: str, variant: str) -> list[dict[str, Any]]:
 
 
 def series(lines: Lines, name: str, variants: Sequence[str], quantity: str) -> dict[str, list[float]]:
-    """{what a curve is called: one number per epoch}, as far as each run went."""
-    if not variants:
-        curves = runs_of(lines, name, "")[0]["curves"]
-        return {task.replace("_", " "): curve[quantity] for task, curve in curves.items()}
+    """{variant: one number per epoch}, as far as each run went."""
     result = {}
     for variant in variants:
         run = runs_of(lines, name, variant)[0]
@@ -46,8 +43,8 @@ def series(lines: Lines, name: str, variants: Sequence[str], quantity: str) -> d
     return result
 
 
-def draw(curves: Mapping[str, Sequence[float]], quantity: str, file: Path, logarithmic: bool) -> None:
-    """Write the curves as an SVG. logarithmic: of losses that differ by powers of ten."""
+def draw(curves: Mapping[str, Sequence[float]], quantity: str, file: Path) -> None:
+    """Write the curves as an SVG."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -62,10 +59,7 @@ def draw(curves: Mapping[str, Sequence[float]], quantity: str, file: Path, logar
         axes.plot(range(1, len(values) + 1), values, marker="o", markersize=3, linewidth=1.4, label=name)
     axes.set_xlabel("epoch")
     axes.set_ylabel(QUANTITIES[quantity])
-    if logarithmic:
-        axes.set_yscale("log")
-    else:
-        axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=0)
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(file, bbox_inches="tight", metadata={"Date": None})
@@ -91,20 +85,17 @@ def table(lines: Lines, name: str, variants: Sequence[str]) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", metavar="NAME")
+    parser.add_argument("variants", type=listed, metavar="VARIANTS")
     parser.add_argument("file", type=Path, nargs="?", metavar="FILE.svg")
-    parser.add_argument("--variants", default="")
     parser.add_argument("--quantity", default="error", choices=QUANTITIES)
-    parser.add_argument("--table", action="store_true")
     parser.add_argument("--results", type=Path, default=Path("docs/systems.jsonl"))
     arguments = parser.parse_args()
-    lines, variants = Lines(arguments.results), listed(arguments.variants)
-    if arguments.table:
-        print("\n".join(table(lines, arguments.name, variants)))
+    lines = Lines(arguments.results)
     if arguments.file:
-        curves = series(lines, arguments.name, variants, arguments.quantity)
-        values = [value for curve in curves.values() for value in curve]
-        logarithmic = min(values) > 0 and max(values) > 30 * min(values)
-        draw(curves, arguments.quantity, arguments.file, logarithmic)
+        curves = series(lines, arguments.name, arguments.variants, arguments.quantity)
+        draw(curves, arguments.quantity, arguments.file)
+    else:
+        print("\n".join(table(lines, arguments.name, arguments.variants)))
 
 
 if __name__ == "__main__":

@@ -301,13 +301,13 @@ def test_curves_and_table_are_those_of_the_longest_runs(tmp_path: Path) -> None:
     add("early", 1, 2, {"age": [0.5, 0.3]})
     add("early", 0, 2, {"age": [0.5, 0.1]})
     add("late", 0, 2, {"age": [0.7], "hat_on": [0.1, 0.2]}, failed="The loss overflowed.")
-    assert curves.series(lines, "x", [], "error") == {"age": [0.5, 0.4], "hat on": [0.2, 0.1]}
+    assert curves.series(lines, "x", [""], "error") == {"": [pytest.approx(0.35), pytest.approx(0.25)]}
     drawn = curves.series(lines, "x", ["early", "late"], "error")
     assert drawn == {"early": [0.5, 0.1], "late (failed)": [pytest.approx(0.4)]}
     rows = [*curves.table(lines, "x", ["early", "late"])]
     assert rows[2:] == ["| age | 20.0 (10.0 to 30.0) | - |", "| hat on | - | - |"]
     for file in (tmp_path / "a.svg", tmp_path / "b.svg"):
-        curves.draw(drawn, "error", file, True)
+        curves.draw(drawn, "error", file)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
