@@ -120,7 +120,7 @@ def test_webcam_models_and_about_have_no_violations(visit: Visit, theme: str) ->
     page.keyboard.press("Escape")
     tab(page, "Systems")
     page.locator(".system h3").last.wait_for()
-    for fold in page.locator(".system details:not([open]) > summary").all():
+    for fold in reversed(page.locator(".system details:not([open]) > summary").all()):
         fold.click()
     assert_accessible(page, "the systems")
     tab(page, "About")
