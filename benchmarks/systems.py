@@ -223,10 +223,13 @@ HEAD = (
 
 
 def main_lines(lines: Lines, name: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Return the latest run of a system itself that was measured on test, and the latest one with shuffled labels."""
+    """Return the longest run of a system itself that was measured on test, the latest of equal ones, and that with shuffled
+    labels."""
     of_it = [line for line in lines.runs if line["system"] == name and not line["variant"] and "figures" in line]
     parts = ([line for line in of_it if line["shuffled"] is shuffled] for shuffled in (False, True))
-    whole, shuffled = (part[-1] if part else None for part in parts)
+    whole, shuffled = (
+        max(reversed(part), key=lambda line: line["epochs"] * line["fraction"], default=None) for part in parts
+    )
     return whole, shuffled
 
 
