@@ -20,7 +20,7 @@ def test_a_card_is_brought_to_the_newest_format(tmp_path: Path, capsys, version:
     plain = {
         **plain,
         "format": version,
-        "calibration": {"age": numbers, "smile": {"temperature": 2.0, "threshold": 0.7}},
+        "calibration": {"age": numbers, "smile": dataclasses.asdict(kinds.named("classes").Calibration(2.0, 0.7))},
     }
     (folder / card.CARD).write_text(json.dumps(plain), encoding="utf-8")
     assert run(tmp_path / "weights", "models", "--rewrite", "bknet", "--runs", tmp_path) == 0
