@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from mtl_model import jobs
 from mtl_model.errors import MtlError, UsageError
 from mtl_model.runs import STATE
 from mtl_model.tasks import Task
-from mtl_model.ui.listeners import Events, alert, button, html
+from mtl_model.ui.listeners import Events, alert, button, html, quoted
 from mtl_model.ui.render import escape
 from mtl_model.ui.teach import curves, dataset, progress_views, teaching, views
 from mtl_model.ui.teach.teaching import TRAIN, Record, Run
@@ -84,7 +83,7 @@ def build(
         html(f'<h2 id="{head_id}" class="work-head" tabindex="-1">At work</h2>')
         for run in shown:
             with gr.Column(elem_classes="work"):
-                script = f"mtl.live(element, props, watch); mtl.card(element, {json.dumps(run.name)}, 'Job')"
+                script = f"mtl.live(element, props, watch); mtl.card(element, {quoted(run.name)}, 'Job')"
                 texts.append(html(view(run, queue), js=script, html_template="<div></div>"))
                 words, action = progress_views.doable(run)
                 if action:

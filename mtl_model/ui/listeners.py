@@ -62,9 +62,14 @@ def _paragraph(sentence: str) -> str:
     return f'<p class="alert" role="alert">{escape(sentence)}</p>' if sentence else ""
 
 
+def quoted(value: Any) -> str:
+    """Return a value as it stands in a script."""
+    return json.dumps(value, allow_nan=False)
+
+
 def question(title: str, text: str, yes: str) -> str:
     """Return the `js` of an event that asks first and goes on only if the person agrees."""
-    asked = json.dumps({"title": title, "text": text, "yes": yes, "danger": True})
+    asked = quoted({"title": title, "text": text, "yes": yes, "danger": True})
     return f"async (...values) => {{ if (!(await mtl.ask({asked}))) throw new Error('cancelled'); return values; }}"
 
 

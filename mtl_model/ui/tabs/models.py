@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ from mtl_model.ui import at_work
 from mtl_model.ui.checkpoints import trial
 from mtl_model.ui.checkpoints.gallery import Entry, Shelf, said
 from mtl_model.ui.checkpoints.pickers import chosen_names
-from mtl_model.ui.listeners import alert, button, html, question
+from mtl_model.ui.listeners import alert, button, html, question, quoted
 from mtl_model.ui.render import asset, escape
 from mtl_model.ui.server.bodies import keep, parts_of
 from mtl_model.ui.server.environment import TEMPORARY_VARIABLE
@@ -101,18 +100,18 @@ class _Cards:
         """Build a button that does something in the browser alone, with a name of a checkpoint."""
         pressed_classes = "button pressed" if pressed else "button"
         self._events.in_browser(
-            [button(words, key, pressed_classes).click], f"() => {{ {script.format(json.dumps(name))}; }}"
+            [button(words, key, pressed_classes).click], f"() => {{ {script.format(quoted(name))}; }}"
         )
 
     def _changes(self, entry: Entry, mistake: gr.HTML) -> None:
-        name, quoted, text = entry.name, json.dumps(entry.name), [self._text]
-        js, then = f"() => mtl.askName({quoted})", f"(to) => mtl.renamed({quoted}, to)"
+        name, word, text = entry.name, quoted(entry.name), [self._text]
+        js, then = f"() => mtl.askName({word})", f"(to) => mtl.renamed({word}, to)"
         rename, delete = button("Rename", f"rename-{name}"), button("Delete", f"delete-{name}", "button danger")
         handler = functools.partial(self._rename, name)
         self._events.on("rename", [rename.click], handler, text, text, alert=mistake, js=js, then=then)
         left = f" {' and '.join(entry.children)} came from it and will stay, but cannot go back to it."
         js = question(f"Delete {name}?", DELETED + left * bool(entry.children), "Delete")
-        then = f"() => mtl.changed({json.dumps(f'{name} is deleted')}, 'models-head')"
+        then = f"() => mtl.changed({quoted(f'{name} is deleted')}, 'models-head')"
         handler = functools.partial(self._shelf.delete, name)
         self._events.on("delete", [delete.click], handler, alert=mistake, js=js, then=then)
 
@@ -122,7 +121,7 @@ class _Cards:
             pressed = button("Undo", f"undo-{aside.token}").click
             html('<span class="small">for 10 minutes</span>')
         handler = functools.partial(folders.bring_back, self._options.runs, aside.token, self._options.weights)
-        then = f"() => mtl.changed({json.dumps(f'{aside.name} is back')}, {json.dumps(f'rename-{aside.name}')})"
+        then = f"() => mtl.changed({quoted(f'{aside.name} is back')}, {quoted(f'rename-{aside.name}')})"
         self._events.on("bring-back", [pressed], handler, alert=alert(), then=then)
 
     def _rename(self, name: str, to: Any) -> str:
@@ -133,7 +132,7 @@ class _Cards:
 
 def _head(text: str, name: str) -> None:
     """Show the text of a card; the script gives the card and its buttons the names that a screen reader says."""
-    html(text, js=f"mtl.card(element, {json.dumps(name)})")
+    html(text, js=f"mtl.card(element, {quoted(name)})")
 
 
 class _Routes:

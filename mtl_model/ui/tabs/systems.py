@@ -6,7 +6,6 @@ the checkpoints and the jobs.
 
 from __future__ import annotations
 
-import json
 import random
 from typing import Any
 
@@ -15,7 +14,7 @@ import gradio as gr
 from mtl_model import kinds, systems
 from mtl_model.errors import CheckpointError
 from mtl_model.ui import at_work
-from mtl_model.ui.listeners import alert, button, html
+from mtl_model.ui.listeners import alert, button, html, quoted
 from mtl_model.ui.render import escape
 from mtl_model.ui.shared import Shared
 from mtl_model.ui.systems import cards, pictures, training
@@ -59,7 +58,7 @@ class _Card:
         self._shown = bool(kinds.shown(self._system.tasks))
         self.changing: list[Any] = []
         with gr.Column(elem_classes="system"):
-            script = f"mtl.card(element, {json.dumps(self._system.title)}, 'System')"
+            script = f"mtl.card(element, {quoted(self._system.title)}, 'System')"
             html(cards.card(name), js=script)
             if shared.options.read_only:
                 return
