@@ -146,7 +146,7 @@ def test_accepting_asks_whether_the_pictures_stay(opened: Any, served: Served, r
     opened.locator("button[role=tab]:visible", has_text="About").click()
     opened.get_by_role("button", name="Delete the pictures of hats").click()
     dialog.get_by_role("button", name="Delete them").click()
-    opened.locator(".about .done", has_text="The pictures are deleted.").wait_for()
+    opened.locator(".about").get_by_text("The pictures are deleted.").wait_for()
     assert not (folder / "data").exists() and (folder / CARD).exists()
     shutil.rmtree(folder)
 
