@@ -33,6 +33,7 @@ from tests.ui.conftest import (
     Served,
     choose,
     offered,
+    open_picker,
     pick,
     serving,
     wait_until_offered,
@@ -346,6 +347,15 @@ def test_a_window_remembers_its_choice(visitor: Any, own: Served) -> None:
     other.goto(own.address)
     other.locator(".photo .invite").wait_for()
     assert other.evaluate("[mtl.checkpoint, mtl.compare]") == ["default", ""]
+
+
+@pytest.mark.browser
+def test_a_picker_that_has_the_focus_says_what_was_chosen_elsewhere(visitor: Any) -> None:
+    open_picker(visitor, "checkpoint")
+    visitor.keyboard.press("Escape")
+    visitor.evaluate("mtl.choose('bknet')")
+    wait_until_picked(visitor, "bknet")
+    assert visitor.evaluate("document.activeElement.closest('#checkpoint') !== null"), "it keeps the focus"
 
 
 @pytest.mark.browser

@@ -33,7 +33,16 @@
     set(checkpoint, compare);
   };
   mtl.awake = (...seen) => { if (document.hidden) throw new Error("nobody looks"); return seen; };
-  mtl.seen = (stamp) => { if (known && stamp !== known) mtl.refreshModels(); };
+  mtl.seen = (stamp) => { if (known && stamp !== known) mtl.refreshModels(); else sayChosen(); };
+
+  // A picker that has the focus keeps the text that it had when its choice changes; what Gradio does when it loses the focus mends it.
+  function sayChosen() {
+    for (const [key, name] of [["checkpoint", mtl.checkpoint], ["compare", mtl.compare || "none"]]) {
+      const input = document.querySelector(`#${key} input`);
+      const closed = input?.getAttribute("aria-expanded") === "false";
+      if (closed && input.value !== name) input.dispatchEvent(new FocusEvent("blur"));
+    }
+  }
 
   // What the parts that are JavaScript do.
   mtl.refreshModels = () => document.getElementById("refresh")?.click();
