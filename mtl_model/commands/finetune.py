@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     begun = waits and (arguments.pending or arguments.resume)
     with runs.claimed(folder, weights, begun=begun, resume=arguments.resume):
         card.write_text(folder / card.PENDING, "")
-        if not arguments.pending:  # the page clears it before it starts the job, and may have asked to stop since
+        if not arguments.report:  # of a job it was cleared before it began, and it may have been asked to stop since
             (folder / runs.STOP).unlink(missing_ok=True)
         code = _learn(settings, folder, parent, arguments)
     outcome: Any = runs.read(folder / runs.OUTCOME, run_records.Outcome)

@@ -58,7 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
         from mtl_model.train import loop
 
         use_threads(arguments)
-        (folder / runs.STOP).unlink(missing_ok=True)
+        if not arguments.report:  # of a job it was cleared before it began, and it may have been asked to stop since
+            (folder / runs.STOP).unlink(missing_ok=True)
         start = card.find_checkpoint(settings.start, weights, arguments.runs) if settings.start else None
         teachers = [card.find_checkpoint(name, weights, arguments.runs) for name in listed(settings.teacher)]
         stream = loop.train(

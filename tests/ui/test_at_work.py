@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 import pytest
+from PIL import Image
 
 from mtl_model import jobs
 from mtl_model.card import PENDING
@@ -18,6 +20,7 @@ from mtl_model.ui.listeners import Events
 from mtl_model.ui.server.gate import Access
 from mtl_model.ui.server.options import UiOptions
 from mtl_model.ui.teach.teaching import CHECK, LEARN, TRAIN
+from tests.ui.conftest import PATIENCE_MS, serving
 from tests.ui.teach.test_teaching import made, write_state
 
 FOUND = {"stamp": "1", "kind": "folders", "pictures": 4, "tasks": {}, "error": ""}
@@ -143,3 +146,47 @@ def test_a_look_brings_nothing_until_something_changes(queue: Any, tmp_path: Pat
     assert "Round 3" in look(version)[1]
     (tmp_path / "one" / "teach.json").write_text("{")
     assert look(version)[2] == ""
+
+
+@pytest.mark.browser
+def test_every_window_follows_a_training_and_can_stop_it_and_go_on(chrome: Any, root: Path, tmp_path: Path) -> None:
+    for number in range(24):
+        path = tmp_path / "data" / ("round", "square")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(number).integers(0, 90, (48, 48, 3), np.uint8)
+        Image.fromarray(noise + np.uint8(90 * (number % 2))).save(path)
+    options = {"--source": f"folders:{tmp_path / 'data'}", "--detector": "whole", "--network": "compact"}
+    options |= {"--epochs": "100000", "--save-steps": "5", "--threads": "1"}
+    with serving(root, tmp_path) as running:
+        words = [
+            "train",
+            "--name",
+            "shapes",
+            "--runs",
+            str(running.runs),
+            *(word for pair in options.items() for word in pair),
+        ]
+        jobs.submit(running.runs, "shapes", TRAIN, words)
+        windows = [chrome.new_page() for _ in range(2)]
+        try:
+            for window in windows:
+                window.set_default_timeout(PATIENCE_MS)
+                window.goto(running.address)
+                window.get_by_role("tab", name="Models").click()
+                window.get_by_role("heading", name="shapes").wait_for()
+            first, second = windows
+            assert "shapes" in first.locator("#chip").inner_text()
+            first.get_by_text("Round").first.wait_for()
+            first.get_by_role("button", name="Stop").click()
+            second.get_by_role("button", name="Go on learning").click()
+            first.get_by_role("button", name="Stop").wait_for()
+            second.reload()
+            second.get_by_role("tab", name="Models").click()
+            second.get_by_role("button", name="Stop").click()  # at once: its process has hardly begun
+            for window in windows:
+                window.get_by_role("button", name="Go on learning").wait_for()
+            assert jobs.look(running.runs, "shapes").state == "done"  # pyright: ignore[reportOptionalMemberAccess]
+        finally:
+            jobs.kill(running.runs, "shapes")
+            for window in windows:
+                window.close()
