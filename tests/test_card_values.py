@@ -70,6 +70,6 @@ def test_the_sentence_names_field_and_value(tmp_path: Path) -> None:
     assert "detection.size_px is 'a'. Expected a whole number of pixels from 20 to 4,096; correct" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["default", "bknet"])
+@pytest.mark.parametrize("name", ["default", "bknet", "attributes", "digits"])
 def test_the_shipped_cards_pass(root: Path, name: str) -> None:
     assert cards.read_card(root / "weights" / name).tasks

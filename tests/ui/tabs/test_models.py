@@ -29,6 +29,7 @@ from mtl_model.ui.teach import teaching
 from mtl_model.ui.teach.teaching import Record
 from tests.ui.conftest import (
     PATIENCE_MS,
+    SHIPPED,
     FakePredictor,
     Served,
     choose,
@@ -79,7 +80,7 @@ def names(shared: Shared) -> list[str]:
 def test_a_checkpoint_is_looked_at_then_kept(client: TestClient, shared: Shared, runs: Path, parcel: bytes) -> None:
     found = post(client, "look", parcel, name="my friends (1).zip").json()
     assert "3.8 million parameters" in found["html"] and found["name"] == "my-friends--1"
-    assert names(shared) == ["default", "bknet", "mine"] and os.listdir(runs) == ["mine"]
+    assert names(shared) == [*SHIPPED, "mine"] and os.listdir(runs) == ["mine"]
     assert post(client, "keep", parcel, name="friends").json() == {"name": "friends"}
     assert "friends" in names(shared)
 
@@ -235,12 +236,12 @@ def test_a_download_is_a_link_below_the_root_path(root: Path, runs: Path) -> Non
 def test_renaming_and_deleting(shared: Shared) -> None:
     shelf = Shelf(shared.options, "default")
     shelf.rename("mine", "yours")
-    assert names(shared) == ["default", "bknet", "yours"]
+    assert names(shared) == [*SHIPPED, "yours"]
     shelf.delete("yours")
-    assert names(shared) == ["default", "bknet"]
+    assert names(shared) == [*SHIPPED]
     drawn(shared)
     bring_back = shared.events.known["bring-back"][0]
-    assert bring_back() == "" and names(shared) == ["default", "bknet", "yours"]
+    assert bring_back() == "" and names(shared) == [*SHIPPED, "yours"]
     assert 'role="alert"' in bring_back(), "a deletion is undone once"
 
 
@@ -269,7 +270,7 @@ def test_a_deleted_one_is_refused_and_the_others_answer(client: TestClient, runs
 
 def test_everything_is_deleted_at_once(shared: Shared, root: Path) -> None:
     assert shared.events.known["delete-everything"][0]() == ["Everything is deleted.", ""]
-    assert names(shared) == ["default", "bknet"] and (root / "weights" / "default" / CARD).exists()
+    assert names(shared) == [*SHIPPED] and (root / "weights" / "default" / CARD).exists()
 
 
 # -- in a browser --------------------------------------------------------------------------------------------------
@@ -324,7 +325,7 @@ def test_use_parent_and_compare_set_the_pickers(visitor: Any) -> None:
     wait_until_picked(visitor, "child")
     press(visitor, "child", "Go back to parent")
     wait_until_picked(visitor, "mine")
-    assert offered(visitor, "compare") == ["none", "default", "bknet", "child"]
+    assert offered(visitor, "compare") == ["none", "default", "attributes", "bknet", "child"]
     press(visitor, "child", "Compare")
     wait_until_picked(visitor, "child", "compare")
     assert visitor.locator(".photo").is_visible()
@@ -340,7 +341,7 @@ def test_a_window_remembers_its_choice(visitor: Any, own: Served) -> None:
     pick(visitor, "compare", "bknet")
     wait_until_picked(visitor, "bknet", "compare")
     visitor.reload()
-    wait_until_offered(visitor, "default", "bknet", "child", "mine")
+    wait_until_offered(visitor, "child", "mine")
     wait_until_picked(visitor, "mine")
     wait_until_picked(visitor, "bknet", "compare")
     other = visitor.context.new_page()
@@ -376,7 +377,7 @@ def test_bringing_one_in_is_offered_in_every_open_window(
     for page in (visitor, other):
         page.bring_to_front()  # a window that nobody sees does not ask
         card(page, "friends").wait_for()
-        wait_until_offered(page, "default", "bknet", "child", "friends", "mine")
+        wait_until_offered(page, "child", "friends", "mine")
     pick(visitor, "checkpoint", "friends")
     open_tab(visitor, "About")
     visitor.locator(".about h2", has_text="Checkpoint friends").wait_for()
@@ -406,7 +407,7 @@ def test_renaming_the_one_in_use(visitor: Any) -> None:
     visitor.keyboard.press("Enter")
     wait_until_picked(visitor, "yours")
     visitor.wait_for_function("document.activeElement.closest('.model')?.dataset.name === 'yours'")
-    wait_until_offered(visitor, "default", "bknet", "child", "yours")
+    wait_until_offered(visitor, "child", "yours")
     assert visitor.locator(".told").inner_text() == ""
     open_tab(visitor, "About")
     visitor.locator(".about h2", has_text="Checkpoint yours").wait_for()
@@ -427,12 +428,12 @@ def test_deleting_asks_and_falls_back(visitor: Any, own: Served) -> None:
     press(visitor, "mine", "Delete")
     visitor.get_by_role("dialog").get_by_role("button", name="Delete").click()
     wait_until_picked(visitor, "default")
-    wait_until_offered(visitor, "default", "bknet", "child")
+    wait_until_offered(visitor, "child")
     visitor.locator(".told", has_text="mine is no longer there").wait_for()
     assert not (own.runs / "mine").exists()
     assert card(visitor, "default").get_by_role("button", name="Delete").count() == 0
     visitor.locator(".undo", has_text="mine is deleted.").get_by_role("button", name="Undo").click()
-    wait_until_offered(visitor, "default", "bknet", "child", "mine")
+    wait_until_offered(visitor, "child", "mine")
     visitor.locator(".undo").wait_for(state="detached")
     assert (own.runs / "mine" / CARD).exists()
 
@@ -461,6 +462,6 @@ def test_everything_can_be_deleted(visitor: Any, own: Served) -> None:
     open_tab(visitor, "About")
     visitor.get_by_role("button", name="Delete everything").click()
     visitor.get_by_role("dialog").get_by_role("button", name="Delete everything").click()
-    wait_until_offered(visitor, "default", "bknet")
+    wait_until_offered(visitor)
     assert [name for name in os.listdir(own.runs) if not name.endswith(".lock")] == ["holiday"]
     visitor.locator(".about .block.done", has_text="1 folder of another program was left").wait_for()
