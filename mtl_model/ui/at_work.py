@@ -15,6 +15,7 @@ from typing import Any
 import gradio as gr
 
 from mtl_model import jobs
+from mtl_model.card import read_card
 from mtl_model.errors import MtlError, UsageError
 from mtl_model.runs import STATE
 from mtl_model.tasks import Task
@@ -119,7 +120,8 @@ def view(run: Run, queue: Sequence[jobs.Job]) -> str:
     """Return a job as HTML: what it does, how far it is, its curves, and its log in a fold."""
     tasks: Mapping[str, Task] = {}
     with contextlib.suppress(MtlError):
-        tasks = dataset.read_labelled(run).tasks if run.data.is_dir() else {}
+        known = dataset.read_labelled(run).tasks.values() if run.data.is_dir() else read_card(run.folder).tasks
+        tasks = {task.name: task for task in known}
     plots = curves.curves(teaching.read_events(run.folder), tasks) if run.learns else ""
     log = escape(run.job.log) if run.job else ""
     return (

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from mtl_model import jobs
-from mtl_model.card import PENDING
-from mtl_model.events import Started, Step, to_line
+from mtl_model.card import PENDING, Card, write_card
+from mtl_model.events import Evaluated, Event, Started, Step, Stopped, to_line
 from mtl_model.jobs import Job
 from mtl_model.runs import EVENTS, REPORT, STOP
+from mtl_model.tasks import DETECTED, TASKS, number_task
 from mtl_model.ui import at_work
 from mtl_model.ui.listeners import Events
 from mtl_model.ui.server.gate import Access
@@ -129,6 +130,26 @@ def test_a_training_that_teach_did_not_begin_can_be_stopped_and_goes_on(
     events, buttons, _ = drawn(tmp_path)
     assert buttons == ["Go on learning"] and events.known["work-resume"][0]() == ""
     assert done == [("system", False), ("system", TRAIN, [*job.words, "--resume"])]
+
+
+def test_a_training_that_was_stopped_keeps_its_best_and_its_card_says_what_is_drawn(tmp_path: Path) -> None:
+    marks, pitch = replace(DETECTED["landmarks"], name="marks", title="Marks"), number_task("pitch", "°")
+    folder = tmp_path / "system"
+    write_card(folder, Card("narrow", {}, (marks, pitch, TASKS["smile"])))
+    write_state(folder)
+    measured = {"marks": {"nme": 0.24}, "pitch": {"mean_error": 4.7}, "smile": {"accuracy": 0.71}}
+    passed: list[Event] = [
+        Started("system", 240, 60, 0),
+        Evaluated(0, 4, measured, -1.0, True),
+        Stopped(6, "asked_to_stop"),
+    ]
+    (folder / EVENTS).write_text("".join(to_line(event) + "\n" for event in passed))
+    run = at_work.find(tmp_path, Job("system", TRAIN, (), "done", exit_code=0))
+    text = at_work.view(run, [])
+    assert run.can_go_on and "round 1 was the best and is kept" in text and "before there was" not in text
+    right, share, angle = (figure.split("</figcaption>")[0] for figure in text.split("<figure")[1:])
+    assert "Smile" in right and "Marks" not in right, "an error is no right answer"
+    assert "Marks" in share and "24%" in share.replace(" ", "") and "4.7°" in angle.replace(" ", "")
 
 
 def test_where_nothing_is_at_work_nothing_is_drawn(tmp_path: Path) -> None:

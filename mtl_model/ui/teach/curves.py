@@ -144,12 +144,12 @@ def curves(events: Iterable[Event], tasks: Mapping[str, Task]) -> str:
                 losses.setdefault(_title(tasks, name), []).append((event.step / passes, loss))
         elif isinstance(event, Evaluated) and event.step:  # at step 0 a fit was measured, once
             for name, metrics in event.metrics.items():
-                if metric := kinds.headline(metrics):
-                    unit = kinds.all_metrics()[metric].unit_for(tasks.get(name))
-                    line = (shares if unit == SHARE else errors.setdefault(unit, {})).setdefault(
-                        _title(tasks, name), []
-                    )
-                    line.append((event.epoch + 1, (100 if unit == SHARE else 1) * metrics[metric]))
+                if headline := kinds.headline(metrics):
+                    metric = kinds.all_metrics()[headline]
+                    unit = metric.unit_for(tasks.get(name))
+                    unit, scale = ("%", 100) if unit == SHARE else (unit, 1)
+                    lines = errors.setdefault(unit, {}) if metric.lower_is_better else shares
+                    lines.setdefault(_title(tasks, name), []).append((event.epoch + 1, scale * metrics[headline]))
     across = "rounds over the pictures"
     mean_errors = [
         chart("Mean error on pictures kept aside", lines, across, f"{unit} (lower is better)".strip(), f" {unit}")

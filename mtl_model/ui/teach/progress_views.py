@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mtl_model import jobs, wording
+from mtl_model.card import CARD
 from mtl_model.events import Evaluated, Event, Noted, Progressed, Stage, Started, Step
 from mtl_model.records import PICTURE
 from mtl_model.tasks import Task
@@ -112,13 +113,13 @@ def _ending(run: Run, events: Sequence[Event]) -> str:
     if run.state == "killed":
         why = teaching.no_room(run.folder)
         return problem(f"The learning was interrupted: its process ended before it was done. {why}".strip(), again)
-    if run.state == "stopped":
+    if run.state == "stopped" and not (run.folder / CARD).is_file():
         kept = "before there was anything to keep" if run.can_go_on else "before anything was learned"
         return f"<p>Stopped {kept}. {again}</p>"
     if broken := broken_off(run):
         return broken
     passes = [one for one in events if isinstance(one, Evaluated) and one.step]  # a fit has none
-    if run.state not in ("done", "accepted") or not passes:
+    if run.state not in ("stopped", "done", "accepted") or not passes:
         return ""
     best = [one.epoch + 1 for one in passes if one.best]
     kept = f"; round {best[-1]} was the best and is kept" if best else ""
