@@ -17,7 +17,7 @@ from mtl_model.tasks import Task
 from mtl_model.ui.render import escape, named
 
 WIDTH, HEIGHT = 400, 230
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 44
 MOST_POINTS = 120  # of a line; more are averaged
 DASHES = (
     "",
