@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -195,8 +195,13 @@ def _error_row(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole: to a temporary name beside it, then rename. A link stays one: what it leads to is written. A pipe or
-    a device takes the text as it is. Raises UsageError for a folder."""
+    """Write a file whole; see `write_parts`."""
+    write_parts(path, [text])
+
+
+def write_parts(path: Path, parts: Iterable[str]) -> None:
+    """Write a file whole, part after part: to a temporary name beside it, then rename. A link stays one: what it leads to is
+    written. A pipe or a device takes the text as it is. Raises UsageError for a folder."""
     if path.is_dir():
         raise UsageError(f"'{path}' is a folder. Expected the name of a file to write; give one in it, or another one.")
     target = Path(os.path.realpath(path))
@@ -204,11 +209,13 @@ def write_text(path: Path, text: str) -> None:
     # A file's name may hold bytes that are no UTF-8; in JSON the escape stands for the very same name.
     encoding, errors = "utf-8", "backslashreplace"
     if path.exists() and not path.is_file():
-        path.write_text(text, encoding=encoding, errors=errors)
+        with path.open("w", encoding=encoding, errors=errors) as stream:
+            stream.writelines(parts)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        temporary.write_text(text, encoding=encoding, errors=errors)
+        with temporary.open("w", encoding=encoding, errors=errors) as stream:
+            stream.writelines(parts)
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -217,6 +224,19 @@ def write_text(path: Path, text: str) -> None:
 def write_plain(path: Path, plain: object) -> None:
     """Records, numbers and words as JSON, whole. Raises ValueError for a number that JSON does not have."""
     write_text(path, json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_list(path: Path, items: Iterable[object]) -> None:
+    """Write what `write_plain` writes for a list of these, of which one at a time is in memory."""
+
+    def parts() -> Iterator[str]:
+        before = "[\n "
+        for item in items:
+            yield before + json.dumps(item, indent=1, ensure_ascii=False, allow_nan=False).replace("\n", "\n ")
+            before = ",\n "
+        yield "[]\n" if before.startswith("[") else "\n]\n"
+
+    write_parts(path, parts())
 
 
 def to_text(card: Card) -> str:

@@ -14,7 +14,6 @@ from PIL import Image, ImageDraw, ImageFont, features
 
 from mtl_model.destinations import temporary_name
 from mtl_model.names import ISOLATE, POP, caption, shortened
-from mtl_model.pictures import read_picture, turn
 from mtl_model.records import Photo, Reading, clip_box
 
 FACE_COLOURS = ("#1d63d6", "#b4480c", "#0f766e", "#a21caf", "#b91c1c", "#4d7c0f", "#6d3fd4", "#be185d")
@@ -48,12 +47,12 @@ def label_of(number: int, reading: Reading, between: str = ", ") -> str:
     return "  ".join([str(number), between.join(answers)]).rstrip()
 
 
-def save_annotated(picture: Path, photo: Photo, file: Path) -> None:
-    """Write a picture with its boxes and labels as PNG; folders above the file may be missing."""
+def save_png(image: Image.Image, file: Path) -> None:
+    """Write a picture as PNG, whole; folders above the file may be missing."""
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(file)
     try:
-        annotate(turn(read_picture(picture), photo.turned), photo).save(temporary, "PNG")
+        image.save(temporary, "PNG")
         os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from mtl_model.inference import logits, predictions
 from mtl_model.networks import folded
 from mtl_model.pictures import PictureSource, turn, upright
 from mtl_model.quality import fault_of, quality_of, table_of
-from mtl_model.records import Face, Photo, Reading, reading_order
+from mtl_model.records import Estimate, Face, Photo, Reading, reading_order
 
 BATCH = 64  # crops a network pass, so that a crowd does not fill the memory
 
@@ -72,8 +73,13 @@ class Predictor:
 
     def find(self, picture: PictureSource, *, smallest_face_px: float | None = None, quick: bool = False) -> list[Face]:
         """The faces alone, in the order in which they are numbered; see `predict`."""
-        look = crops.find if quick or self.card.reads_whole else search.every_face
-        return reading_order(look(upright(picture), self._detector, self.card.detection, smallest_face_px))
+        return self._find([upright(picture)], smallest_face_px, quick)[0]
+
+    def _find(self, pictures: Sequence[np.ndarray], smallest_face_px: float | None, quick: bool) -> list[list[Face]]:
+        """The faces of each picture, all of one size, each in the order in which they are numbered."""
+        look = crops.find_all if quick or self.card.reads_whole else search.every_face_of
+        found = look(pictures, self._detector, self.card.detection, smallest_face_px)
+        return [reading_order(faces) for faces in found]
 
     def predict(
         self, picture: PictureSource, *, smallest_face_px: float | None = None, quick: bool = False
@@ -93,38 +99,71 @@ class Predictor:
         """What `predict` says of faces that are found already, in their order; another checkpoint may have found them.
 
         rgb: uint8 RGB (H, W, 3), the upright picture in whose pixels the boxes are."""
+        return self._read([(rgb, face) for face in faces])
+
+    def _read(self, placed: Sequence[tuple[np.ndarray, Face]]) -> list[Reading]:
+        """placed: faces, each with its picture; those of one picture follow each other."""
         readings = []
-        for start in range(0, len(faces), BATCH):
-            some = faces[start : start + BATCH]
-            cut = crops.cut(rgb, some, self.card.crop)
+        for start in range(0, len(placed), BATCH):
+            batch = placed[start : start + BATCH]
+            faces = [face for _, face in batch]
+            groups = itertools.groupby(batch, key=lambda pair: id(pair[0]))
+            parts = [[*group] for _, group in groups]
+            cut = np.concatenate([crops.cut(part[0][0], [face for _, face in part], self.card.crop) for part in parts])
             images = crops.to_tensor(cut, self.card.crop)
-            quality = [quality_of(crop, face) for crop, face in zip(cut, some, strict=True)]
+            quality = [quality_of(crop, face) for crop, face in zip(cut, faces, strict=True)]
             outputs = logits(self.network, images.to(self.device), self.card)
             predicted = predictions(outputs, self.card, table_of(quality))
-            for row, face in enumerate(some):
-                to_picture = crops.inverse(crops.frame(face, self.card.crop))
-                estimates = {
-                    task.name: kinds.of(task).locate(
-                        kinds.of(task).estimate(task, predicted[task.name][row], self.card.calibration_of(task.name)),
-                        to_picture,
-                    )
-                    for task in kinds.shown(self.card.tasks)
-                }
-                readings.append(Reading(face, estimates, quality[row]))
+            readings += [
+                Reading(
+                    face, self._estimates(face, {name: rows[row] for name, rows in predicted.items()}), quality[row]
+                )
+                for row, face in enumerate(faces)
+            ]
         return readings
+
+    def _estimates(self, face: Face, predicted: dict[str, np.ndarray]) -> dict[str, Estimate]:
+        """predicted: of each task the row of the face."""
+        to_picture = crops.inverse(crops.frame(face, self.card.crop))
+        estimates = {}
+        for task in kinds.shown(self.card.tasks):
+            kind = kinds.of(task)
+            estimate = kind.estimate(task, predicted[task.name], self.card.calibration_of(task.name))
+            estimates[task.name] = kind.locate(estimate, to_picture)
+        return estimates
 
     def photo(self, source: PictureSource, name: str, *, smallest_face_px: float | None = None) -> Photo:
         """Like `predict`, as a Photo called `name`; what is wrong with the picture is a sentence inside it. Where most faces
         stand sideways or upside down, the picture is turned first, and the Photo says by how much."""
         try:
             rgb = upright(source)
-            faces = self.find(rgb, smallest_face_px=smallest_face_px)
-            if turned := search.needed_turn(faces):
-                faces = reading_order(search.turn_faces(faces, rgb.shape[1], rgb.shape[0], turned))
-                rgb = turn(rgb, turned)
-            readings = self.read(rgb, faces)
         except MtlError as error:
             return Photo(name, str(error))
-        height, width = rgb.shape[:2]
-        fault = "" if readings else fault_of(rgb)
-        return Photo(name, None, tuple(readings), width, height, self.card.subject, turned, fault)
+        return self.photos([rgb], [name], smallest_face_px=smallest_face_px)[0]
+
+    def photos(
+        self, pictures: Sequence[np.ndarray], names: Sequence[str], *, smallest_face_px: float | None = None
+    ) -> list[Photo]:
+        """Like `photo`, for pictures of one size as a batch: uint8 RGB (H, W, 3), upright."""
+        try:
+            turned = [
+                self._turned(rgb, faces)
+                for rgb, faces in zip(pictures, self._find(pictures, smallest_face_px, False), strict=True)
+            ]
+            readings = iter(self._read([(rgb, face) for rgb, _, faces in turned for face in faces]))
+        except MtlError as error:
+            return [Photo(name, str(error)) for name in names]
+        photos = []
+        for name, (rgb, degrees, faces) in zip(names, turned, strict=True):
+            height, width = rgb.shape[:2]
+            own = tuple(itertools.islice(readings, len(faces)))
+            fault = "" if own else fault_of(rgb)
+            photos.append(Photo(name, None, own, width, height, self.card.subject, degrees, fault))
+        return photos
+
+    @staticmethod
+    def _turned(rgb: np.ndarray, faces: list[Face]) -> tuple[np.ndarray, int, list[Face]]:
+        """The picture so that most faces stand upright, by how many degrees it was turned for that, and its faces."""
+        if degrees := search.needed_turn(faces):
+            faces = reading_order(search.turn_faces(faces, rgb.shape[1], rgb.shape[0], degrees))
+        return turn(rgb, degrees), degrees, faces

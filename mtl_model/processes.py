@@ -34,16 +34,25 @@ def is_first() -> bool:
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt at SIGTERM too, as at Ctrl+C; only the main thread can be told of either."""
+def stoppable() -> Iterator[threading.Event]:
+    """Give an event that is set at Ctrl+C and SIGTERM, so that work ends where nothing is torn. A second one raises
+    KeyboardInterrupt. Only the main thread can be told of either."""
+    stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield stop
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def told(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield stop
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def environment() -> dict[str, str]:

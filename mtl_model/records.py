@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from mtl_model.names import caption
 from mtl_model.tasks import Label
@@ -188,5 +189,33 @@ def to_json(photos: Iterable[Photo]) -> list[dict]:
             for reading in photo.readings
         ]
         told = {"photo": photo.photo, "error": photo.error, "turned": photo.turned, "fault": photo.fault or None}
-        plain.append({**told, "faces": faces})
+        plain.append({**told, "width": photo.width, "height": photo.height, "faces": faces})
     return plain
+
+
+def from_json(plain: Mapping[str, Any], titles: Mapping[str, str], subject: str = FACE) -> Photo:
+    """Read an object of `to_json` back; boxes come back clipped and rounded.
+
+    Args:
+        titles: Title of each task, which the contract leaves out; estimates of other tasks are dropped.
+
+    Raises: KeyError, TypeError or ValueError for an object that `to_json` never wrote."""
+    readings = tuple(
+        Reading(
+            Face(_box(*face["box"]), face["confidence"], tuple((x, y) for x, y in face["landmarks"])),
+            {name: _estimate_from_json(one, titles[name]) for name, one in face["estimates"].items() if name in titles},
+            Quality(**face["quality"]) if face["quality"] else None,
+        )
+        for face in plain["faces"]
+    )
+    size = (plain["width"], plain["height"])
+    return Photo(plain["photo"], plain["error"], readings, *size, subject, plain["turned"], plain["fault"] or "")
+
+
+def _box(left: float, top: float, right: float, bottom: float) -> Box:
+    return left, top, right, bottom
+
+
+def _estimate_from_json(plain: Mapping[str, Any], title: str) -> Estimate:
+    points = {name: (x, y) for name, (x, y) in plain.get("points", {}).items()}
+    return Estimate(**{**plain, "points": points}, title=title)

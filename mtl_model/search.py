@@ -43,7 +43,33 @@ def every_face(
     picture: uint8 RGB (H, W, 3). Boxes and landmarks are in its pixels; `quality.tilt` says which way up a face stands.
     smallest_face_px: longer edge of the smallest face wanted, in pixels of the picture, 12 at least; None: `least_px`.
     """
-    faces = crops.find(picture, detector, settings, smallest_face_px)
+    return every_face_of([picture], detector, settings, smallest_face_px)[0]
+
+
+def every_face_of(
+    pictures: Sequence[np.ndarray],
+    detector: Detector,
+    settings: DetectionSettings,
+    smallest_face_px: float | None = None,
+) -> list[list[Face]]:
+    """Find the faces of each photo as `every_face` does.
+
+    pictures: uint8 RGB (H, W, 3), all of one size: as they stand they pass the detector as one batch."""
+    upright = crops.find_all(pictures, detector, settings, smallest_face_px)
+    return [
+        _completed(picture, faces, detector, settings, smallest_face_px)
+        for picture, faces in zip(pictures, upright, strict=True)
+    ]
+
+
+def _completed(
+    picture: np.ndarray,
+    faces: list[Face],
+    detector: Detector,
+    settings: DetectionSettings,
+    smallest_face_px: float | None,
+) -> list[Face]:
+    """Add the small and the turned faces of a photo to those that `crops.find` sees."""
     if smallest_face_px is not None and smallest_face_px < (seen := _seen_px(picture, settings, smallest_face_px)):
         faces = _with(faces, _in_tiles(picture, detector, settings, smallest_face_px, seen))
     if sizes := [max(face.width, face.height) for face in faces if face.confidence >= SURE]:
@@ -130,12 +156,12 @@ def _in_other_ways(
 ) -> list[list[Face]]:
     """Search the picture turned by one, two and three quarters; the faces of each in pixels of the picture as it is."""
     height, width = picture.shape[:2]
-    ways = []
-    for degrees in (90, 180, 270):
-        wide, high = (width, height) if degrees == 180 else (height, width)
-        seen = crops.find(turn(picture, degrees), detector, settings, smallest_face_px)
-        ways.append(turn_faces(seen, wide, high, 360 - degrees))
-    return ways
+    ways: dict[int, list[Face]] = {}
+    for angles in ((90, 270), (180,)):  # those of one size pass the detector together
+        wide, high = (height, width) if 90 in angles else (width, height)
+        seen = crops.find_all([turn(picture, angle) for angle in angles], detector, settings, smallest_face_px)
+        ways |= {angle: turn_faces(faces, wide, high, 360 - angle) for angle, faces in zip(angles, seen, strict=True)}
+    return [ways[angle] for angle in (90, 180, 270)]
 
 
 def _sure(faces: Iterable[Face]) -> list[Face]:

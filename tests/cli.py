@@ -12,11 +12,11 @@ from mtl_model.cli import main
 from mtl_model.tasks import TASKS
 
 
-def write_weights(folder: Path) -> Path:
-    """Write a checkpoint `bknet` that was never trained into a folder of checkpoints."""
-    torch.manual_seed(0)
+def write_weights(folder: Path, name: str = "bknet", seed: int = 0) -> Path:
+    """Write a checkpoint that was never trained into a folder of checkpoints."""
+    torch.manual_seed(seed)
     card = Card("bknet", {"size_px": 16, "hidden": 8}, tuple(TASKS.values()), crop=CropSettings(size_px=16))
-    checkpoint.save(folder / "bknet", checkpoint.build_network(card), card)
+    checkpoint.save(folder / name, checkpoint.build_network(card), card)
     return folder
 
 

@@ -23,6 +23,7 @@ from benchmarks import (
     generation,
     histograms,
     pack,
+    speed,
     strangers,
     systems,
 )
@@ -416,3 +417,10 @@ def test_numbers_are_right_as_a_whole_by_their_length_and_by_their_digits() -> N
     figures = digits.figures_of(["12", "7", "31", "5"], ["12", "71", "3!", "5"])
     values = {name: figure["value"] for name, figure in figures.items()}
     assert values == {"whole": 0.5, "length": 0.75, "digits": 0.8333, "whole_1": 0.5, "whole_2": 0.5}
+
+
+def test_a_ratio_is_that_of_turns_and_not_of_medians() -> None:
+    """A machine that is four times slower in one turn slows both."""
+    figures, baselines = iter([8.0, 2.0, 9.0]), iter([4.0, 1.0, 4.0])
+    row = speed.in_turn("x", "1/s", lambda: next(figures), lambda: next(baselines), 3)
+    assert row == speed.Row("x", 8.0, "1/s", 4.0, 2.0)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -208,17 +209,22 @@ def test_a_name_that_is_none_is_said(weights: Path, runs: Path, name: str, sente
         cards.find_checkpoint(name, weights, runs)
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def full(path: Path, text: str, **_: object) -> None:
-        path.write_bytes(text[:3].encode())
+def test_a_list_is_written_part_by_part(tmp_path: Path):
+    for items in ([], [{}], [1, {"a": ["b\nc", {"d": None}]}, []]):
+        cards.write_plain(tmp_path / "whole.json", items)
+        cards.write_list(tmp_path / "parts.json", iter(items))
+        assert (tmp_path / "parts.json").read_text() == (tmp_path / "whole.json").read_text()
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path):
+    def full() -> Iterator[str]:
+        yield "sec"
         raise OSError("No space left on device")
 
     path = tmp_path / "deep" / "file.json"
     cards.write_text(path, "first")
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "write_text", full)
-        with pytest.raises(OSError, match="No space left"):
-            cards.write_text(path, "second")
+    with pytest.raises(OSError, match="No space left"):
+        cards.write_parts(path, full())
     assert path.read_text() == "first"
     cards.write_text(path, '"\udc80"')  # of a file's name that is no UTF-8
     assert json.loads(path.read_text(encoding="utf-8")) == "\udc80"

@@ -11,6 +11,7 @@ from mtl_model.records import (
     Quality,
     Reading,
     clip_box,
+    from_json,
     reading_order,
     to_json,
 )
@@ -75,10 +76,21 @@ def test_an_answer_stands_with_its_task():
     assert (AGE.caption, GENDER.caption) == ("Age: 34 years", "Gender: female")
 
 
+def test_the_json_is_read_back_as_it_was_written():
+    titles = {"age": "Age", "gender": "Gender"}
+    for photo in (PHOTO, Photo("none.jpg", width=8, height=9, turned=90, fault="picture_dark"), Photo("x", "Cut off.")):
+        (plain,) = to_json([photo])
+        again = from_json(json.loads(json.dumps(plain)), titles, photo.subject)
+        assert to_json([again]) == [plain]
+        for before, after in zip(photo.readings, again.readings, strict=True):
+            assert after.estimates == before.estimates and after.quality == before.quality
+    assert all(set(one.estimates) == {"age"} for one in from_json(to_json([PHOTO])[0], {"age": "Age"}).readings)
+
+
 def test_the_json_is_the_contract():
     plain = to_json([PHOTO, Photo("none.jpg"), Photo("cut.jpg", "It is cut off.")])
     assert json.loads(json.dumps(plain)) == plain
-    assert [list(one) for one in plain] == [["photo", "error", "turned", "fault", "faces"]] * 3
+    assert [list(one) for one in plain] == [["photo", "error", "turned", "fault", "width", "height", "faces"]] * 3
     assert [(one["photo"], one["error"], len(one["faces"])) for one in plain] == [
         ("a, b.jpg", None, 2),
         ("none.jpg", None, 0),

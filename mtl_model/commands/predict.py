@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING
 
-from mtl_model.commands._parts import (
-    add_device,
-    add_places,
-    check_files,
-    check_stdout,
-    progress,
-    use_threads,
-)
+from mtl_model.commands._parts import add_device, add_places, check_files, check_stdout, use_threads
 from mtl_model.errors import UsageError
-from mtl_model.events import Stage
-from mtl_model.terminal import answer, given_path, say
+from mtl_model.terminal import given_path, say
 
 if TYPE_CHECKING:
+    from mtl_model.blurring import Who
     from mtl_model.predictor import Predictor
-    from mtl_model.records import Photo
-    from mtl_model.tasks import Task
 
 HELP = "age, gender and smile of every face in pictures"
 ORDER = 10
-STOPPED = 130
-"""Exit code where answers were left to give, as shells have it after Ctrl+C."""
-CLOSED_FOLDER = "The folder may not be read. Expected a readable folder; change its permissions."
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +25,20 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", type=given_path, metavar="FILE", help="write the answers as JSON")
     parser.add_argument("--csv", type=given_path, metavar="FILE", help="write the answers as CSV, a row a face")
+    parser.add_argument(
+        "--out", type=given_path, metavar="FILE", help="write the answers as they come, a line of JSON per picture"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the file of --out: answer what is new, changed or unread"
+    )
     parser.add_argument("--annotate", type=given_path, metavar="DIR", help="write the pictures with numbered boxes")
+    parser.add_argument(
+        "--blur",
+        default="none",
+        metavar="WHO",
+        help="faces, none or 'under 18': make these faces unrecognisable in copies of the pictures",
+    )
+    parser.add_argument("--blur-to", type=given_path, metavar="DIR", help="write the copies of --blur there")
     parser.add_argument(
         "--smallest-face",
         type=float,
@@ -51,17 +51,20 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    check_stdout(arguments, "json", "csv", "annotate")
+    from mtl_model.commands import _pictures
+
+    check_stdout(arguments, "json", "csv", "out", "annotate", "blur_to")
     try:
-        _check(arguments)
-        return _answer(arguments, _load(arguments))
+        who = _checked(arguments)
+        return _pictures.predict(arguments, _load(arguments), who)
     except KeyboardInterrupt:
         say("Stopped.")
-        return STOPPED
+        return _pictures.STOPPED
 
 
-def _check(arguments: argparse.Namespace) -> None:
-    """Raise UsageError for options that cannot be."""
+def _checked(arguments: argparse.Namespace) -> Who | None:
+    """Return whose faces are to be made unrecognisable. Raises UsageError for options that cannot be."""
+    from mtl_model.blurring import read_who
     from mtl_model.destinations import check_folder
 
     for path in arguments.path:
@@ -69,8 +72,22 @@ def _check(arguments: argparse.Namespace) -> None:
             raise UsageError(f"'{path}' is not there. Expected a picture or a folder; check the path.")
     if arguments.smallest_face is not None and not arguments.smallest_face > 0:
         raise UsageError(f"--smallest-face is {arguments.smallest_face}. Expected pixels above 0; give another number.")
-    check_files(arguments, "json", "csv")
+    if arguments.resume and not arguments.out:
+        raise UsageError("--resume is given without --out. Expected the file to go on with; name it with --out.")
+    check_files(arguments, "json", "csv", "out")
     check_folder(arguments.annotate, "--annotate")
+    check_folder(arguments.blur_to, "--blur-to")
+    who = read_who(arguments.blur)
+    if bool(who) != bool(arguments.blur_to):
+        raise UsageError(
+            f"--blur is '{arguments.blur}' and --blur-to is {arguments.blur_to or 'not given'}. Expected both: whose faces, "
+            "and a folder for the copies; give both or neither."
+        )
+    if who and arguments.annotate and os.path.realpath(arguments.annotate) == os.path.realpath(arguments.blur_to):
+        raise UsageError(
+            f"--annotate and --blur-to name one folder, '{arguments.blur_to}'. Expected a folder for each; give another."
+        )
+    return who
 
 
 def _load(arguments: argparse.Namespace) -> Predictor:
@@ -85,63 +102,3 @@ def _load(arguments: argparse.Namespace) -> Predictor:
             "leave it out, or choose another --checkpoint."
         )
     return predictor
-
-
-def _answer(arguments: argparse.Namespace, predictor: Predictor) -> int:
-    """Predict each picture, and write the answers however it ends. Returns the exit code."""
-    from mtl_model import processes
-    from mtl_model.names import as_text
-    from mtl_model.pictures import list_pictures
-    from mtl_model.records import Photo
-
-    listed = [list_pictures(path) for path in arguments.path]
-    photos = [Photo(as_text(str(folder)), CLOSED_FOLDER) for _, folders in listed for folder in folders]
-    files = [file for pictures, _ in listed for file in pictures]
-    if not files:
-        say("There is no picture in " + ", ".join(f"'{path}'" for path in arguments.path) + ".")
-    bar, drawn, closed, stopped = progress(arguments), set(), len(photos), False
-    try:
-        with processes.interruptible():
-            for number, file in enumerate(files):
-                bar(Stage.PREDICTING, number, len(files))
-                photos.append(predictor.photo(file, as_text(str(file)), smallest_face_px=arguments.smallest_face))
-                if arguments.annotate and not photos[-1].error:
-                    _annotate(arguments.annotate, file, arguments.path, photos[-1], drawn)
-        if files:
-            bar(Stage.PREDICTING, len(files), len(files))
-    except KeyboardInterrupt:
-        stopped = True
-        say(f"Stopped after {len(photos) - closed:,} of {len(files):,} pictures; the answers to them are written.")
-    finally:  # also where a picture could not be drawn: the answers are no less worth
-        _write(arguments, photos, predictor.card.tasks)
-    return STOPPED if stopped else 1 if any(photo.error for photo in photos) else 0
-
-
-def _annotate(folder: Path, file: Path, roots: Sequence[Path], photo: Photo, drawn: set[Path]) -> None:
-    """Write a picture with its boxes at its place below `folder`.
-
-    drawn: files written already; a second picture of a name gets a number."""
-    from mtl_model.drawing import save_annotated
-
-    root = next((root for root in roots if root.is_dir() and root in file.parents), file.parent)
-    place = folder / file.relative_to(root)
-    names = (f"{file.name}.png", *(f"{file.name}-{number}.png" for number in range(2, len(drawn) + 3)))
-    target = next(path for path in map(place.with_name, names) if path not in drawn)
-    drawn.add(target)
-    save_annotated(file, photo, target)
-
-
-def _write(arguments: argparse.Namespace, photos: list[Photo], tasks: Sequence[Task]) -> None:
-    from mtl_model import answers, card
-    from mtl_model.records import to_json
-
-    if arguments.json:
-        card.write_plain(arguments.json, to_json(photos))
-    if arguments.csv:
-        card.write_text(arguments.csv, answers.to_csv(photos, tasks))
-    for photo in photos:
-        if photo.error:
-            say(f"{photo.photo}: {photo.error}")
-        elif not (arguments.json or arguments.csv):
-            for line in answers.to_lines(photo, tasks):
-                answer(line)

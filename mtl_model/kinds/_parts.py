@@ -309,6 +309,10 @@ class Kind:
         """Return float (N,), the age in years that each sample has at least; None for a kind that knows no ages."""
         return None
 
+    def youngest(self, estimate: Estimate) -> float | None:
+        """Return the least age in years that an answer allows; None for a kind that knows no ages."""
+        return None
+
     def difference(self, first: Estimate, second: Estimate) -> str:
         """Return why two answers count as different, as a sentence; "" if they do not."""
         return "" if first.value == second.value else f"{first.caption} and {isolated(second.text)}."

@@ -260,6 +260,9 @@ class Years(Kind):
             reasons.append(f"{caption(first.title, more)}; more than {YEARS_APART:.0f} count as different.")
         return " ".join(reasons)
 
+    def youngest(self, estimate: Estimate) -> float:
+        return estimate.low or 0.0
+
     def ages(self, targets: np.ndarray) -> np.ndarray:
         return targets[:, 0]
 

@@ -173,7 +173,7 @@ class LiveServer:
 def _text(photo: Photo, started: float) -> str:
     """Raises ValueError for a number that JSON does not have."""
     seconds = round(time.perf_counter() - started, 4)
-    answer = {**to_json([photo])[0], "width": photo.width, "height": photo.height, "seconds": seconds}
+    answer = {**to_json([photo])[0], "seconds": seconds}
     return json.dumps(answer, allow_nan=False)
 
 

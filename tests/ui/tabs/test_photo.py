@@ -178,6 +178,8 @@ def test_what_is_no_picture_is_one_sentence(client: TestClient, body: bytes) -> 
         "error": answer["error"],
         "turned": 0,
         "fault": None,
+        "width": 0,
+        "height": 0,
         "faces": [],
     }
     assert client.post("/mtl/photo", content=picture()).json()["faces"] == 2, "the next photo works"
