@@ -26,7 +26,7 @@ def heads(tasks: Sequence[Task]) -> dict[str, Callable[[int], nn.Module]]:
 
 
 @torch.inference_mode()
-def logits(network: nn.Module, images: Tensor, card: Card) -> dict[str, Tensor]:
+def logits(network: Callable[[Tensor], Mapping[str, Tensor]], images: Tensor, card: Card) -> dict[str, Tensor]:
     """{task: float32 (N, width)} for images (N, C, S, S); with flip averaging the mean over each and its mirror image."""
     if not (card.flip_averaging and card.tasks):
         return {name: output.float() for name, output in network(images).items()}

@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from mtl_model import checkpoint, crops, kinds, registry, search
+from mtl_model import checkpoint, crops, kinds, registry, runtimes, search
 from mtl_model.card import Card, expect_shown, find_checkpoint, shipped_weights
 from mtl_model.detectors import Detector
 from mtl_model.errors import CheckpointError, MtlError, UsageError
 from mtl_model.inference import logits, predictions
-from mtl_model.networks import folded
 from mtl_model.pictures import PictureSource, turn, upright
 from mtl_model.quality import fault_of, quality_of, table_of
 from mtl_model.records import Estimate, Face, Photo, Reading, reading_order
@@ -42,8 +41,11 @@ def choose_device(device: str | None) -> str:
 class Predictor:
     """A loaded checkpoint with its detector; safe to call from several threads."""
 
-    def __init__(self, name: str, network: nn.Module, card: Card, device: str = "cpu") -> None:
-        self.name, self.network, self.card, self.device = name, folded(network), card, device
+    def __init__(
+        self, name: str, network: nn.Module, card: Card, device: str = "cpu", runtime: str = runtimes.TORCH
+    ) -> None:
+        """runtime: one of `runtimes.NAMES`. Raises CheckpointError, UsageError, RunError."""
+        self.name, self.card, self.device = name, card, device
         detectors = registry.load("detectors", card.detection.detector)
         expect_shown(card, name)
         if card.subject != detectors.SUBJECT:
@@ -51,6 +53,8 @@ class Predictor:
                 f"The card of '{name}' says that it reads {card.subject}s, and its detector {card.detection.detector} finds "
                 f"{detectors.SUBJECT}s. Expected the same of both; correct the card, or choose another checkpoint."
             )
+        self.runtime = runtimes.chosen(runtime, card, device)
+        self.network = runtimes.start(self.runtime, network, card)
         self._detector: Detector = detectors.build(device)
 
     @classmethod
@@ -61,15 +65,17 @@ class Predictor:
         weights: str | os.PathLike | None = None,
         runs: str | os.PathLike = "runs",
         device: str | None = None,
+        runtime: str = runtimes.AUTO,
     ) -> Predictor:
         """name: None stands for `default` if it is shipped, else `bknet`; looked up in weights, then in runs.
 
-        Raises CheckpointError for a checkpoint that is missing, cut, foreign, or does not fit.
+        runtime: auto, torch, onnx or openvino, see `runtimes`. Raises CheckpointError for a checkpoint that is missing, cut,
+        foreign, or does not fit; UsageError for a runtime that is not there.
         """
         folder = find_checkpoint(name, Path(weights) if weights else shipped_weights(), Path(runs))
         chosen = choose_device(device)
         network, card = checkpoint.load(folder, chosen)
-        return cls(folder.name, network, card, chosen)
+        return cls(folder.name, network, card, chosen, runtime)
 
     def find(self, picture: PictureSource, *, smallest_face_px: float | None = None, quick: bool = False) -> list[Face]:
         """The faces alone, in the order in which they are numbered; see `predict`."""

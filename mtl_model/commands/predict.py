@@ -48,6 +48,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     add_places(parser)
     add_device(parser)
+    parser.add_argument(
+        "--runtime",
+        default="auto",
+        help="what runs the network: torch, onnx or openvino; auto is onnx where it is installed and the network was exported "
+        "before, else torch (default: auto)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -95,7 +101,7 @@ def _load(arguments: argparse.Namespace) -> Predictor:
 
     use_threads(arguments)
     places = {"weights": arguments.weights, "runs": arguments.runs}
-    predictor = Predictor.load(arguments.checkpoint, **places, device=arguments.device)
+    predictor = Predictor.load(arguments.checkpoint, **places, device=arguments.device, runtime=arguments.runtime)
     if arguments.smallest_face is not None and predictor.card.reads_whole:
         raise UsageError(
             f"--smallest-face is {arguments.smallest_face:g}, and '{predictor.name}' reads whole pictures. Expected none there; "

@@ -279,6 +279,11 @@ class Kind:
         """Fit what the card keeps on the labelled samples of val. quality: see `Kind`."""
         raise NotImplementedError
 
+    def snippet(self, task: Task, calibration: Any) -> str:
+        """Return an expression of Python that answers from `output`, float (width,), what the network gives for one crop. It may
+        use `np` and `softmax`. It goes into the example beside an exported network, which runs without this program."""
+        return "output.tolist()"
+
     def cautious(self, calibration: Any) -> Fitted:
         """Return what holds for a task that was learned from few pictures of one kind, where others will be asked about."""
         return calibration

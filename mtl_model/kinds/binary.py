@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from mtl_model.kinds._arithmetic import Family, bernoulli, binary_cost, masked_mean
-from mtl_model.kinds._named import Named
+from mtl_model.kinds._named import Calibration, Named
 from mtl_model.kinds._parts import Loss
 from mtl_model.tasks import Task
 
@@ -40,6 +40,9 @@ class Binary(Named):
 
     def log_probability(self, task: Task, logits: np.ndarray) -> np.ndarray:
         return -np.logaddexp(0, np.concatenate([logits, -logits], 1))
+
+    def snippet(self, task: Task, calibration: Calibration) -> str:
+        return f"{{{task.classes[1]!r}: round(float(1 / (1 + np.exp(-output[0] / {calibration.temperature}))), 3)}}"
 
     def distil(self, output: Tensor, target: Tensor, known: Tensor) -> Tensor:
         """The divergence from a parent's probabilities (B, 2).

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from mtl_model.kinds._arithmetic import Family, categorical, log_softmax, masked_mean
-from mtl_model.kinds._named import Named
+from mtl_model.kinds._named import Calibration, Named
 from mtl_model.kinds._parts import Loss
 from mtl_model.tasks import Task
 
@@ -43,6 +43,9 @@ class Classes(Named):
 
     def log_probability(self, task: Task, logits: np.ndarray) -> np.ndarray:
         return log_softmax(logits)
+
+    def snippet(self, task: Task, calibration: Calibration) -> str:
+        return f"dict(zip({[*task.classes]}, softmax(output / {calibration.temperature}).round(3).tolist()))"
 
 
 KIND = Classes()

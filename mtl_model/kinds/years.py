@@ -199,6 +199,9 @@ class Years(Kind):
     ) -> np.ndarray:
         return softmax(logits.astype(np.float64) / calibration.temperature)
 
+    def snippet(self, task: Task, calibration: YearsCalibration) -> str:
+        return f"int(np.searchsorted(softmax(output / {calibration.temperature}).cumsum(), 0.5))"
+
     def calibrate(
         self, task: Task, logits: np.ndarray, targets: np.ndarray, quality: np.ndarray | None = None
     ) -> YearsCalibration:

@@ -24,6 +24,7 @@ from mtl_model.evaluate.metrics import (
     measure,
     record,
 )
+from mtl_model.networks import folded
 from mtl_model.predictor import Predictor
 from mtl_model.records import Sample
 from mtl_model.tasks import TASKS, Label
@@ -209,7 +210,7 @@ def test_predict_gives_what_evaluate_used(data: Path, tmp_path: Path) -> None:
     source = layouts.read(f"utkface:{data / 'utkface'}")
     samples = source.in_split("val")[:210]
     labelled = metrics.read_labelled(source, samples, predictor.card)
-    outputs = metrics.network_outputs(predictor.network, labelled, predictor.card)
+    outputs = metrics.network_outputs(folded(checkpoint.load(folder)[0]), labelled, predictor.card)
     chances = metrics.predictions(outputs, predictor.card)
     compared = 0
     for row in np.flatnonzero(labelled.faces == 1)[:200]:

@@ -37,7 +37,8 @@ class Models:
 
     def __init__(self, options: UiOptions, load: Load | None = None) -> None:
         """Raises CheckpointError if the checkpoint to begin with is not there."""
-        self._weights, self._runs, self._device = options.weights, options.runs, options.device
+        self._weights, self._runs = options.weights, options.runs
+        self._device, self._runtime = options.device, options.runtime
         self._load = load or self._from_disk
         self._loaded: OrderedDict[str, tuple[int, Predictor]] = OrderedDict()  # with the time of its card
         self._looks: dict[Path, _Look] = {}
@@ -110,7 +111,8 @@ class Models:
             return self._loaded[name][1]
 
     def _from_disk(self, name: str) -> Predictor:
-        return Predictor.load(name, weights=self._weights, runs=self._runs, device=self._device)
+        places = {"weights": self._weights, "runs": self._runs}
+        return Predictor.load(name, **places, device=self._device, runtime=self._runtime)
 
 
 def _system(card: Card) -> str:

@@ -31,6 +31,7 @@ class UiOptions:
     runs: Path = option(Path("runs"), "folder of the checkpoints made here", metavar="DIR")
     checkpoint: str | None = option(None, "checkpoint to begin with (else default, else bknet)", metavar="NAME")
     device: str = option("auto", "auto, cpu, cuda or cuda:1")
+    runtime: str = option("auto", "what runs the networks: auto, torch, onnx or openvino")
     root_path: str = option("", "path under which a proxy serves the page, such as /faces", metavar="PATH")
     ssl_certfile: Path | None = option(None, "certificate for https, which a phone's camera needs", metavar="FILE")
     ssl_keyfile: Path | None = option(None, "private key of the certificate", metavar="FILE")

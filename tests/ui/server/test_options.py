@@ -39,10 +39,10 @@ def test_hosts_of_gradio_apps_set_the_address(monkeypatch: pytest.MonkeyPatch) -
 
 def test_all_options() -> None:
     options = parse(
-        *"--host ::1 --port 1 --weights w --runs r --checkpoint c --device cpu --root-path /f".split(),
+        *"--host ::1 --port 1 --weights w --runs r --checkpoint c --device cpu --runtime onnx --root-path /f".split(),
         *"--allow-host a --allow-host b".split(),
     )
-    assert options == UiOptions("::1", 1, Path("w"), Path("r"), "c", "cpu", "/f", None, None, ("a", "b"))
+    assert options == UiOptions("::1", 1, Path("w"), Path("r"), "c", "cpu", "onnx", "/f", None, None, ("a", "b"))
     assert parse("--auth", "f").auth == Path("f") and parse("--read-only").read_only
     assert parse("--add-user", "ann", "f").add_user == ("ann", Path("f"))
 
