@@ -58,29 +58,29 @@ def save_png(image: Image.Image, file: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def annotate(rgb: np.ndarray, photo: Photo) -> Image.Image:
+def annotate(rgb: np.ndarray, photo: Photo, numbers: Sequence[int] = ()) -> Image.Image:
     """Return the picture with a numbered box and a label for each face.
 
     A label stands beside its box where it covers neither a face nor another label, in one line or in a line per task. Where it
     finds no such place, the number stands alone where it covers least.
 
-    rgb: uint8 (H, W, 3), the picture that `photo` answers for, turned as it says. Returns: a new RGB image of the same size,
-    which carries nothing but pixels (no EXIF, no place).
+    rgb: uint8 (H, W, 3), the picture that `photo` answers for, turned as it says. numbers: of the faces, where they are not
+    counted from 1. Returns: a new RGB image of the same size, which carries nothing but pixels (no EXIF, no place).
     """
+    numbers = numbers or range(1, len(photo.readings) + 1)
     image = Image.fromarray(rgb).convert("RGB")
     draw = ImageDraw.Draw(image)
     line = max(2, round(min(image.size) / 250))
     boxes = [_corners(reading, image.size) for reading in photo.readings]
-    for number, box in enumerate(boxes, start=1):
+    for number, box, reading in zip(numbers, boxes, photo.readings, strict=True):
         around = (box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1)
         draw.rectangle(around, outline="white")  # keeps the box visible on ground of its own colour
         draw.rectangle(box, outline=colour_of(number), width=line)
         radius = line + 1
-        for x, y in (
-            place for estimate in photo.readings[number - 1].estimates.values() for place in estimate.points.values()
-        ):
+        for x, y in (place for estimate in reading.estimates.values() for place in estimate.points.values()):
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour_of(number), outline="white")
-    for number, label in _labels(image.size, photo.readings, boxes).items():
+    for index, label in _labels(image.size, numbers, photo.readings, boxes).items():
+        number = numbers[index]
         draw.rectangle(label.box, fill=colour_of(number))
         for row, text in enumerate(label.lines):
             down = label.margin + round(row * LINE * label.points)
@@ -136,22 +136,23 @@ class _Label:
     margin: int
 
 
-def _labels(size: tuple[int, int], readings: Sequence[Reading], boxes: Sequence[Rectangle]) -> dict[int, _Label]:
-    """A label per face number. Those that found no place for more than their number choose first in the next round."""
-    order, best = list(range(1, len(boxes) + 1)), {}
+def _labels(
+    size: tuple[int, int], numbers: Sequence[int], readings: Sequence[Reading], boxes: Sequence[Rectangle]
+) -> dict[int, _Label]:
+    """A label per index of a face. Those that found no place for more than their number choose first in the next round."""
+    order, best = list(range(len(boxes))), {}
     for _ in range(ROUNDS):
         labels: dict[int, _Label] = {}
-        for number in order:
-            others = [*boxes[: number - 1], *boxes[number:], *(label.box for label in labels.values())]
-            labels[number] = _label(
-                size, number, readings[number - 1], Taken(boxes[number - 1], np.array(others, int).reshape(-1, 4))
-            )
-        alone = [number for number in order if not labels[number].whole]
+        for index in order:
+            others = [*boxes[:index], *boxes[index + 1 :], *(label.box for label in labels.values())]
+            taken = Taken(boxes[index], np.array(others, int).reshape(-1, 4))
+            labels[index] = _label(size, numbers[index], readings[index], taken)
+        alone = [index for index in order if not labels[index].whole]
         if not best or len(alone) < sum(not label.whole for label in best.values()):
             best = labels
         if not alone:
             break
-        order = [*alone, *(number for number in order if labels[number].whole)]
+        order = [*alone, *(index for index in order if labels[index].whole)]
     return best
 
 

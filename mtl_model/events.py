@@ -28,6 +28,8 @@ class Stage(StrEnum):
     FITTING = "fitting_branches"
     PREDICTING = "predicting"
     MEASURING = "measuring"
+    WATCHING = "watching_video"
+    DRAWING = "drawing_video"
 
 
 Progress = Callable[[Stage, int, int], None]

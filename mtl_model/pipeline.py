@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +25,8 @@ BATCH = 4  # pictures: 8 are no quicker
 BATCH_PIXELS = 4_000_000  # decoded in one thread before they are looked at, unless one picture has more
 WAIT_SECONDS = 0.2  # until it is asked again whether to stop
 
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 Finish = Callable[[Path, np.ndarray, Photo], None]
 """Takes a picture, uint8 RGB (H, W, 3) as the answer turned it, and the answer; called in the thread that made it."""
 
@@ -146,3 +151,33 @@ def _by_size(pictures: Sequence[tuple[Path, np.ndarray]]) -> list[list[tuple[Pat
     for file, rgb in pictures:
         groups.setdefault(rgb.shape, []).append((file, rgb))
     return [*groups.values()]
+
+
+def in_order(items: Iterator[Item], work: Callable[[Item], Answer]) -> Generator[tuple[Item, Answer], None, None]:
+    """Give each item with what `work` makes of it, in their order; as many are worked on side by side as torch may use threads.
+
+    What `items` or `work` raise is raised once everything before it is given."""
+    threads = torch.get_num_threads()
+    count = min(threads, MOST_THREADS)
+    waiting: deque[tuple[Item, Future[Answer]]] = deque()
+    failed: Exception | None = None
+    torch.set_num_threads(max(1, threads // count))
+    try:
+        with ThreadPoolExecutor(count, thread_name_prefix="frames") as pool:
+            while True:
+                while failed is None and len(waiting) <= count:
+                    try:
+                        item = next(items, None)
+                    except Exception as error:
+                        item, failed = None, error
+                    if item is None:
+                        break
+                    waiting.append((item, pool.submit(work, item)))
+                if not waiting:
+                    break
+                item, answer = waiting.popleft()
+                yield item, answer.result()
+    finally:
+        torch.set_num_threads(threads)
+    if failed is not None:
+        raise failed

@@ -17,6 +17,8 @@ REACH = 0.54  # of the nose's tip before eyes and mouth, in distances from the e
 LANDMARKS = 5
 SMALL_PX, BLURRED, ASIDE_DEGREES = 24, 0.03, 45
 """A face whose box is smaller, that is less sharp, or that is turned as far is said to be hard to tell."""
+GOOD_PX, SHARP = 64, 0.05
+"""A face from this size and sharpness on is as good as the data sets' (`poor`)."""
 SEEN_PX, BLACK, WHITE = 512, 16, 250
 
 
@@ -107,8 +109,19 @@ def _lost(grey: np.ndarray) -> float:
     return float((grey[1:-1, 1:-1] - sum(windows) / 9).std() / max(grey.std(), 1.0))
 
 
+def weight_of(quality: Quality | None) -> float:
+    """Return how much the picture of a face can tell beside others of the same face, 0.01 to 1.
+
+    It is as large as can be from the size and sharpness on that `poor` calls good, and falls in proportion below them, and with
+    the cosine of the angle by which the face looks aside. Where nothing is known it is 1."""
+    if quality is None:
+        return 1.0
+    size, sharp = min(1.0, quality.size_px / GOOD_PX), min(1.0, quality.sharpness / SHARP)
+    return max(0.01, size * sharp * math.cos(math.radians(quality.turn or 0.0)))
+
+
 def poor(quality: np.ndarray) -> dict[str, np.ndarray]:
     """{what is poor: bool (N,)} of qualities (N, Q), a column for each field of `Quality`; about one face in ten of the data sets
     is poor in each way but the first. What is not known is not poor."""
     size_px, sharpness, exposure, degrees = quality.T
-    return {"small": size_px < 64, "soft": sharpness < 0.05, "dark": exposure < 0.3, "turned": degrees >= 25}
+    return {"small": size_px < GOOD_PX, "soft": sharpness < SHARP, "dark": exposure < 0.3, "turned": degrees >= 25}

@@ -148,7 +148,8 @@ class Photo:
     fault: str = ""
 
 
-def _estimate_to_json(estimate: Estimate) -> dict:
+def estimate_to_json(estimate: Estimate) -> dict:
+    """Return an estimate as the contract has it."""
     plain: dict[str, object] = {"text": estimate.text, "value": estimate.value}
     for name in ("low", "high", "group", "confidence"):
         if getattr(estimate, name) is not None:
@@ -183,7 +184,7 @@ def to_json(photos: Iterable[Photo]) -> list[dict]:
                 "box": clip_box(reading.face.box, photo.width, photo.height),
                 "confidence": round(reading.face.confidence, 4),
                 "landmarks": [[round(x, 1), round(y, 1)] for x, y in reading.face.landmarks],
-                "estimates": {name: _estimate_to_json(one) for name, one in reading.estimates.items()},
+                "estimates": {name: estimate_to_json(one) for name, one in reading.estimates.items()},
                 "quality": asdict(reading.quality) if reading.quality else None,
             }
             for reading in photo.readings

@@ -31,6 +31,8 @@ STAGES: Mapping[str, str] = {
     Stage.FITTING: "choosing stages and penalty",
     Stage.PREDICTING: "pictures",
     Stage.MEASURING: "measuring",
+    Stage.WATCHING: "seconds of video",
+    Stage.DRAWING: "seconds of video drawn",
 }
 
 

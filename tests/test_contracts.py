@@ -214,6 +214,21 @@ def test_no_kind_has_a_headline_of_another():
             assert not shared or set(kinds.named(name).headlines) == set(other.headlines), name
 
 
+@pytest.mark.parametrize("task", SHOWN, ids=lambda task: task.name)
+def test_what_several_pictures_of_a_face_say_is_one_answer(task: Task):
+    """Of one picture, or of the same twice, it is that picture's own."""
+    kind = kinds.of(task)
+    calibration = kind.Calibration()
+    estimates = [kind.estimate(task, row, calibration) for row in kind.predict(task, logits_of(task), calibration)]
+    for estimate in estimates:
+        for count in (1, 2):
+            pooled = kind.pool(task, [estimate] * count, np.full(count, 0.7), calibration)
+            assert close(pooled.value, estimate.value), (pooled.value, estimate.value)  # type: ignore[arg-type]
+            assert pooled.shape == estimate.shape and set(pooled.scores) == set(estimate.scores)
+    pooled = kind.pool(task, estimates, np.linspace(0.1, 1, len(estimates)), calibration)
+    assert pooled.text and len(kind.cells(pooled)) == len(kind.columns(task))
+
+
 @pytest.mark.parametrize("task", EVERY_TASK, ids=lambda task: task.name)
 def test_a_mirrored_picture_is_answered_for_the_picture_itself(task: Task):
     """Mirrored twice nothing has changed, and the mirrored answer is one of the same shape that can be averaged with it."""

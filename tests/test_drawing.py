@@ -50,7 +50,9 @@ def test_long_names_are_cut_and_right_to_left_ones_keep_to_themselves() -> None:
 
 
 def labels_of(boxes: list[tuple[int, int, int, int]], size: tuple[int, int]) -> dict[int, drawing._Label]:
-    return drawing._labels(size, [reading(box) for box in boxes], boxes)
+    numbers = range(1, len(boxes) + 1)
+    labels = drawing._labels(size, numbers, [reading(box) for box in boxes], boxes)
+    return {numbers[index]: label for index, label in labels.items()}
 
 
 def shared(one: tuple[int, ...], other: tuple[int, ...]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,23 @@ def test_an_error_of_a_thread_is_raised_after_what_is_answered(predictor: Predic
     assert files[3] not in dict(found) and not [
         thread for thread in threading.enumerate() if thread.name.startswith("pictures-")
     ]
+
+
+@pytest.mark.usefixtures("threads")
+def test_answers_in_order_before_the_error() -> None:
+    def items():
+        yield from range(7)
+        raise ValueError("the eighth")
+
+    def slow(number: int) -> int:
+        time.sleep(0.02 * (number % 3))
+        return number * number
+
+    found = []
+    with pytest.raises(ValueError, match="the eighth"):
+        found.extend(pipeline.in_order(items(), slow))
+    assert found == [(number, number * number) for number in range(7)]
+    assert list(pipeline.in_order(iter([3]), slow)) == [(3, 9)]
 
 
 @pytest.mark.usefixtures("threads")

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
 HELP = "age, gender and smile of every face in pictures"
 ORDER = 10
+MOST_SECONDS = 3600
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", nargs="+", type=given_path, metavar="PATH", help="a picture, or a folder of pictures")
+    parser.add_argument(
+        "path", nargs="+", type=given_path, metavar="PATH", help="a picture, a folder of pictures, or a video"
+    )
     parser.add_argument(
         "--checkpoint", default=None, metavar="NAME", help="default: `default` if it is there, else bknet"
     )
@@ -46,6 +49,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="PX",
         help="longer edge of the smallest face looked for, in pixels of the upright picture",
     )
+    parser.add_argument(
+        "--every",
+        type=float,
+        default=None,
+        metavar="SECONDS",
+        help="from one look at a video to the next (default: 0.5)",
+    )
     add_places(parser)
     add_device(parser)
     parser.add_argument(
@@ -57,12 +67,13 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from mtl_model.commands import _pictures
+    from mtl_model.commands import _pictures, _video
 
     check_stdout(arguments, "json", "csv", "out", "annotate", "blur_to")
     try:
-        who = _checked(arguments)
-        return _pictures.predict(arguments, _load(arguments), who)
+        who, is_video = _checked(arguments), _are_videos(arguments)
+        predictor = _load(arguments)
+        return _video.predict(arguments, predictor) if is_video else _pictures.predict(arguments, predictor, who)
     except KeyboardInterrupt:
         say("Stopped.")
         return _pictures.STOPPED
@@ -72,10 +83,12 @@ def _checked(arguments: argparse.Namespace) -> Who | None:
     """Return whose faces are to be made unrecognisable. Raises UsageError for options that cannot be."""
     from mtl_model.blurring import read_who
     from mtl_model.destinations import check_folder
+    from mtl_model.video import expect_no_address
 
     for path in arguments.path:
+        expect_no_address(str(path))
         if not path.exists():
-            raise UsageError(f"'{path}' is not there. Expected a picture or a folder; check the path.")
+            raise UsageError(f"'{path}' is not there. Expected a picture, a folder or a video; check the path.")
     if arguments.smallest_face is not None and not arguments.smallest_face > 0:
         raise UsageError(f"--smallest-face is {arguments.smallest_face}. Expected pixels above 0; give another number.")
     if arguments.resume and not arguments.out:
@@ -94,6 +107,27 @@ def _checked(arguments: argparse.Namespace) -> Who | None:
             f"--annotate and --blur-to name one folder, '{arguments.blur_to}'. Expected a folder for each; give another."
         )
     return who
+
+
+def _are_videos(arguments: argparse.Namespace) -> bool:
+    """Return whether videos are to be answered. Raises UsageError for a mixture, or options of the other kind."""
+    from mtl_model.video import is_video
+
+    videos = [path for path in arguments.path if is_video(path)]
+    if videos and len(videos) < len(arguments.path):
+        other = next(path for path in arguments.path if path not in videos)
+        raise UsageError(
+            f"'{videos[0]}' is a video and '{other}' is not. Expected videos alone, or pictures and folders; give two commands."
+        )
+    for name in ("out", "blur_to") if videos else ("every",):
+        if getattr(arguments, name) is not None:
+            kind = "pictures and folders" if videos else "videos"
+            raise UsageError(f"--{name.replace('_', '-')} is for {kind}. Expected none here; leave it out.")
+    if arguments.every is not None and not 0 < arguments.every <= MOST_SECONDS:
+        raise UsageError(
+            f"--every is {arguments.every:g}. Expected seconds above 0, {MOST_SECONDS} at most; give another number."
+        )
+    return bool(videos)
 
 
 def _load(arguments: argparse.Namespace) -> Predictor:

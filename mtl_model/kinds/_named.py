@@ -204,6 +204,14 @@ class Named(Confident):
             title=task.title,
         )
 
+    def pool(
+        self, task: Task, estimates: Sequence[Estimate], weights: np.ndarray, calibration: Calibration
+    ) -> Estimate:
+        """Return the mean of the probabilities, in which a doubtful picture pulls to neither side; it is never surer than the
+        surest picture."""
+        scores = np.array([[estimate.scores[name] for name in task.classes] for estimate in estimates])
+        return self.estimate(task, weights @ scores / weights.sum(), calibration)
+
     def rows(
         self, task: Task, prediction: np.ndarray, targets: np.ndarray, calibration: Any, known: np.ndarray
     ) -> dict[str, np.ndarray]:

@@ -296,6 +296,12 @@ class Kind:
         """Return one face's answer from its row of the prediction."""
         raise NotImplementedError
 
+    def pool(self, task: Task, estimates: Sequence[Estimate], weights: np.ndarray, calibration: Any) -> Estimate:
+        """Return one answer about a face from those of several pictures of it: here that of the best picture.
+
+        weights: float (N,), above 0, how much each picture can tell, by its quality."""
+        return estimates[int(weights.argmax())]
+
     def locate(self, estimate: Estimate, to_picture: np.ndarray) -> Estimate:
         """Return an estimate about a crop in px of the picture.
 

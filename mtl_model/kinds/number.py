@@ -228,6 +228,14 @@ class Number(Kind):
             title=task.title,
         )
 
+    def pool(
+        self, task: Task, estimates: Sequence[Estimate], weights: np.ndarray, calibration: NumberCalibration
+    ) -> Estimate:
+        """Return the mean; how far it may be off stays that of one picture, since what is wrong in one is wrong in the others."""
+        mean, deviation = _scale(task)
+        values = np.array([float(estimate.value) for estimate in estimates])
+        return self.estimate(task, np.array([(weights @ values / weights.sum() - mean) / deviation]), calibration)
+
     def unsure(self, estimate: Estimate, calibration: NumberCalibration) -> str:
         if not calibration.margin:
             return "How far it may be off is not known: there were too few pictures to measure it."
