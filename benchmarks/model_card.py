@@ -1,7 +1,8 @@
-"""Tables of figures from checkpoints' cards: one name, all of docs/model-card.md; several, those of the README side by side.
+"""Tables of figures from checkpoints' cards: one name, all of docs/model-card.md; several, those of docs/figures.md side by side.
 
 python -m benchmarks.model_card default [--into docs/model-card.md]
-python -m benchmarks.model_card default bknet [--into README.md]
+python -m benchmarks.model_card default bknet [--into docs/figures.md]
+python -m benchmarks.model_card default --first [--into README.md]      the few rows of the README
 
 With --into they take the place of what stands between the lines `<!-- tables -->` and `<!-- end -->`.
 """
@@ -9,7 +10,7 @@ With --into they take the place of what stands between the lines `<!-- tables --
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ NAMES = {
     "auc": "area under the ROC curve",
     "ece": "calibration error",
 }
-TITLES = {  # source, task, figure: how the README calls it
+TITLES = {  # source, task, figure: how people call it
     ("utkface", "age", "mae"): "UTKFace, age, mean error in years, all ages",
     ("utkface", "age", "mae_21_60"): "UTKFace, age, 21 to 60 years",
     ("utkface", "age", "mae_0_12"): "UTKFace, age, 12 years and under",
@@ -50,6 +51,15 @@ TITLES = {  # source, task, figure: how the README calls it
     ("csv", "age", "coverage80"): "All-Age-Faces (never learned from), age, the 80 % interval covers the truth",
     ("csv", "gender", "accuracy"): "All-Age-Faces (never learned from), gender",
 }
+FIRST = (
+    ("utkface", "age", "mae"),
+    ("utkface", "gender", "accuracy_13_plus"),
+    ("genki4k", "smile", "accuracy"),
+    ("fairface", "gender", "accuracy"),
+    ("csv", "age", "mae"),
+    ("csv", "age", "coverage80"),
+)
+"""What stands in the README."""
 PLAIN = ("auc", "ece")
 POINTS = ("gap_race",)
 
@@ -77,12 +87,13 @@ def tables(loaded: card.Card) -> Iterator[str]:
             yield from _group(attribute, levels)
 
 
-def comparison(cards: Mapping[str, card.Card]) -> Iterator[str]:
-    """{name: card}, a column each."""
+def comparison(cards: Mapping[str, card.Card], rows: Sequence[tuple[str, str, str]] = (*TITLES,)) -> Iterator[str]:
+    """Yield a table with a column per card. cards: by name. rows: source, task, figure, of `TITLES`."""
     found = [{record["source"]: record["tasks"] for record in one.metrics} for one in cards.values()]
     yield "| Test set and figure (95 % interval) | " + " | ".join(f"`{name}`" for name in cards) + " | faces |"
     yield "|---" * (len(cards) + 2) + "|"
-    for (source, task, metric), title in TITLES.items():
+    for source, task, metric in rows:
+        title = TITLES[source, task, metric]
         values = [one.get(source, {}).get(task, {}).get(metric) for one in found]
         counts = [one["n"] for one in values if one]
         if counts:
@@ -112,13 +123,17 @@ def _group(attribute: str, levels: Mapping[str, Any]) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoints", nargs="+")
+    parser.add_argument("--first", action="store_true", help="the rows of the README alone")
     parser.add_argument("--into", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     cards = {
         name: card.read_card(card.find_checkpoint(name, card.shipped_weights(), Path("runs")))
         for name in arguments.checkpoints
     }
-    text = "\n".join(comparison(cards) if len(cards) > 1 else tables(*cards.values()))
+    if arguments.first or len(cards) > 1:
+        text = "\n".join(comparison(cards, FIRST if arguments.first else (*TITLES,)))
+    else:
+        text = "\n".join(tables(*cards.values()))
     if not arguments.into:
         return print(text)
     before, rest = arguments.into.read_text(encoding="utf-8").split("<!-- tables -->")

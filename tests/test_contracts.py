@@ -1072,8 +1072,8 @@ def test_what_the_machine_lacks_is_not_a_picture_without_a_face(
         assert some.detect([np.zeros((40, 40, 3), np.uint8)] * 2, 20) == [[], []]
 
 
-def test_the_network_of_the_readme_is_one(root: Path):
-    text = (root / "README.md").read_text(encoding="utf-8")
+def test_the_network_of_the_docs_is_one(root: Path):
+    text = (root / "docs" / "how-to" / "extend.md").read_text(encoding="utf-8")
     code = text.split("`_parts.py` has the frame:\n\n```python\n")[1].split("```")[0]
 
     made: dict[str, Any] = {

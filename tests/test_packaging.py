@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import mtl_model
-from benchmarks.model_card import comparison, tables
+from benchmarks.model_card import FIRST, comparison, tables
 from mtl_model.card import read_card
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -130,7 +130,9 @@ def test_the_program_starts_from_its_name():
         assert any(line.startswith(f"python -m mtl_model {command}") for line in commands())
 
 
-def test_the_figures_of_the_readme_are_those_of_the_cards() -> None:
+def test_the_figures_of_the_docs_are_those_of_the_cards() -> None:
     cards = {name: read_card(ROOT / "weights" / name) for name in ("default", "bknet")}
-    assert "\n".join(comparison(cards)) in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(comparison(cards)) in (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
+    first = comparison({"default": cards["default"]}, FIRST)
+    assert "\n".join(first) in (ROOT / "README.md").read_text(encoding="utf-8")
     assert "\n".join(tables(cards["default"])) in (ROOT / "docs" / "model-card.md").read_text(encoding="utf-8")
