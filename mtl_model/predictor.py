@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from mtl_model import checkpoint, crops, kinds, registry, runtimes, search
+from mtl_model.by_hand import FOUND, ByHand, corrected
 from mtl_model.card import Card, expect_shown, find_checkpoint, shipped_weights
 from mtl_model.detectors import Detector
 from mtl_model.errors import CheckpointError, MtlError, UsageError
@@ -138,24 +139,36 @@ class Predictor:
             estimates[task.name] = kind.locate(estimate, to_picture)
         return estimates
 
-    def photo(self, source: PictureSource, name: str, *, smallest_face_px: float | None = None) -> Photo:
+    def photo(
+        self,
+        source: PictureSource,
+        name: str,
+        *,
+        smallest_face_px: float | None = None,
+        by_hand: ByHand = FOUND,
+    ) -> Photo:
         """Like `predict`, as a Photo called `name`; what is wrong with the picture is a sentence inside it. Where most faces
-        stand sideways or upside down, the picture is turned first, and the Photo says by how much."""
+        stand sideways or upside down, the picture is turned first, and the Photo says by how much. by_hand: what a person says
+        of its faces."""
         try:
             rgb = upright(source)
         except MtlError as error:
             return Photo(name, str(error))
-        return self.photos([rgb], [name], smallest_face_px=smallest_face_px)[0]
+        return self.photos([rgb], [name], smallest_face_px=smallest_face_px, by_hand=by_hand)[0]
 
     def photos(
-        self, pictures: Sequence[np.ndarray], names: Sequence[str], *, smallest_face_px: float | None = None
+        self,
+        pictures: Sequence[np.ndarray],
+        names: Sequence[str],
+        *,
+        smallest_face_px: float | None = None,
+        by_hand: ByHand = FOUND,
     ) -> list[Photo]:
         """Like `photo`, for pictures of one size as a batch: uint8 RGB (H, W, 3), upright."""
+        pictures = [turn(rgb, by_hand.turned or 0) for rgb in pictures]
         try:
-            turned = [
-                self._turned(rgb, faces)
-                for rgb, faces in zip(pictures, self._find(pictures, smallest_face_px, False), strict=True)
-            ]
+            found = self._find(pictures, smallest_face_px, False)
+            turned = [self._turned(rgb, faces, by_hand) for rgb, faces in zip(pictures, found, strict=True)]
             readings = iter(self._read([(rgb, face) for rgb, _, faces in turned for face in faces]))
         except MtlError as error:
             return [Photo(name, str(error)) for name in names]
@@ -167,9 +180,12 @@ class Predictor:
             photos.append(Photo(name, None, own, width, height, self.card.subject, degrees, fault))
         return photos
 
-    @staticmethod
-    def _turned(rgb: np.ndarray, faces: list[Face]) -> tuple[np.ndarray, int, list[Face]]:
-        """The picture so that most faces stand upright, by how many degrees it was turned for that, and its faces."""
-        if degrees := search.needed_turn(faces):
-            faces = reading_order(search.turn_faces(faces, rgb.shape[1], rgb.shape[0], degrees))
-        return turn(rgb, degrees), degrees, faces
+    def _turned(self, rgb: np.ndarray, faces: list[Face], by_hand: ByHand) -> tuple[np.ndarray, int, list[Face]]:
+        """The picture so that most faces stand upright, or as a person turned it; by how many degrees it was turned for that; its
+        faces."""
+        degrees = needed = search.needed_turn(faces) if by_hand.turned is None else 0
+        if needed:
+            rgb, faces = turn(rgb, needed), search.turn_faces(faces, rgb.shape[1], rgb.shape[0], needed)
+        if (by_hand.drawn or by_hand.dismissed) and not self.card.reads_whole:
+            faces = corrected(rgb, faces, by_hand, self._detector)
+        return rgb, degrees or by_hand.turned or 0, reading_order(faces)

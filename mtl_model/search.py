@@ -178,6 +178,17 @@ def _with(faces: Sequence[Face], more: Iterable[Face]) -> list[Face]:
 
 
 def _same(face: Face, other: Face) -> bool:
-    (a, b, c, d), (e, f, g, h) = face.box, other.box
-    shared = max(0.0, min(c, g) - max(a, e)) * max(0.0, min(d, h) - max(b, f))
-    return shared > SAME * (face.area + other.area - shared) or shared > WITHIN * min(face.area, other.area)
+    shared = _shared(face.box, other.box)
+    return overlap(face.box, other.box) > SAME or shared > WITHIN * min(face.area, other.area)
+
+
+def overlap(box: Box, other: Box) -> float:
+    """Return the intersection over union of two boxes, 0 to 1."""
+    shared = _shared(box, other)
+    area = sum((right - left) * (bottom - top) for left, top, right, bottom in (box, other))
+    return shared / max(1e-9, area - shared)
+
+
+def _shared(box: Box, other: Box) -> float:
+    (a, b, c, d), (e, f, g, h) = box, other
+    return max(0.0, min(c, g) - max(a, e)) * max(0.0, min(d, h) - max(b, f))

@@ -32,6 +32,7 @@ SCRIPTS = (
     "faces/labels.js",
     "webcam/camera.js",
     "photo/photo_view.js",
+    "photo/by_hand.js",
     "faces/corrections.js",
     "photo/photo.js",
     "page/morph.js",

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mtl_model.by_hand import FOUND, ByHand
 from mtl_model.card import Card
 from mtl_model.records import Estimate, Face, Photo, Reading
 from mtl_model.tasks import TASKS
@@ -76,7 +77,9 @@ class FakePredictor:
         self.card = Card("bknet", {}, tuple(TASKS.values()), summary="A fake <b>checkpoint</b>.")
         self.asked: list[float | None] = []
 
-    def photo(self, source: np.ndarray, name: str, *, smallest_face_px: float | None = None) -> Photo:
+    def photo(
+        self, source: np.ndarray, name: str, *, smallest_face_px: float | None = None, by_hand: ByHand = FOUND
+    ) -> Photo:
         self.asked.append(smallest_face_px)
         height, width = source.shape[:2]
         faces = (

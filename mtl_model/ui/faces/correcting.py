@@ -23,7 +23,7 @@ from mtl_model.errors import CheckpointError, UsageError
 from mtl_model.pictures import turn
 from mtl_model.records import Box
 from mtl_model.tasks import Task
-from mtl_model.ui.faces.requests import Asked
+from mtl_model.ui.faces.requests import Asked, read_box
 from mtl_model.ui.render import render
 from mtl_model.ui.server import fields
 from mtl_model.ui.shared import Shared
@@ -41,7 +41,7 @@ def add_routes(shared: Shared) -> None:
     async def add(request: Request) -> Response:
         """Keep one face of the picture with its right answers. Returns how it is taken back, and how many are kept."""
         asked, query = await Asked.read(request), request.query_params
-        box, given = _box(query.get("box", "")), _given(query.get("right", ""))
+        box, given = read_box(query.get("box", "")), _given(query.get("right", ""))
         async with free:
             return JSONResponse(await asyncio.to_thread(_keep, shared, asked, box, given))
 
@@ -64,17 +64,6 @@ def _keep(shared: Shared, asked: Asked, box: Box, given: Mapping[str, str]) -> d
         shared.options.runs, generous(turn(shared.decoders.read(asked.body), asked.turned), box), labels
     )
     return {"saved": saved, "count": corrections.count(shared.options.runs)}
-
-
-def _box(text: str) -> Box:
-    """left, top, right, bottom as the JSON of the answer says them."""
-    try:
-        left, top, right, bottom = (float(edge) for edge in text.split(","))
-    except ValueError:
-        left = top = right = bottom = 0.0
-    if not (0 <= left < right <= 100_000 and 0 <= top < bottom <= 100_000):
-        raise UsageError(f"The place of the face is '{text[:60]}'. Expected left,top,right,bottom; load the page anew.")
-    return left, top, right, bottom
 
 
 def _given(text: str) -> dict[str, str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from starlette.requests import Request
 
+from mtl_model.by_hand import FOUND, ByHand
 from mtl_model.errors import PictureError, UsageError
+from mtl_model.records import Box
 from mtl_model.ui.server import bodies
 from mtl_model.ui.server.bodies import LARGEST_UPLOAD
 
@@ -19,6 +21,8 @@ TOO_LARGE = (
 )
 
 
+TURNS = ("0", "90", "180", "270")
+MOST_BOXES = 100
 LOOK_SECONDS = 0.2  # between two looks at whether somebody waits
 Answer = TypeVar("Answer")
 
@@ -27,7 +31,7 @@ class Asked:
     """A request's picture and what is asked about it.
 
     checkpoint: "" is the default one. compare: another one to set beside it, "" for none. turned: degrees by which an earlier
-    answer turned the picture, in whose pixels a box is meant."""
+    answer turned the picture, in whose pixels a box is meant. by_hand: what a person said of its faces."""
 
     def __init__(
         self,
@@ -37,8 +41,9 @@ class Asked:
         compare: str = "",
         smallest_face_px: float | None = None,
         turned: int = 0,
+        by_hand: ByHand = FOUND,
     ) -> None:
-        self.body, self.name, self.turned = body, name, turned
+        self.body, self.name, self.turned, self.by_hand = body, name, turned, by_hand
         self.checkpoint, self.compare, self.smallest_face_px = checkpoint, compare, smallest_face_px
         self.stop = threading.Event()
         """Set when nobody waits for the answer any more."""
@@ -48,9 +53,11 @@ class Asked:
         query = request.query_params
         name = os.path.basename(query.get("name", "").replace("\\", "/"))[:200] or "picture"
         smallest = _smallest(query.get("smallest", ""))
-        turned = int(text) if (text := query.get("turned", "")) in ("90", "180", "270") else 0
+        turned = int(text) if (text := query.get("turned", "")) in TURNS else 0
+        way = query.get("turn", "")
+        by_hand = ByHand(int(way) if way in TURNS else None, _boxes(query, "drawn"), _boxes(query, "dismissed"))
         body = await bodies.whole(request, LARGEST_UPLOAD, PictureError(TOO_LARGE))
-        return cls(body, name, query.get("checkpoint", ""), query.get("compare", ""), smallest, turned)
+        return cls(body, name, query.get("checkpoint", ""), query.get("compare", ""), smallest, turned, by_hand)
 
 
 async def answered(request: Request, asked: Asked, work: Callable[[Asked], Answer]) -> Answer:
@@ -70,6 +77,27 @@ def read_whole(text: str, what: str, most: int) -> int:
             f"The {what} is '{text[:20]}'. Expected a whole number from 1 to {most:,}; reload the page, then try again."
         )
     return number
+
+
+def read_box(text: str) -> Box:
+    """Return left, top, right, bottom, as the JSON of an answer has them, from a text with commas between. Raises UsageError."""
+    try:
+        left, top, right, bottom = (float(edge) for edge in text.split(","))
+    except ValueError:
+        left = top = right = bottom = 0.0
+    if not (0 <= left < right <= 100_000 and 0 <= top < bottom <= 100_000):
+        raise UsageError(f"The place of the face is '{text[:60]}'. Expected left,top,right,bottom; load the page anew.")
+    return left, top, right, bottom
+
+
+def _boxes(query: Mapping[str, str], name: str) -> tuple[Box, ...]:
+    """Return the boxes of a query, with a semicolon between them. Raises UsageError."""
+    texts = [text for text in query.get(name, "").split(";") if text]
+    if len(texts) > MOST_BOXES:
+        raise UsageError(
+            f"{len(texts)} boxes are {name}. Expected at most {MOST_BOXES} in a photo; take some of them back, then try again."
+        )
+    return tuple(map(read_box, texts))
 
 
 def _smallest(text: str) -> float | None:

@@ -101,7 +101,8 @@ class _Reader:
             return records_only
         as_seen = dataclasses.replace(predictor.card.crop, size_px=CROP_PX)
         shown = crops.cut(rgb, [reading.face for reading in photo.readings], as_seen)
-        turned = wording.text("picture_turned", {"degrees": photo.turned}) if photo.turned else ""
+        by_itself = photo.turned and asked.by_hand.turned is None
+        turned = wording.text("picture_turned", {"degrees": photo.turned}) if by_itself else ""
         first = comparison.Side(predictor.name, predictor.card, photo.readings)
         second, note = self._second(asked, first, rgb)
         sides = (first, second) if second else None
@@ -158,7 +159,7 @@ def _photo(decoders: Decoders, predictor: Predictor, asked: Asked) -> tuple[reco
         rgb = decoders.read(asked.body, stop=asked.stop)
     except MtlError as error:
         return records.Photo(asked.name, error=str(error)), None
-    photo = predictor.photo(rgb, asked.name, smallest_face_px=asked.smallest_face_px)
+    photo = predictor.photo(rgb, asked.name, smallest_face_px=asked.smallest_face_px, by_hand=asked.by_hand)
     return photo, None if photo.error else turn(rgb, photo.turned)
 
 

@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from mtl_model import crops, layouts
+from mtl_model.by_hand import FOUND, ByHand
 from mtl_model.card import Card
 from mtl_model.data import corrections
 from mtl_model.decoding import Decoders
@@ -88,6 +89,40 @@ def picture(kind: str = "PNG", size: tuple[int, int] = (60, 40), **more: Any) ->
     return stream.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("query", "by_hand"),
+    [
+        ("", FOUND),
+        ("&turn=90", ByHand(90)),
+        ("&turn=0&drawn=1,2,30,40;5,6,7.5,8", ByHand(0, ((1, 2, 30, 40), (5, 6, 7.5, 8)))),
+        ("&turn=45&dismissed=1,2,30,40", ByHand(None, (), ((1, 2, 30, 40),))),
+        ("&drawn=1,2,3", "the place of the face"),
+        ("&drawn=5,2,3,9", "the place of the face"),
+        ("&dismissed=nan,nan,nan,nan", "the place of the face"),
+        ("&drawn=" + ";".join(["1,2,3,4"] * 101), "101 boxes"),
+    ],
+)
+def test_what_a_person_says_of_the_faces_comes_with_the_question(
+    query: str,
+    by_hand: ByHand | str,
+    client: TestClient,
+    fake_predictor: FakePredictor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[ByHand] = []
+    answer = fake_predictor.photo
+    monkeypatch.setattr(
+        fake_predictor, "photo", lambda *words, by_hand, **more: asked.append(by_hand) or answer(*words, **more)
+    )
+    for path in ("/mtl/photo", "/mtl/photo/picture"):
+        reply = client.post(f"{path}?name=a&checkpoint=fake{query}", content=picture())
+        if isinstance(by_hand, str):
+            assert reply.status_code == 400 and by_hand in reply.json()["error"].lower()
+        else:
+            assert reply.status_code == 200 and asked.pop() == by_hand
+    assert asked == []
+
+
 def test_a_picture_is_answered_in_parts(client: TestClient, fake_predictor: FakePredictor) -> None:
     reply = client.post("/mtl/photo?name=a%20b.png&checkpoint=fake", content=picture())
     answer = reply.json()
@@ -109,7 +144,7 @@ def test_of_a_large_photo_the_faces_not_looked_for_are_offered(client: TestClien
 def test_a_picture_the_wrong_way_up_is_answered_and_shown_turned(
     client: TestClient, fake_predictor: FakePredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def turned(source: np.ndarray, name: str, *, smallest_face_px: float | None = None) -> Photo:
+    def turned(source: np.ndarray, name: str, **_: Any) -> Photo:
         return Photo(name, None, (reading((5.0, 5.0, 25.0, 35.0)),), 40, 60, turned=90)
 
     monkeypatch.setattr(fake_predictor, "photo", turned)
@@ -124,7 +159,7 @@ def test_a_picture_the_wrong_way_up_is_answered_and_shown_turned(
 def test_a_whole_picture_is_answered_by_one_card_and_compared_with_its_like_alone(
     client: TestClient, fake_predictor: FakePredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def whole(source: np.ndarray, name: str, *, smallest_face_px: float | None = None) -> Photo:
+    def whole(source: np.ndarray, name: str, **_: Any) -> Photo:
         height, width = source.shape[:2]
         return Photo(name, None, (reading((0.0, 0.0, width, height)),), width, height, PICTURE)
 
@@ -473,3 +508,48 @@ class TestInTheBrowser:
         card.get_by_text("Taken back. No corrections are kept.").wait_for()
         assert corrections.count(runs) == 0
         assert card.get_by_role("button", name="This is wrong").is_visible()
+
+
+@pytest.mark.browser
+def test_a_photo_is_turned_and_boxes_are_drawn_and_left_out(page: Any, tiled: Path) -> None:
+    """tiled: the sample picture at several sizes."""
+
+    def faces(count: int) -> None:
+        words = "1 face" if count == 1 else f"{count} faces" if count else "No face"
+        page.wait_for_function(
+            "words => document.querySelector('.photo .status').textContent.startsWith(words + ',')", arg=words
+        )
+        assert page.locator(".cards section.face").count() == count == page.locator(".table tbody tr").count()
+
+    choose(page, tiled)
+    page.locator(".cards section.face").first.wait_for()
+    count = page.locator(".cards section.face").count()
+    box = page.locator(".frame .box").first.bounding_box()
+    page.locator(".cards section.face").first.get_by_role("button", name="Not a face").click()
+    faces(count - 1)
+    assert page.locator(".hand span").inner_text() == "By hand: 1 left out."
+    with page.expect_download() as saved:
+        page.locator(".fold", has_text="Download").locator("summary").click()
+        page.get_by_role("button", name="JSON").click()
+    assert len(json.loads(saved.value.path().read_text())[0]["faces"]) == count - 1
+    page.get_by_role("button", name="Draw a face").click()
+    page.mouse.move(box["x"], box["y"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"], box["y"] + box["height"], steps=4)
+    page.mouse.up()
+    faces(count)
+    page.get_by_role("button", name="As it was found").click()
+    faces(count)
+    assert page.locator(".hand").is_hidden()
+    page.get_by_role("button", name="Draw a face").click()  # by keys
+    for key in ("ArrowLeft", "ArrowDown", "Shift+ArrowRight", "Enter"):
+        page.keyboard.press(key)
+    faces(count + 1)
+    page.get_by_role("button", name="Draw a face").click()
+    page.keyboard.press("Escape")
+    assert page.locator(".drawn").count() == 0
+    wide = page.locator(".frame > img").evaluate("image => image.naturalWidth > image.naturalHeight")
+    page.get_by_role("button", name="Turn", exact=True).click()
+    shape = "const image = document.querySelector('.frame > img'); return image.naturalWidth > image.naturalHeight"
+    page.wait_for_function(f"wide => {{ {shape} !== wide; }}", arg=wide)
+    assert page.locator(".hand span").inner_text() == "By hand: turned by 90°."

@@ -7,7 +7,8 @@ mtl.photo = (host) => {
   const find = (selector) => root.querySelector(selector);
   const MOST = 200;
   const state = { run: 0, photos: [], open: 0, smallest: null, controller: null };
-  const { paint, say } = mtl.photoView(root, state);
+  const byHand = mtl.byHand(root, () => state.photos[state.open], ask);
+  const { paint, say } = mtl.photoView(root, state, byHand);
   mtl.faces(root);
   mtl.sortable(root);
   mtl.corrections(root, () => state.photos[state.open]);
@@ -59,8 +60,16 @@ mtl.photo = (host) => {
     work(++state.run, state.controller.signal);
   }
 
+  function ask(photo) { // one photo anew; the answers to the others stay
+    state.controller?.abort();
+    state.controller = new AbortController();
+    for (const other of state.photos) if (other.status === "reading") other.status = "waiting";
+    Object.assign(photo, { status: "waiting", plain: null, saved: {} });
+    work(++state.run, state.controller.signal);
+  }
+
   function query(photo) {
-    const asked = { name: photo.name, checkpoint: mtl.checkpoint };
+    const asked = { name: photo.name, checkpoint: mtl.checkpoint, ...mtl.handOf(photo) };
     if (mtl.compare) asked.compare = mtl.compare;
     if (state.smallest && mtl.subject() !== "picture") asked.smallest = state.smallest;
     return asked;

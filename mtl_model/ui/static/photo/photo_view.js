@@ -1,5 +1,5 @@
 // What the Photo tab shows of its state: the photo or the sentence why not, the cards, the strip of thumbnails.
-mtl.photoView = (root, state) => {
+mtl.photoView = (root, state, byHand) => {
   const find = (selector) => root.querySelector(selector);
   const SIZES = mtl.faceSizes;
 
@@ -30,6 +30,7 @@ mtl.photoView = (root, state) => {
       ? `${mtl.faceCount(answer.faces, answer.subject)}, ${mtl.seconds(photo.took)}` : busy ? working : "";
     paintSmallest(answer);
     paintOffer(answer?.smaller, busy);
+    byHand(photo, busy);
     paintStrip();
     const done = state.photos.filter((one) => one.plain).length;
     find("[data-note]").textContent = done > 1 ? `CSV and JSON hold all ${done} photos.` : "";
