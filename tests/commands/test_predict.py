@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -357,3 +359,17 @@ def test_a_name_that_is_no_text_loses_no_answer(weights: Path, tmp_path: Path) -
     assert run(weights, "predict", folder, "--json", tmp_path / "a.json") == 0
     answers = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
     assert {one["photo"] for one in answers} == {strange, str(folder / "b.png")}
+
+
+def test_a_summary_leads_to_the_pictures(weights: Path, photos: Path, tmp_path: Path) -> None:
+    strange = photos / "a b#&ä.jpg"
+    strange.write_bytes((photos / "deep" / "face.JPG").read_bytes())
+    page = tmp_path / "deep" / "page.html"
+    assert run(weights, "predict", photos, "--summary", page) == 1
+    html = page.read_text(encoding="utf-8")
+    links = {unquote(link) for link in re.findall(r'href="([^"#]+)"', html)}
+    assert {(page.parent / link).resolve() for link in links} == {
+        strange,
+        photos / "deep" / "face.JPG",
+        photos / "broken.jpg",
+    }
