@@ -56,7 +56,7 @@ def predict(arguments: argparse.Namespace, predictor: Predictor, who: Who | None
     if not listed.files:
         say("There is no picture in " + ", ".join(f"'{path}'" for path in arguments.path) + ".")
     copies = _Copies.of(arguments, predictor.card.tasks, listed, who)
-    work = _Work(arguments, predictor, listed, _begun(arguments, predictor, listed), copies)
+    work = _Work(arguments, predictor, listed, _begun(arguments, predictor, listed, copies), copies)
     try:
         try:
             whole = work.answer()
@@ -68,7 +68,7 @@ def predict(arguments: argparse.Namespace, predictor: Predictor, who: Who | None
     return int(bool(work.failed)) if whole else STOPPED
 
 
-def _begun(arguments: argparse.Namespace, predictor: Predictor, listed: Listed) -> Journal:
+def _begun(arguments: argparse.Namespace, predictor: Predictor, listed: Listed, copies: _Copies) -> Journal:
     from mtl_model.card import to_text
     from mtl_model.journal import Journal, Settings
 
@@ -80,7 +80,8 @@ def _begun(arguments: argparse.Namespace, predictor: Predictor, listed: Listed) 
         return Journal.temporary(settings)
     if not arguments.resume:
         return Journal.begin(arguments.out, settings)
-    journal, taken = Journal.resume(arguments.out, settings, {**listed.closed, **listed.files})
+    uncopied = {name for name, file in listed.files.items() if copies.lack(file)}
+    journal, taken = Journal.resume(arguments.out, settings, {**listed.closed, **listed.files}, uncopied)
     say(taken.sentence())
     return journal
 
@@ -179,6 +180,10 @@ class _Copies:
     def of(cls, arguments: argparse.Namespace, tasks: Sequence[Task], listed: Listed, who: Who | None) -> _Copies:
         places = _places([*listed.files.values()], arguments.path)
         return cls(arguments.annotate, arguments.blur_to, who, tasks, places)
+
+    def lack(self, file: Path) -> bool:
+        """Return whether a copy of a picture is to be written and not there."""
+        return any(folder and not (folder / self.places[file]).exists() for folder in (self.annotated, self.blurred))
 
     def finish(self, file: Path, rgb: np.ndarray, photo: Photo) -> None:
         """Write the copies of a picture; see `pipeline.Finish`."""

@@ -303,6 +303,21 @@ def test_copies_with_faces_made_unrecognisable(
     assert "2 faces made unrecognisable in 3 pictures; in 1 of them no face was found" in capsys.readouterr().err
 
 
+def test_what_is_answered_and_has_no_copy_yet_gets_one(
+    weights: Path, many: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    lines, out = tmp_path / "a.jsonl", tmp_path / "out"
+    assert run(weights, "predict", many, "--out", lines) == 0
+    words = ["--out", lines, "--resume", "--blur", "faces", "--blur-to", out]
+    assert run(weights, "predict", many, *words) == 0
+    assert len(list(out.iterdir())) == len(names_of(lines)) == 5
+    (out / "2.png.png").unlink()
+    capsys.readouterr()
+    assert run(weights, "predict", many, *words) == 0
+    assert len(list(out.iterdir())) == len(names_of(lines)) == 5
+    assert "4 pictures are answered already; 1 to be read anew" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("no_work")
 @pytest.mark.parametrize(
     "words",
