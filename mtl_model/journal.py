@@ -6,7 +6,7 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -116,11 +116,14 @@ class Journal:
         return cls(path.open("a+b", buffering=0), settings)
 
     @classmethod
-    def resume(cls, path: Path, settings: Settings, files: Mapping[str, Path]) -> tuple[Journal, TakenUp]:
+    def resume(
+        cls, path: Path, settings: Settings, files: Mapping[str, Path], uncopied: Container[str] = ()
+    ) -> tuple[Journal, TakenUp]:
         """Go on with a file, or begin it. A line that was cut off is dropped, and so are those of pictures to be read anew.
 
         Args:
             files: The pictures asked for, by name. Lines of others stay.
+            uncopied: Pictures of which a copy that is asked for is not there.
 
         Raises: UsageError for a file that is no journal, or one of other settings or another checkpoint."""
         if not path.is_file() or not path.stat().st_size:
@@ -132,7 +135,8 @@ class Journal:
                 if line is not None:
                     lines[line.name] = line
         for name, line in list(lines.items()):
-            if name in files and (why := _why_anew(line, stamp_of(files[name]))):
+            why = _why_anew(line, stamp_of(files[name])) if name in files else ""
+            if why := why or ("a copy of it is missing" if name in uncopied else ""):
                 taken.anew[name] = why
                 del lines[name]
         taken.answered = len(lines)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from mtl_model import __version__
 from mtl_model.commands._parts import progress
 from mtl_model.events import Stage
+from mtl_model.names import printable
 from mtl_model.terminal import answer, say
 
 if TYPE_CHECKING:
@@ -53,7 +56,7 @@ def predict(arguments: argparse.Namespace, predictor: Predictor, who: Who | None
     if not listed.files:
         say("There is no picture in " + ", ".join(f"'{path}'" for path in arguments.path) + ".")
     copies = _Copies.of(arguments, predictor.card.tasks, listed, who)
-    work = _Work(arguments, predictor, listed, _begun(arguments, predictor, listed), copies)
+    work = _Work(arguments, predictor, listed, _begun(arguments, predictor, listed, copies), copies)
     try:
         try:
             whole = work.answer()
@@ -65,7 +68,7 @@ def predict(arguments: argparse.Namespace, predictor: Predictor, who: Who | None
     return int(bool(work.failed)) if whole else STOPPED
 
 
-def _begun(arguments: argparse.Namespace, predictor: Predictor, listed: Listed) -> Journal:
+def _begun(arguments: argparse.Namespace, predictor: Predictor, listed: Listed, copies: _Copies) -> Journal:
     from mtl_model.card import to_text
     from mtl_model.journal import Journal, Settings
 
@@ -77,7 +80,8 @@ def _begun(arguments: argparse.Namespace, predictor: Predictor, listed: Listed) 
         return Journal.temporary(settings)
     if not arguments.resume:
         return Journal.begin(arguments.out, settings)
-    journal, taken = Journal.resume(arguments.out, settings, {**listed.closed, **listed.files})
+    uncopied = {name for name, file in listed.files.items() if copies.lack(file)}
+    journal, taken = Journal.resume(arguments.out, settings, {**listed.closed, **listed.files}, uncopied)
     say(taken.sentence())
     return journal
 
@@ -127,13 +131,30 @@ class _Work:
             card.write_list(arguments.json, self.journal.plain(names))
         if arguments.csv:
             card.write_text(arguments.csv, answers.to_csv(self.journal.photos(names, titles, subject), tasks))
-        if not (arguments.json or arguments.csv or arguments.out):
+        if arguments.summary:
+            card.write_text(arguments.summary, self._summary(self.journal.photos(names, titles, subject)))
+        if not (arguments.json or arguments.csv or arguments.out or arguments.summary):
             for photo in self.journal.photos(names, titles, subject):
                 for line in () if photo.error else answers.to_lines(photo, tasks):
                     answer(line)
         for name in names:
             if name in self.failed:
                 say(f"{name}: {self.failed[name]}")
+
+    def _summary(self, photos: Iterator[Photo]) -> str:
+        """The page of --summary, whose links lead from its own folder to the pictures."""
+        from mtl_model.ui.faces.summary import summarised
+
+        files, beside = {**self.listed.closed, **self.listed.files}, os.path.abspath(self.arguments.summary.parent)
+
+        def link(name: str) -> str:
+            try:
+                return quote(os.fsencode(Path(os.path.relpath(files[name], beside)).as_posix()))
+            except ValueError:  # another drive
+                return files[name].absolute().as_uri()
+
+        title = f"Faces in {', '.join(str(path) for path in self.arguments.path)}"
+        return summarised(photos, self.predictor.card.tasks, printable(title), link)
 
     def _keep(self, photo: Photo, stamp: Stamp) -> None:
         self.journal.add(photo, stamp)
@@ -159,6 +180,10 @@ class _Copies:
     def of(cls, arguments: argparse.Namespace, tasks: Sequence[Task], listed: Listed, who: Who | None) -> _Copies:
         places = _places([*listed.files.values()], arguments.path)
         return cls(arguments.annotate, arguments.blur_to, who, tasks, places)
+
+    def lack(self, file: Path) -> bool:
+        """Return whether a copy of a picture is to be written and not there."""
+        return any(folder and not (folder / self.places[file]).exists() for folder in (self.annotated, self.blurred))
 
     def finish(self, file: Path, rgb: np.ndarray, photo: Photo) -> None:
         """Write the copies of a picture; see `pipeline.Finish`."""

@@ -34,6 +34,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on with the file of --out: answer what is new, changed or unread"
     )
+    parser.add_argument(
+        "--summary", type=given_path, metavar="FILE", help="write a page with the figures of all faces, as HTML"
+    )
     parser.add_argument("--annotate", type=given_path, metavar="DIR", help="write the pictures with numbered boxes")
     parser.add_argument(
         "--blur",
@@ -69,7 +72,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from mtl_model.commands import _pictures, _video
 
-    check_stdout(arguments, "json", "csv", "out", "annotate", "blur_to")
+    check_stdout(arguments, "json", "csv", "out", "summary", "annotate", "blur_to")
     try:
         who, is_video = _checked(arguments), _are_videos(arguments)
         predictor = _load(arguments)
@@ -93,7 +96,7 @@ def _checked(arguments: argparse.Namespace) -> Who | None:
         raise UsageError(f"--smallest-face is {arguments.smallest_face}. Expected pixels above 0; give another number.")
     if arguments.resume and not arguments.out:
         raise UsageError("--resume is given without --out. Expected the file to go on with; name it with --out.")
-    check_files(arguments, "json", "csv", "out")
+    check_files(arguments, "json", "csv", "out", "summary")
     check_folder(arguments.annotate, "--annotate")
     check_folder(arguments.blur_to, "--blur-to")
     who = read_who(arguments.blur)
@@ -119,7 +122,7 @@ def _are_videos(arguments: argparse.Namespace) -> bool:
         raise UsageError(
             f"'{videos[0]}' is a video and '{other}' is not. Expected videos alone, or pictures and folders; give two commands."
         )
-    for name in ("out", "blur_to") if videos else ("every",):
+    for name in ("out", "summary", "blur_to") if videos else ("every",):
         if getattr(arguments, name) is not None:
             kind = "pictures and folders" if videos else "videos"
             raise UsageError(f"--{name.replace('_', '-')} is for {kind}. Expected none here; leave it out.")

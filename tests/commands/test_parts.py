@@ -13,7 +13,7 @@ from mtl_model.cli import main
 from tests.cli import run
 
 TARGETS = [
-    (["predict", "."], ["--json", "--csv", "--out"], ["--annotate", "--blur-to"]),
+    (["predict", "."], ["--json", "--csv", "--out", "--summary"], ["--annotate", "--blur-to"]),
     (["evaluate", "bknet", "--source", "utkface:."], ["--json"], ["--charts"]),
     (["finetune", ".", "--name", "new"], ["--json"], ["--runs"]),
     (["train", "--name", "new", "--source", "utkface:."], [], ["--tensorboard", "--runs"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -301,6 +303,21 @@ def test_copies_with_faces_made_unrecognisable(
     assert "2 faces made unrecognisable in 3 pictures; in 1 of them no face was found" in capsys.readouterr().err
 
 
+def test_what_is_answered_and_has_no_copy_yet_gets_one(
+    weights: Path, many: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    lines, out = tmp_path / "a.jsonl", tmp_path / "out"
+    assert run(weights, "predict", many, "--out", lines) == 0
+    words = ["--out", lines, "--resume", "--blur", "faces", "--blur-to", out]
+    assert run(weights, "predict", many, *words) == 0
+    assert len(list(out.iterdir())) == len(names_of(lines)) == 5
+    (out / "2.png.png").unlink()
+    capsys.readouterr()
+    assert run(weights, "predict", many, *words) == 0
+    assert len(list(out.iterdir())) == len(names_of(lines)) == 5
+    assert "4 pictures are answered already; 1 to be read anew" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("no_work")
 @pytest.mark.parametrize(
     "words",
@@ -357,3 +374,17 @@ def test_a_name_that_is_no_text_loses_no_answer(weights: Path, tmp_path: Path) -
     assert run(weights, "predict", folder, "--json", tmp_path / "a.json") == 0
     answers = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
     assert {one["photo"] for one in answers} == {strange, str(folder / "b.png")}
+
+
+def test_a_summary_leads_to_the_pictures(weights: Path, photos: Path, tmp_path: Path) -> None:
+    strange = photos / "a b#&ä.jpg"
+    strange.write_bytes((photos / "deep" / "face.JPG").read_bytes())
+    page = tmp_path / "deep" / "page.html"
+    assert run(weights, "predict", photos, "--summary", page) == 1
+    html = page.read_text(encoding="utf-8")
+    links = {unquote(link) for link in re.findall(r'href="([^"#]+)"', html)}
+    assert {(page.parent / link).resolve() for link in links} == {
+        strange,
+        photos / "deep" / "face.JPG",
+        photos / "broken.jpg",
+    }
