@@ -197,7 +197,10 @@ class FinetuneConfig:
     )
     task: str = option("", "name of the task whose classes bare folders are")
     layout: str = option("", "how the pictures are laid out, by name; recognised if not given")
-    columns: str = option("", "columns of lists and CSVs with their classes or kinds, as train takes them")
+    columns: str = option(
+        "",
+        "columns of lists and CSVs with their classes or kinds, as train takes them; of folders the one task and its classes",
+    )
     tasks: str = option(
         "", "tasks to learn, such as smile,glasses; all that the pictures are labelled for if not given"
     )

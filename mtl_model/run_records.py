@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -117,7 +117,7 @@ class Edited(TypedDict):
 
 
 class Forecast(TypedDict):
-    """forecast.json; see `train.forecast`."""
+    """forecast.json; see `train.forecast`. guesses: absent in one of an older version."""
 
     parent: str
     seconds: float
@@ -127,6 +127,7 @@ class Forecast(TypedDict):
     suspects: list[dict[str, str | float]]
     harmful: list[Harm]
     suggestions: list[dict[str, str | float]]
+    guesses: NotRequired[dict[str, dict[str, list[str | float]]]]
     edits: Edited
 
 

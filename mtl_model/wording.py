@@ -298,6 +298,12 @@ WORDS: Mapping[str, Words] = {
     "split_unknown": "{file} gives a split that is not known (known: {known:list})",
     "split_conflict": "{file} names the picture a second time, in another split",
     # Files that are not taken from an upload; after "Not taken: 3 "
+    "frame_blurred": "not sharp",
+    "frame_dark": "too dark",
+    "frame_bright": "too bright",
+    "frame_faceless": "without a face",
+    "frame_same": "like the one before",
+    "frame_broken": "not readable",
     "unsafe": "names that lead elsewhere or cannot be kept",
     "hidden": "hidden files and what other programs leave behind",
     "other": "neither pictures nor lists of labels",

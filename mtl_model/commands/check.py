@@ -51,7 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.changes:
         source = dataset_edits.apply(source, dataset_edits.read_changes(arguments.changes))
     look = None if arguments.no_faces else cache.faces_of
-    report = check.check(source, progress(arguments), look=look, root=arguments.cache)
+    later = layouts.unlabelled(source) if arguments.start is not None else ()
+    report = check.check(source, progress(arguments), look=look, root=arguments.cache, unlabelled=later)
     if arguments.json:
         card.write_plain(arguments.json, report.to_json())
     if arguments.charts:

@@ -43,6 +43,7 @@ BATCH = 16  # pictures of one size a detector pass: 11 ms each instead of 17
 CHUNK = 256  # pictures between two saves
 HELD_BYTES = 2**28  # of decoded pictures that wait for others of their size; a photo of 12 megapixels takes 36 MB
 UNREADABLE = -1
+FACES = "faces.sqlite"
 SUFFIXES = (".npy", ".quality.npy", ".faces.npy")  # of a list's crops, in the order in which they are written
 FRAMES = ".frames.npy"  # where the crops lie in their pictures, written when a task first asks for it
 
@@ -99,6 +100,18 @@ def faces_of(
     """What `find` sees in each picture, largest face first; None for a picture that cannot be read."""
     digests = [digest_of(path) for path in paths]
     return _faces_of(paths, digests, settings, root or default_root(), progress)
+
+
+def known_faces(path: Path, settings: DetectionSettings, root: Path) -> tuple[Face, ...]:
+    """What `faces_of` saw in a picture earlier, largest face first; () where that is not known."""
+    digest, store = digest_of(path), root / FACES
+    if not digest or not store.is_file():
+        return ()
+    try:
+        with closing(sqlite3.connect(f"{store.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as opened:
+            return _known(opened, _faces_key(settings), [digest]).get(digest) or ()
+    except sqlite3.Error:
+        return ()
 
 
 def crops_of(
@@ -216,12 +229,12 @@ def _cut_all(
 def _faces_of(
     paths: Sequence[str], digests: Sequence[str], settings: DetectionSettings, root: Path, progress: Progress
 ) -> list[tuple[Face, ...] | None]:
-    settings_key = _key([FACES_VERSION, dataclasses.asdict(settings)])
+    settings_key = _faces_key(settings)
     whole = registry.load("detectors", settings.detector).SUBJECT == PICTURE
     doing = Stage.READING if whole else Stage.DETECTING
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(root / "faces.sqlite", timeout=60)) as store:
+        with closing(sqlite3.connect(root / FACES, timeout=60)) as store:
             # No WAL: where two programs open a new file together, the switch to it fails at once instead of waiting.
             store.execute("CREATE TABLE IF NOT EXISTS faces (key TEXT PRIMARY KEY, found TEXT) WITHOUT ROWID")
             known = _known(store, settings_key, digests)
@@ -244,6 +257,10 @@ def _faces_of(
             "start it again: what was found so far is kept."
         ) from None
     return [known.get(digest) for digest in digests]
+
+
+def _faces_key(settings: DetectionSettings) -> str:
+    return _key([FACES_VERSION, dataclasses.asdict(settings)])
 
 
 def _known(store: sqlite3.Connection, settings_key: str, digests: Iterable[str]) -> dict[str, tuple[Face, ...] | None]:

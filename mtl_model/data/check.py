@@ -67,7 +67,7 @@ class Copies:
 class Report:
     """What `check` found.
 
-    pictures: the labelled ones that can be read. splits: split -> pictures.
+    pictures: those that can be read. unlabelled: how many of them have no label yet. splits: split -> labelled pictures.
     labels: task -> class (for years: the band, or the range; "not labelled") -> split -> pictures.
     no_face, several_faces, small_faces: pictures; None where faces were not looked for.
     unusable: files that cannot be read, or show no face where faces were looked for.
@@ -91,6 +91,7 @@ class Report:
     warnings: tuple[Finding, ...] = ()
     notes: tuple[Noted, ...] = ()
     unusable: tuple[str, ...] = ()
+    unlabelled: int = 0
 
     @property
     def verdict(self) -> str:
@@ -108,7 +109,9 @@ class Report:
     def lines(self) -> list[str]:
         """The report as people read it on a screen."""
         splits = ", ".join(f"{count:,} {split}" for split, count in self.splits.items())
-        text = [f"{self.kind}, {self.folder}: {self.pictures:,} labelled pictures ({splits or 'none'})"]
+        labelled = f"{self.pictures - self.unlabelled:,} labelled pictures ({splits or 'none'})"
+        later = f", {self.unlabelled:,} without a label" if self.unlabelled else ""
+        text = [f"{self.kind}, {self.folder}: {labelled}{later}"]
         for task, classes in self.labels.items():
             counts = (f"{name} {sum(where.values()):,}" for name, where in classes.items() if where)
             text.append(f"  {task}: {', '.join(counts)}")
@@ -129,18 +132,22 @@ def check(
     look: Look | None = cache.faces_of,
     detection: DetectionSettings | None = None,
     root: Path | None = None,
+    unlabelled: Sequence[str] = (),
 ) -> Report:
     """Look at every picture of a data set: labels, copies, faces.
 
-    look: how faces are found (None: they are not looked for). root: folder of the cache of found faces.
+    look: how faces are found (None: they are not looked for). root: folder of the cache of found faces. unlabelled: pictures by
+    their paths below the folder of the source that are looked at as well, since they may be labelled later.
     """
-    samples, tasks = source.samples, source.tasks
+    tasks = source.tasks
+    samples = [*source.samples, *(Sample(str(source.folder / file), {}, TAUGHT, file) for file in unlabelled)]
     seen = duplicates.thumbnails([sample.path for sample in samples], progress)
     whole = [sample for sample, readable in zip(samples, seen.readable, strict=True) if readable]
     unreadable = [sample.file for sample, readable in zip(samples, seen.readable, strict=True) if not readable]
     exact, near, across = _copies(samples, tasks, seen, progress)
     labels = count_labels(tasks, whole)
-    splits = dict(Counter(sample.split for sample in whole))
+    labelled = [sample for sample in whole if sample.labels]
+    splits = dict(Counter(sample.split for sample in labelled))
 
     warnings = [*_left_out(source), *_finding("unreadable", unreadable)]
     warnings += _copy_findings(exact, near, across, {one.file for one in samples if one.split == TAUGHT})
@@ -176,6 +183,7 @@ def check(
         warnings=tuple(warnings),
         notes=source.notes,
         unusable=tuple(unusable),
+        unlabelled=len(whole) - len(labelled),
     )
 
 

@@ -83,6 +83,7 @@ def with_classes(source: Source, renamed: Mapping[str, Mapping[str, str]]) -> So
             continue
         samples = [_called(sample, name, words) for sample in samples]
         held = {str(sample.labels[name]) for sample in samples if name in sample.labels}
+        held |= {words.get(word, word) for word in task.classes} - {""} if source.loose else set()
         names = tuple(dict.fromkeys(word for word in (words.get(one, one) for one in task.classes) if word in held))
         spellings = {spelling: words.get(word, word) for spelling, word in task.spellings.items()}
         known = {spelling: word for spelling, word in spellings.items() if word in held}

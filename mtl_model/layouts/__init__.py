@@ -40,9 +40,11 @@ __all__ = [
     "Layout",
     "LeftOut",
     "Source",
+    "count_pictures",
     "declare_columns",
     "kinds",
     "layout",
+    "may_be_class",
     "options_for",
     "parse_spec",
     "read",
@@ -127,16 +129,26 @@ def options_for(spec: str, given: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in given.items() if value and name in known}
 
 
+def count_pictures(folder: Path) -> int:
+    """Return how many pictures lie below a folder, whatever they are; 0 where there is none."""
+    return len(Pictures(folder).names)
+
+
+def may_be_class(name: str) -> bool:
+    """Whether a folder of this name can stand for a class, and has no meaning of its own."""
+    return bool(name) and not registry.load("layouts", "folders").never_a_class(name.casefold())
+
+
 def unlabelled(source: Source) -> list[str]:
     """Return the pictures that may be labelled still, by their paths below the folder: those in a folder called UNLABELLED, and
-    those that lie bare beside the folders of labelled ones."""
+    those that lie bare beside the folders of labelled ones; of a loose source all."""
     labelled = {os.path.relpath(sample.path, source.folder).replace(os.sep, "/") for sample in source.samples}
     holding = {parent for name in labelled for parent in Path(name).parent.parents}
     return [
         name
         for name in Pictures(source.folder).names
         if name not in labelled
-        and (Path(name).parent in holding or UNLABELLED in map(str.casefold, Path(name).parts[:-1]))
+        and (source.loose or Path(name).parent in holding or UNLABELLED in map(str.casefold, Path(name).parts[:-1]))
     ]
 
 

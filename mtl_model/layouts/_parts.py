@@ -73,9 +73,10 @@ class Source:
     """A data set as read.
 
     samples: their labels are class names, years, or ranges of years (low, high); `split` is one of SPLITS.
-    tasks: the tasks that at least one sample is labelled for.
+    tasks: the tasks that at least one sample is labelled for, or that were declared.
     left_out: the entries that could not be used, by their reason.
     notes: what the reader had to decide by itself.
+    loose: the classes were declared, so every other picture may be given one of them.
     """
 
     kind: str
@@ -84,6 +85,7 @@ class Source:
     tasks: Mapping[str, Task]
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[Noted, ...] = ()
+    loose: bool = False
 
     def in_split(self, split: str) -> tuple[Sample, ...]:
         return tuple(sample for sample in self.samples if sample.split == split)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from mtl_model.train.features import Seen, look
 from mtl_model.train.fit import Features, Fit, fit
 from mtl_model.train.lesson import Lesson, prepare
 from mtl_model.train.measure import beside, crossed, measure
-from mtl_model.train.splits import read_source
+from mtl_model.train.splits import LEAST_GUESSED, check_counts, read_source
 
 TRAP = 0.75  # balanced accuracy of facts that have nothing to do with the face, from which on they are named
 NEXT, CONSIDERED = 12, 5  # pictures to label next; out of so many times as many that are least certain
@@ -42,32 +42,41 @@ def forecast(
 
     Returns {"parent", "seconds", "tasks": {task: as in outcome.json}, "refused": {task: {"title", "code", "message"}},
     "suspects", "harmful": as `harmful.harmful` has them, "traps": {task: {"title", "right", "fact", "alone", "means"}},
-    "suggestions": [{"file", "task", "guess", "certain"}], "edits": the changes that it knows of}.
+    "suggestions": [{"file", "task", "guess", "certain"}], "guesses": see `_guess`, "edits": the changes that it knows of}.
     Raises as `read_source` does."""
     began, source = time.monotonic(), read_source(config)
-    result: dict[str, Any] = {"parent": parent.name, "tasks": {}, "refused": {}, "traps": {}}
+    result: dict[str, Any] = {"parent": parent.name, "tasks": {}, "refused": {}, "traps": {}, "guesses": {}}
     result |= {"suspects": [], "harmful": [], "suggestions": []}
     for name, task in source.tasks.items():
         try:
-            lesson, _ = prepare(
-                dataclasses.replace(config, tasks=name), root or cache.default_root(), root, parent, device, progress
-            )
+            alone = dataclasses.replace(config, tasks=name)
+            lesson, _ = prepare(alone, root or cache.default_root(), root, parent, device, progress, LEAST_GUESSED)
         except MtlError as error:
             result["refused"][name] = {"title": task.title, "code": error.code, "message": str(error)}
             continue
+        task = lesson.taught[0]
         if not lesson.convex:
             words = wording.text("not_forecast", {"title": task.title})
             result["refused"][name] = {"title": task.title, "code": "not_forecast", "message": words}
             continue
-        for key, value in _of_task(lesson, lesson.taught[0], progress).items():
+        data = lesson.labelled("train")
+        seen, fits = lesson.fit(data, [task])
+        found = _guess(lesson, task, seen, fits[name], progress)
+        try:
+            usable = [sample for samples, _, _ in lesson.parts.values() for sample in samples]
+            check_counts(usable, {name: task})
+            found |= _of_task(lesson, task, data, seen, fits, progress)
+        except MtlError as error:  # enough to guess by, too few to say how well
+            result["refused"][name] = {"title": task.title, "code": error.code, "message": str(error)}
+        for key, value in found.items():
             result[key] = result[key] | value if isinstance(value, dict) else result[key] + value
     edits = dataset_edits.read_changes(Path(config.changes)) if config.changes else dataset_edits.Changes()
     return result | {"seconds": round(time.monotonic() - began, 1), "edits": dataclasses.asdict(edits)}
 
 
-def _of_task(lesson: Lesson, task: Task, progress: Progress) -> dict[str, Any]:
-    data = lesson.labelled("train")
-    seen, fits = lesson.fit(data, [task])
+def _of_task(
+    lesson: Lesson, task: Task, data: Labelled, seen: Seen, fits: Mapping[str, Fit], progress: Progress
+) -> dict[str, Any]:
     answers, fitting = crossed(lesson, data, fits)
     found = measure(lesson, data, seen, fits, answers, fitting, {})
     curves, suspects = beside(lesson, data, fits, answers, fitting)
@@ -83,7 +92,6 @@ def _of_task(lesson: Lesson, task: Task, progress: Progress) -> dict[str, Any]:
         "suspects": suspects,
         "traps": {task.name: trap} if trap else {},
         "harmful": harm,
-        "suggestions": _suggest(lesson, task, seen, fits[task.name], progress),
     }
 
 
@@ -113,22 +121,23 @@ def _right(task: Task, targets: np.ndarray, features: Features, folds: np.ndarra
     return float(np.mean([(answers[targets == target] == target).mean() for target in np.unique(targets)]))
 
 
-def _suggest(lesson: Lesson, task: Task, seen: Seen, fitted: Fit, progress: Progress) -> list[dict[str, Any]]:
-    """Return which unlabelled pictures to label next, the first most of all: of those that the branch is least certain of, each
-    unlike the ones before it (Brinker, "Incorporating Diversity in Active Learning with Support Vector Machines", 2003)."""
+def _guess(lesson: Lesson, task: Task, seen: Seen, fitted: Fit, progress: Progress) -> dict[str, Any]:
+    """Return "guesses", {task: {file: (class, probability)}} of the unlabelled pictures, and "suggestions", which of them to
+    label next, the first most of all: of those that the branch is least certain of, each unlike the ones before it (Brinker,
+    "Incorporating Diversity in Active Learning with Support Vector Machines", 2003)."""
     kind, gone = kinds.of(task), set(_left_out(lesson.config))
     if not kind.choices(task):
-        return []
+        return {}
     taken = {sample.path for samples, _, _ in lesson.parts.values() for sample in samples}
     files = [file for file in layouts.unlabelled(lesson.source) if file not in gone]
     paths = [path for file in files if (path := str(lesson.source.folder / file)) not in taken]
     if not paths:
-        return []
+        return {}
     crops = cache.crops_of(paths, lesson.card.detection, lesson.card.crop, lesson.root, progress)
     rows = np.flatnonzero(crops.faces > 0)
     samples = [Sample(paths[row], {}, "train") for row in rows]
     if not samples:
-        return []
+        return {}
     data = Labelled([(samples, crops, rows)], (task,))
     theirs = look(lesson.network, data, lesson.asked, [task], lesson.device, progress, lesson.root)
     logits = fitted.logits(theirs.taps or {fitted.stages[0]: theirs.own[task.name]})
@@ -138,15 +147,12 @@ def _suggest(lesson: Lesson, task: Task, seen: Seen, fitted: Fit, progress: Prog
     features = np.concatenate([*(theirs.taps or theirs.own).values()], 1).astype(np.float32)
     order = np.argsort(certain, kind="stable")[: NEXT * CONSIDERED]
     names, classes = lesson.files(data), kind.choices(task)
-    return [
-        {
-            "file": names[row],
-            "task": task.name,
-            "guess": classes[int(chances[row].argmax())],
-            "certain": round(float(chances[row].max()), 4),
-        }
+    guesses = [(classes[int(row.argmax())], round(float(row.max()), 4)) for row in chances]
+    suggestions = [
+        {"file": names[row], "task": task.name, "guess": guesses[row][0], "certain": guesses[row][1]}
         for row in order[_varied(features[order], NEXT)].tolist()
     ]
+    return {"guesses": {task.name: dict(zip(names, guesses, strict=True))}, "suggestions": suggestions}
 
 
 def _left_out(config: FinetuneConfig) -> Sequence[str]:

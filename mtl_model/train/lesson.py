@@ -29,7 +29,7 @@ from mtl_model.train.compare import Answered
 from mtl_model.train.features import Seen, look
 from mtl_model.train.fit import Fit
 from mtl_model.train.optimisation import take_weights
-from mtl_model.train.splits import SHARES, Part, choose_tasks, parts_of, read_source, unshown
+from mtl_model.train.splits import LEAST_TAUGHT, SHARES, Part, choose_tasks, parts_of, read_source, unshown
 
 BESIDE = (
     "pictures",
@@ -155,9 +155,16 @@ class Lesson:
 
 
 def prepare(
-    config: FinetuneConfig, folder: Path, root: Path | None, parent: Path, device: str, progress: Progress
+    config: FinetuneConfig,
+    folder: Path,
+    root: Path | None,
+    parent: Path,
+    device: str,
+    progress: Progress,
+    least: int = LEAST_TAUGHT,
 ) -> tuple[Lesson, list[Noted]]:
-    """Read the pictures, find their faces and part them. Also returns what a person should know of them. root: see `Lesson`."""
+    """Read the pictures, find their faces and part them. Also returns what a person should know of them. root: see `Lesson`.
+    least: usable pictures that each class needs."""
     began = time.monotonic()
     network, card = checkpoint.load(parent, device)
     if card.tasks:  # a start has none
@@ -167,7 +174,7 @@ def prepare(
     names = {task.name for task in taught}
     convex = can_fit(network, taught)
     shares = {} if convex and config.how == "branch" else SHARES
-    parts, folds, notes = parts_of(source, names, card, root, config, progress, shares)
+    parts, folds, notes = parts_of(source, names, card, root, config, progress, shares, least)
     taught = tuple(task if task in card.tasks else kinds.fit(task, parts["train"][0]) for task in taught)
     known = [task for task in taught if task in card.tasks]
     risks = unshown(known, [sample for samples, _, _ in parts.values() for sample in samples], card.subject)

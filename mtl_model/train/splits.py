@@ -26,8 +26,8 @@ from mtl_model.tasks import Task
 SHARES: Mapping[str, float] = {"test": 0.20, "val": 0.15}
 FOLDS = 5
 LEFT_OUT = "out"
-LEAST_TAUGHT = 10
-"""Usable pictures of a class, below which it is refused: nobody could tell how good it is."""
+LEAST_TAUGHT, LEAST_GUESSED = 10, 5
+"""Usable pictures of a class, below which it is refused: nobody could tell how good it is; or below which nothing is guessed."""
 
 
 def read_source(config: FinetuneConfig) -> layouts.Source:
@@ -73,10 +73,12 @@ def parts_of(
     config: FinetuneConfig,
     progress: Progress,
     shares: Mapping[str, float] = SHARES,
+    least: int = LEAST_TAUGHT,
 ) -> tuple[dict[str, Part], np.ndarray, list[Noted]]:
     """Part the pictures, and find their faces.
 
-    shares: of val and test, where they are not declared; without them all are learned from but a declared test.
+    shares: of val and test, where they are not declared; without them all are learned from but a declared test. least: usable
+    pictures of each class.
     Returns {"train", "val", "test": samples with their crops}, int (N,), the fold of each of train, and what a person should know
     of them."""
     samples = [one for one in source.samples if names & set(one.labels)]
@@ -99,7 +101,7 @@ def parts_of(
             notes.append(Noted(code, {"count": count, "total": len(samples)}))
     taught = [{name: label for name, label in one.labels.items() if name in names} for one in samples]
     kept = [dataclasses.replace(samples[row], labels=taught[row]) for row in rows]
-    check_counts(kept, {name: source.tasks[name] for name in names})
+    check_counts(kept, {name: source.tasks[name] for name in names}, least)
     seen = duplicates.thumbnails([one.path for one in kept], progress)
     splits = part_of(kept, source.tasks, config.seed, progress, shares, seen)
     parts = {
@@ -240,13 +242,14 @@ def unshown(tasks: Sequence[Task], samples: Sequence[Sample], subject: str = FAC
     return notes
 
 
-def check_counts(samples: Sequence[Sample], tasks: Mapping[str, Task]) -> None:
+def check_counts(samples: Sequence[Sample], tasks: Mapping[str, Task], least: int = LEAST_TAUGHT) -> None:
     """Raises DataError where a task has too few pictures that can be used, or too few of one class."""
     for name, task in sorted(tasks.items()):
         kind = kinds.of(task)
         counts = Counter(kind.group_of(task, sample.labels[name]) for sample in samples if name in sample.labels)
         shown = {**dict.fromkeys(kind.groups(task), 0), **counts}
-        if len(counts) > 1 and (missing := kind.missing(task, shown, LEAST_TAUGHT)):
+        if len(counts) > 1 and kind.missing(task, shown, least):
+            missing = kind.missing(task, shown, LEAST_TAUGHT)
             raise wording.error(DataError, "too_few_taught", {"title": task.title, "missing": missing})
 
 

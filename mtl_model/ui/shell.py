@@ -37,6 +37,8 @@ SCRIPTS = (
     "photo/photo.js",
     "page/morph.js",
     "teach/teach_upload.js",
+    "teach/teach_label.js",
+    "teach/teach_record.js",
     "teach/teach.js",
     "checkpoints/models.js",
 )

@@ -202,3 +202,13 @@ def test_a_process_that_was_ended_from_outside_gets_a_sentence(tmp_path: Path, m
     monkeypatch.setattr(cache, "_look", ended)
     with pytest.raises(DataError, match="short of memory.*__main__"):
         cache.faces_of([], DETECTION, tmp_path)
+
+
+def test_what_was_seen_is_known_and_nothing_is_looked_for(pictures: list[str], tmp_path: Path) -> None:
+    settings, root = DetectionSettings(), tmp_path / "a folder? 100 %"
+    assert cache.known_faces(Path(pictures[0]), settings, root) == ()
+    seen = cache.faces_of(pictures[:1], settings, root)
+    assert cache.known_faces(Path(pictures[0]), settings, root) == seen[0] != ()
+    assert cache.known_faces(Path(pictures[1]), settings, root) == ()
+    (root / cache.FACES).write_bytes(b"no store")
+    assert cache.known_faces(Path(pictures[0]), settings, root) == ()

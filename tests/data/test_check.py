@@ -245,3 +245,19 @@ def test_what_nothing_can_be_learned_from_is_named(folder: Path) -> None:
     (folder / "00.png").write_bytes(b"no picture")
     report = checked(folder, lambda paths, *_: [() if path.endswith("03.png") else (FACE,) for path in paths])
     assert report.unusable == ("00.png", "03.png")
+
+
+def test_pictures_that_may_be_labelled_later_are_looked_at_too(folder: Path) -> None:
+    for number in (200, 201):
+        draw(folder / f"later {number}.png", number)
+    (folder / "later 200.png").write_bytes((folder / "05.png").read_bytes())
+
+    def look(paths: Sequence[str], *_: object) -> list[tuple[Face, ...] | None]:
+        return [() if "201" in path else (FACE,) for path in paths]
+
+    later = ["later 200.png", "later 201.png"]
+    report = check(layouts.read(str(folder)), look=look, unlabelled=later)
+    assert (report.pictures, report.unlabelled, report.no_face) == (92, 2, 1)
+    assert report.unusable == ("later 201.png",) and report.exact.groups == (("05.png", "later 200.png"),)
+    assert sum(report.splits.values()) == 90 and not report.exact.disagreeing
+    assert "90 labelled pictures" in report.lines()[0] and "2 without a label" in report.lines()[0]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mtl_model import layouts
-from mtl_model.errors import DataError
+from mtl_model.errors import DataError, UsageError
 from mtl_model.events import Noted
 from tests.codes import reasons
 
@@ -134,3 +134,28 @@ def test_pictures_to_label_lie_in_a_folder_of_that_name_or_bare_beside_the_class
     source = layouts.read(str(draw(names)), {"task": task} if task else {})
     assert sorted(layouts.unlabelled(source)) == ["6.jpg", "unlabelled/4.jpg", "unlabelled/deep/5.jpg"]
     assert "unlabelled" not in next(iter(source.tasks.values())).classes
+
+
+@pytest.mark.parametrize(
+    ("columns", "names", "expected"),
+    [
+        ("hat=on|off", ["1.jpg", "on/2.jpg", "Off/deep/3.jpg", "on/off/4.jpg", "train/5.jpg"], ["on", "off", "off"]),
+        ("hat=on|off", ["1.jpg"], []),
+        ("hat=hat on|no hat", ["0/1.jpg", "no hat/2.jpg"], ["no hat"]),
+        ("smile=yes|no", ["yes/1.jpg", "smiling/2.jpg", "3.jpg"], ["smiling", "smiling"]),
+    ],
+)
+def test_a_declared_task_labels_the_folders_called_like_its_classes(draw, columns, names, expected):
+    folder = draw(names)
+    source = layouts.read(f"folders:{folder}", {"columns": columns})
+    (name, task), *more = source.tasks.items()
+    labelled = {sample.file for sample in source.samples}
+    assert not more and sorted(sample.labels[name] for sample in source.samples) == sorted(expected)
+    assert sorted(layouts.unlabelled(source)) == sorted(set(names) - labelled) and not source.left_out
+    assert "0" not in task.spellings or name == "smile"
+
+
+@pytest.mark.parametrize("columns", ["age", "hat=on|off,cap=on|off", "hat=on"])
+def test_other_than_one_task_with_classes_cannot_be_declared_of_folders(draw, columns):
+    with pytest.raises(UsageError):
+        layouts.read(f"folders:{draw(['1.jpg'])}", {"columns": columns})

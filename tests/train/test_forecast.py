@@ -178,3 +178,28 @@ def test_the_command_line_says_it_and_writes_it(
     assert "If you learn this now: right for about" in capsys.readouterr().out
     assert json.loads((tmp_path / "told.json").read_text())["tasks"]["glasses"]["n"] == 60
     assert [*(tmp_path / "kept" / features.FOLDER).glob("*.npz")]
+
+
+@pytest.mark.parametrize(("count", "guessed"), [(5, True), (4, False)])
+def test_from_five_of_each_class_the_others_are_guessed(
+    tmp_path: Path,
+    weights: Path,  # noqa: F811
+    count: int,
+    guessed: bool,
+) -> None:
+    """Loose photos of a declared task, some labelled by hand: too few to say how well, enough to help."""
+    labels = {}
+    for number in range(30):
+        save(tmp_path / "data" / f"{number}.png", 150 * (number % 2), number)
+        if number < 2 * count:
+            labels[f"{number}.png"] = {"hat": ("off", "on")[number % 2]}
+    (tmp_path / "changes.json").write_text(json.dumps({"labels": labels}))
+    config = dataclasses.replace(
+        config_for(tmp_path / "data"), layout="folders", columns="hat=off|on", changes=str(tmp_path / "changes.json")
+    )
+    told = tell(config, weights)
+    assert told["refused"]["hat"]["code"] == "too_few_taught" and not told["tasks"]
+    guesses = told["guesses"].get("hat", {})
+    assert set(guesses) == ({f"{number}.png" for number in range(2 * count, 30)} if guessed else set())
+    right = [word == ("off", "on")[int(file[:-4]) % 2] for file, (word, _) in guesses.items()]
+    assert sum(right) >= 0.9 * len(right)

@@ -23,9 +23,12 @@ from starlette.responses import JSONResponse, Response
 
 from mtl_model import card, checkpoint, crops, jobs
 from mtl_model import runs as folders
+from mtl_model.card import CropSettings, DetectionSettings
+from mtl_model.data import cache
 from mtl_model.errors import UsageError
 from mtl_model.pictures import turn
 from mtl_model.predictor import Predictor, choose_device
+from mtl_model.records import FACE
 from mtl_model.ui.faces import comparison, face_cards
 from mtl_model.ui.faces.requests import Asked, read_whole
 from mtl_model.ui.listeners import html
@@ -43,6 +46,7 @@ PUBLIC = False
 AT_ONCE = 2  # pictures decoded at the same time, over all people
 THUMBNAIL_PX = 192
 CROP_PX = 192
+AROUND = 0.3  # of a face's box on each side, which a thumbnail shows too
 TEND_SECONDS, SWEEP_EVERY, EXPIRE_EVERY = 3, 20, 200
 ACTIONS = ("check", "forecast", "start", "stop", "resume", "discard", "corrections")
 LARGEST_REQUEST = 100_000  # bytes of a request that says what to do
@@ -63,14 +67,12 @@ def _words(value: Any) -> bool:
 
 FIELDS: dict[str, tuple[fields.Check, str]] = {
     **dict.fromkeys(
-        ("run", "name", "base", "from", "how", "kind", "task", "file", "subject", "harm"), (fields.is_text, "text")
+        ("run", "name", "base", "from", "how", "kind", "task", "subject", "harm"), (fields.is_text, "text")
     ),
-    **dict.fromkeys(("looked", "undo", "keep"), (lambda value: isinstance(value, bool), "true or false")),
-    "word": (lambda value: value is None or fields.is_text(value), "text or null"),
-    "out": (lambda value: value is None or isinstance(value, bool), "true, false or null"),
-    "tasks": (_list_of_text, "a list of names"),
+    **dict.fromkeys(("looked", "undo", "keep", "out"), (lambda value: isinstance(value, bool), "true or false")),
+    **dict.fromkeys(("tasks", "classes", "files"), (_list_of_text, "a list of names")),
+    **dict.fromkeys(("names", "labels"), (_words, "an object of names")),
     "advanced": (_settings, "an object of settings"),
-    "names": (_words, "an object of names"),
 }
 """Fields of the requests that say what to do; others are scalars. See `fields.read_object`."""
 
@@ -85,6 +87,7 @@ def build(shared: Shared) -> None:
     posts: dict[str, Callable[[dict[str, Any], str], Any]] = {
         "create": teach.create,
         "look": teach.look,
+        "classes": teach.name_classes,
         "settings": teach.settings,
         "change": teach.change,
         "accept": teach.accept,
@@ -140,8 +143,9 @@ class _Teach:
         page = read_whole(query.get("page", "1"), "page", most=1_000_000)
 
         def look() -> str:
-            shown = dataset.read_labelled(self._run(query.get("run", "")))
-            return picture_views.browse(shown, query.get("task", ""), query.get("class", ""), page)
+            run, task = self._run(query.get("run", "")), query.get("task", "")
+            guesses = run.forecast.get("guesses", {}).get(task) if run.forecast else None
+            return picture_views.browse(dataset.read_labelled(run), task, query.get("class", ""), page, guesses)
 
         return JSONResponse({"html": await asyncio.to_thread(look)})
 
@@ -149,14 +153,20 @@ class _Teach:
         """A small JPEG of one picture, made here: what a visitor uploaded is never served as it is."""
         run = self._run(request.query_params.get("run", ""))
         path = dataset.picture_path(run, request.query_params.get("file", ""))
+        face = bool(request.query_params.get("face")) and run.record.reads == FACE
         async with self._free:
             if await request.is_disconnected():
                 return Response(status_code=bodies.GONE)
-            body = await asyncio.to_thread(self._thumbnail, path)
+            body = await asyncio.to_thread(self._thumbnail, path, run.folder / folders.CACHE if face else None)
         return Response(body, media_type="image/jpeg", headers={"cache-control": "private, max-age=600"})
 
-    def _thumbnail(self, path: Path) -> bytes:
-        return face_cards.jpeg(self._shared.decoders.read(path.read_bytes()), THUMBNAIL_PX, 85)
+    def _thumbnail(self, path: Path, cache_root: Path | None) -> bytes:
+        """cache_root: where the check kept what it saw; then the face alone is shown, if there is one."""
+        rgb = self._shared.decoders.read(path.read_bytes())
+        faces = cache.known_faces(path, DetectionSettings(), cache_root) if cache_root else ()
+        if face := crops.main_face(faces, rgb.shape[1], rgb.shape[0]):
+            rgb = crops.cut(rgb, [face], CropSettings(size_px=THUMBNAIL_PX, margin=AROUND))[0]
+        return face_cards.jpeg(rgb, THUMBNAIL_PX, 85)
 
     async def try_out(self, request: Request) -> Response:
         """A photo's cards with what the checkpoint to start from and the one that waits say of the same faces."""
@@ -219,6 +229,9 @@ class _Teach:
 
     def look(self, given: dict[str, Any], user: str) -> None:
         self._steps.look(self._run(given.get("run")))
+
+    def name_classes(self, given: dict[str, Any], user: str) -> None:
+        self._steps.name_classes(self._run(given.get("run")), given.get("task", ""), given.get("classes", []))
 
     def settings(self, given: dict[str, Any], user: str) -> None:
         self._steps.choose(self._run(given.get("run")), given)

@@ -19,7 +19,7 @@ from mtl_model.errors import CheckpointError, RunError, UsageError, unknown
 from mtl_model.options import words_of
 from mtl_model.records import FACE, PICTURE
 from mtl_model.runs import CACHE, CHANGES, FORECAST, REPORT
-from mtl_model.ui.teach import dataset, picture_views, teaching
+from mtl_model.ui.teach import changes, dataset, picture_views, teaching
 from mtl_model.ui.teach.teaching import CHECK, LEARN, SUGGEST, Record, Run
 
 # name -> (smallest, largest, what it is for people)
@@ -108,8 +108,27 @@ class Steps:
             )
         return self._look(run)
 
-    def _look(self, run: Run, **layout: str) -> Record:
-        """layout: kind and task, if they are others from now on."""
+    @alone
+    def name_classes(self, run: Run, task: str, classes: Sequence[str]) -> Record:
+        """Name the classes that pictures can be given on the page, or further ones; pictures that are there are read anew."""
+        self._open(run)
+        known = run.record.found.get("tasks", {})
+        folders_alone = run.record.found.get("kind", dataset.FOLDERS) == dataset.FOLDERS
+        if not folders_alone or len(known) > 1 or any(not one["classes"] for one in known.values()):
+            raise UsageError(
+                "These pictures are labelled by a table, for several tasks, or with numbers, so no class can be named here. "
+                "Expected folders of one task with classes; begin a new one."
+            )
+        own = dataset.read_labelled(run).tasks if known else {}
+        words = [*(word for one in known.values() for word in one["classes"]), *classes]
+        name, named = dataset.check_classes(next(iter(own), task), words)
+        layout = {"kind": dataset.FOLDERS, "task": name, "classes": named}
+        if run.data.is_dir():
+            return self._look(run, **layout)
+        return teaching.edit_record(run.folder, **layout)
+
+    def _look(self, run: Run, **layout: Any) -> Record:
+        """layout: kind, task and classes, if they are others from now on."""
         self._open(run)
         record = dataclasses.replace(run.record, **layout)
         found = dataset.describe(run.folder, record, stamp=str(time.time_ns()))
@@ -138,7 +157,7 @@ class Steps:
                 raise UsageError(unknown("layout", layout["kind"], layouts.kinds()))
             if "task" in layout:
                 layout["task"] = dataset.layouts_name(layout["task"]) if layout["task"] else ""
-            return self._look(run, **layout)
+            return self._look(run, **layout, classes=())
         if "subject" in given:
             return self._show(run, str(given["subject"]))
         chosen: dict[str, Any] = {}
@@ -219,7 +238,8 @@ class Steps:
     def _asked(self, run: Run) -> list[str]:
         """The words for the pictures, as they are labelled now, and the checkpoint that would learn from them."""
         words = [self._source(run), "--from", run.record.parent, "--cache", str(run.folder / CACHE)]
-        for option, value in (("--changes", self._changes(run)), ("--task", self._task(run))):
+        columns = dataset.columns_of(run.record.task, run.record.classes)
+        for option, value in (("--changes", self._changes(run)), ("--task", self._task(run)), ("--columns", columns)):
             words += [option, value] if value else []
         return [*words, *self._places]
 
@@ -285,6 +305,7 @@ class Steps:
             start=record.parent,
             how=record.how,
             task=self._task(run),
+            columns=dataset.columns_of(record.task, record.classes),
             layout=str(record.found["kind"]),
             tasks=",".join(record.tasks),
             changes=self._changes(run),
@@ -300,28 +321,42 @@ class Steps:
     @alone
     def change(self, run: Run, given: Mapping[str, Any]) -> str:
         """Change pictures, labels or classes, or take the last change back. Returns what was done; after RENEWED changes what
-        learning would bring is worked out anew."""
-        self._open(run)
+        learning would bring is worked out anew. A check need not be waited for."""
+        self._open(run, but=CHECK)
         said = self._change(run, given)
-        forecast = run.forecast
-        if forecast and dataset.moved_since(run, forecast) >= dataset.RENEWED and not run.forecasting:
+        if not run.forecasting and self._is_due(run):
             self._forecast(run)
         return said
 
+    def _is_due(self, run: Run) -> bool:
+        """Whether enough was changed since the last forecast, or there can be guesses now that it has not."""
+        forecast = run.forecast
+        if forecast and changes.moved_since(run, forecast) >= changes.RENEWED:
+            return True
+        now = picture_views.guessable(dataset.read_labelled(run))
+        if not now or not forecast:
+            return bool(now)
+        return bool(now - picture_views.guessable(dataset.read_labelled(run, dataset.changes_of(forecast["edits"]))))
+
     def _change(self, run: Run, given: Mapping[str, Any]) -> str:
         if given.get("undo"):
-            return dataset.undo(run)
+            return changes.undo(run)
         if "harm" in given:
             harmful = {
                 f"{one['code']}/{one['values']['task']}": one["files"]
                 for one in (run.forecast or {}).get("harmful", ())
             }
-            return dataset.leave_out(run, harmful.get(str(given["harm"]), []))
+            return changes.leave_out(run, harmful.get(str(given["harm"]), []))
+        task, files = str(given.get("task")), given.get("files", [])
         if "names" in given:
-            return dataset.rename(run, str(given.get("task")), given["names"])
-        word, out = given.get("word"), given.get("out")
-        words = str(given.get("file")), str(given.get("task")), None if word is None else str(word)
-        return dataset.change(run, *words, None if out is None else bool(out), given.get("keep") is True)
+            return changes.rename(run, task, given["names"])
+        if "labels" in given:
+            return changes.relabel(run, task, given["labels"])
+        return (
+            changes.keep(run, files, task)
+            if given.get("keep")
+            else changes.leave_out(run, files, given.get("out") is not False)
+        )
 
     @alone_even_if_damaged
     def discard(self, run: Run) -> None:
@@ -348,30 +383,35 @@ class Steps:
         folders.accept(run.folder, keep)
         dataset.forget(run.folder)
 
-    def _idle(self, run: Run) -> None:
-        if run.busy:
+    def _idle(self, run: Run, but: str = "") -> None:
+        if run.busy and run.kind != but:
             what = "checked" if run.kind == CHECK else "learned from"
             raise UsageError(
                 f"The pictures of '{run.name}' are being {what}. Wait until that is done, or stop it.", "busy"
             )
 
-    def _open(self, run: Run) -> None:
-        """Neither at work nor accepted: an accepted checkpoint is nobody's to change."""
-        self._idle(run)
+    def _open(self, run: Run, but: str = "") -> None:
+        """Neither at work nor accepted: an accepted checkpoint is nobody's to change. but: a kind of job that is no matter."""
+        self._idle(run, but)
         if run.state == "accepted":
             raise UsageError(
                 f"'{run.name}' has been accepted already. Begin a new one to teach it further.", "accepted"
             )
 
     def _understood(self, run: Run) -> None:
-        if not run.record.found or run.record.found.get("error"):
-            raise UsageError(run.record.found.get("error") or "There are no pictures yet. Upload them first.")
+        found = run.record.found
+        if not found or found.get("error"):
+            raise UsageError(found.get("error") or "There are no pictures yet. Upload them first.")
+        if not found["tasks"]:
+            raise UsageError(dataset.NO_CLASS, "no_class")
 
     def _source(self, run: Run) -> str:
         return f"{run.record.found['kind']}:{run.data}"
 
     def _task(self, run: Run) -> str:
-        return str(run.record.found.get("task") or "") if run.record.found.get("kind") == dataset.FOLDERS else ""
+        """The name of the task of bare folders; declared classes say it themselves."""
+        bare = run.record.found.get("kind") == dataset.FOLDERS and not run.record.classes
+        return str(run.record.found.get("task") or "") if bare else ""
 
     def _changes(self, run: Run) -> str:
         return str(run.folder / CHANGES) if (run.folder / CHANGES).is_file() else ""

@@ -16,7 +16,7 @@ from mtl_model.run_records import Forecast
 from mtl_model.tasks import Task
 from mtl_model.ui.figures import quantity
 from mtl_model.ui.render import render
-from mtl_model.ui.teach import curves, dataset
+from mtl_model.ui.teach import changes, curves, dataset
 from mtl_model.ui.teach.dataset import Labelled, Picture
 from mtl_model.ui.teach.teaching import Run
 from mtl_model.ui.teach.views import plural
@@ -32,14 +32,14 @@ def forecast(run: Run, shown: Labelled, parent: Card | None) -> str:
     asked = {question["task"] for question in questions}
     tasks: Mapping[str, Any] = found["tasks"] if found else {}
     other = bool(found) and found is not None and found["parent"] != run.record.parent
-    moved = dataset.moved_since(run, found) if found else 0
+    moved = changes.moved_since(run, found) if found else 0
     state, ask = "", ""
     if run.forecasting:
         state = f"It is being worked out anew{f', from {run.record.parent}' if other else ''}."
     elif other and found:
         state, ask = f"That is what learning from {found['parent']} brings.", f"Work it out from {run.record.parent}"
     elif moved:
-        again = f"after {dataset.RENEWED} changes it is worked out anew by itself"
+        again = f"after {changes.RENEWED} changes it is worked out anew by itself"
         state, ask = f"{plural(moved, 'picture')} changed since; {again}.", "Work it out now"
     elif not found and run.state == "checked":
         ask = "Work out what learning would bring"

@@ -14,6 +14,7 @@ from mtl_model import runs as folders
 from mtl_model.card import Card
 from mtl_model.data import corrections
 from mtl_model.errors import MtlError, UsageError
+from mtl_model.records import FACE
 from mtl_model.run_records import Outcome
 from mtl_model.runs import CHANGES, FORECAST, OUTCOME, REPORT
 from mtl_model.train import finetune
@@ -21,7 +22,7 @@ from mtl_model.ui.checkpoints import gallery
 from mtl_model.ui.checkpoints.loaded import Models
 from mtl_model.ui.render import escape
 from mtl_model.ui.teach import dataset, forecast_views, outcome_views, picture_views, progress_views, teaching, views
-from mtl_model.ui.teach.teaching import Run
+from mtl_model.ui.teach.teaching import CHECK, Run
 
 MOST_ESTIMATES = 200
 GONE = "<p>The pictures are deleted.</p>"
@@ -102,12 +103,12 @@ class Page:
         outcome: Any = folders.read(run.folder / OUTCOME, Outcome) or {} if decided else {}
         kept, queue = KEPT if run.kept else GONE, jobs.every(self._runs)
         gone = run.state == "accepted"
-        line = f"{about.get('pictures', 0):,} pictures: {views.tasks_text(about.get('tasks', {}))}"
+        line = views.understood(about) if about and not about.get("error") else ""
         parts = {
-            "line1": escape(line) if about and not about.get("error") else "",
+            "line1": escape(line),
             "found": kept if gone else views.found(run, shown.source.left_out if shown else ()),
             "check": kept if gone else picture_views.check(run, queue),
-            **(self._contents(run, shown) if run.checked and shown else {}),
+            **(self._contents(run, shown) if shown and run.step >= 2 else {}),
             "forecast": self._forecast(run, shown),
             "goon": picture_views.go_on(run, shown, self._parent(run)),
             "form": self._form(run, runs, names),
@@ -121,9 +122,34 @@ class Page:
         reached = 4 if decided else 3 if run.checked else 2 if run.step == 2 else 1
         if run.state == "checked" and shown and not picture_views.can_learn(run, shown, self._parent(run)):
             reached = 2
-        stamp, edits = str(about.get("stamp", "")), _edits_stamp(run)
-        shared = {"reached": reached, "step": run.step, "busy": run.busy, "subject": run.record.reads}
-        return {**shared, "stamp": stamp, "edits": edits, "parts": parts}
+        stamp, edits = (
+            str(about.get("stamp", "")),
+            f"{_edits_stamp(run)} {_written(run, REPORT)} {_written(run, FORECAST)}",
+        )
+        faces = f"{_written(run, REPORT)}" if run.checked and run.record.reads == FACE else ""
+        shared = {
+            "reached": reached,
+            "step": run.step,
+            "busy": run.busy and run.kind != CHECK,
+            "subject": run.record.reads,
+        }
+        return {**shared, "stamp": stamp, "edits": edits, "parts": parts, **self._classes(run, shown), "faces": faces}
+
+    def _classes(self, run: Run, shown: dataset.Labelled | None) -> dict[str, Any]:
+        """naming: whether the classes of the pictures are still to be named. label: the task, if pictures wait for a label of it.
+        classes: those that a person can record pictures of, as [folder, name, pictures]; declared: they are named on the page."""
+        about, named = run.record.found, run.record.classes
+        naming = bool(about) and not about.get("error") and not about["tasks"]
+        nothing = {"naming": naming, "label": "", "classes": [], "declared": bool(named)}
+        known = about.get("tasks", {})
+        if shown is None or len(known) != 1 or about["kind"] != dataset.FOLDERS or run.state == "accepted":
+            return nothing
+        ((task, own),) = known.items()
+        words, counts = shown.edits.renamed.get(task, {}), shown.counts()[task]
+        classes = [
+            [word, called, counts.get(called, 0)] for word in own["classes"] if (called := words.get(word, word))
+        ]
+        return {**nothing, "label": task if named and shown.waiting(task) else "", "classes": classes}
 
     def _labelled(self, run: Run) -> dataset.Labelled | None:
         try:
@@ -168,13 +194,20 @@ class Page:
 
     def _contents(self, run: Run, shown: dataset.Labelled) -> dict[str, str]:
         """Made anew only when the report or the changes are others: while it learns, every second asks for them."""
-        report = (run.folder / REPORT).stat().st_mtime_ns
-        told = (run.folder / FORECAST).stat().st_mtime_ns if (run.folder / FORECAST).exists() else 0
-        key = f"{report} {told} {_edits_stamp(run)}"
+        key = f"{_written(run, REPORT)} {_written(run, FORECAST)} {_edits_stamp(run)} {run.checked}"
         if run.name not in self._made or self._made[run.name][0] != key:
-            parts = {"counts": picture_views.tallies(run, shown), "problems": picture_views.found(run, shown)}
+            problems = picture_views.found(run, shown) if run.checked else ""
+            parts = {"counts": picture_views.tallies(run, shown), "problems": problems}
             self._made[run.name] = (key, {**parts, "line2": escape(picture_views.line(shown))})
         return self._made[run.name][1]
+
+
+def _written(run: Run, name: str) -> int:
+    """When a file of the run was written, in nanoseconds; 0 where there is none."""
+    try:
+        return (run.folder / name).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _edits_stamp(run: Run) -> str:

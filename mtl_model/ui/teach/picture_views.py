@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from mtl_model import jobs, kinds, wording
 from mtl_model import runs as folders
 from mtl_model.card import Card
@@ -14,16 +16,17 @@ from mtl_model.names import caption, isolated
 from mtl_model.records import PICTURE
 from mtl_model.run_records import Report
 from mtl_model.tasks import Task
-from mtl_model.train.splits import LEAST_TAUGHT
-from mtl_model.ui.render import escape, named
-from mtl_model.ui.teach import dataset, forecast_views, teaching
+from mtl_model.train.splits import LEAST_GUESSED, LEAST_TAUGHT
+from mtl_model.ui.render import escape, named, render
+from mtl_model.ui.teach import changes, dataset, forecast_views, teaching
 from mtl_model.ui.teach.dataset import CHANGED, LEFT_OUT, Labelled, Picture
 from mtl_model.ui.teach.progress_views import job_line
 from mtl_model.ui.teach.teaching import CHECK, Run
 from mtl_model.ui.teach.views import button, plural, problem
 
-PAGE = 24
+PAGE, KEYS, THUMBS = 48, 9, 8  # pictures of a class at once; classes that have a key; thumbnails on a strip
 AT_ONCE = 20  # things to look at, and pictures of one; the others are folded away
+SURE = 0.75  # probability of a guess, below which it is called unsure
 MOST_GROUPS = 200  # of copies, of either kind
 HERE: Mapping[str, wording.Words] = {
     "no_face": "No face was found in {count:n file}; nothing is learned from what shows none.",
@@ -62,6 +65,20 @@ def unlearnable(shown: Labelled) -> dict[str, str]:
         if missing := kinds.of(task).missing(task, known, LEAST_TAUGHT):
             lacking[name] = f"{isolated(task.title)} cannot be learned yet: {missing}."
     return lacking
+
+
+def guessable(shown: Labelled) -> set[str]:
+    """The tasks of which pictures without a label can be guessed: their classes have enough that have one."""
+    known = {
+        name: {word: count for word, count in classes.items() if word != UNLABELLED}
+        for name, classes in shown.counts().items()
+        if kinds.of(shown.tasks[name]).choices(shown.tasks[name]) and shown.waiting(name)
+    }
+    return {
+        name
+        for name, counts in known.items()
+        if not kinds.of(shown.tasks[name]).missing(shown.tasks[name], counts, LEAST_GUESSED)
+    }
 
 
 def can_learn(run: Run, shown: Labelled, parent: Card | None = None) -> bool:
@@ -122,7 +139,7 @@ def _other_subject(run: Run) -> str:
 def line(shown: Labelled) -> str:
     """The step in a line, once it is done."""
     kept = [one for one in shown.pictures if one.labels and not one.out and one.file not in shown.unusable]
-    out, moved = len(shown.chosen("", LEFT_OUT)), len(shown.chosen("", CHANGED))
+    out, moved = len(shown.chosen("", LEFT_OUT)), sum(bool(one.first) for one in shown.chosen("", CHANGED))
     told = [f"{plural(len(kept), 'picture')} to learn from", *([f"{out:,} left out"] if out else [])]
     return ", ".join(told + ([f"{moved:,} relabelled"] if moved else []))
 
@@ -134,45 +151,51 @@ def tallies(run: Run, shown: Labelled) -> str:
 
 
 def counts(shown: Labelled) -> str:
-    """A bar a class, each a button that shows its pictures. Too few are said, with the number that would do."""
+    """A strip per class: a bar that is a button which shows its pictures, and the first of them. Too few are said, with the
+    number that would do."""
     parts = []
     for name, classes in shown.counts().items():
-        most = max(classes.values(), default=1) or 1
-        task = shown.tasks[name]
-        rows = "".join(_row(name, word, count, most, task) for word, count in classes.items())
+        most, task = max(classes.values(), default=1) or 1, shown.tasks[name]
+        named_classes = kinds.of(task).choices(task)
+        rows = [_strip(shown, task, word, count, most) for word, count in classes.items()]
         parts.append(
-            f'<div class="tally" role="group" aria-label="{escape(task.title)}"><h3>{named(task.title)}</h3>{rows}</div>'
+            render("teach/strips.html", task=task, rows=rows, can_add=bool(named_classes) and len(shown.tasks) == 1)
         )
-    return "".join(parts)
+    return "".join(map(str, parts))
 
 
-def _row(name: str, word: str, count: int, most: int, task: Task) -> str:
-    short = word != UNLABELLED and count < RARE and (count or kinds.of(task).choices(task))
-    few = f'<span class="few">few: {RARE} would do</span>' if short else ""
-    quiet = " quiet" if word == UNLABELLED else ""
-    return (
-        f'<button type="button" class="count{quiet}" id="{escape(f"teach-count-{name}-{word}")}" data-do="browse" '
-        f'data-task="{escape(name)}" data-class="{escape(word)}"><span class="word">{named(word)}{few}</span>'
-        f'<span class="track" aria-hidden="true"><span style="width:{100 * count / most:.1f}%"></span></span>'
-        f'<span class="number">{count:,}<span class="unseen"> pictures; show them</span></span></button>'
-    )
+def _strip(shown: Labelled, task: Task, word: str, count: int, most: int) -> dict[str, Any]:
+    choices = kinds.of(task).choices(task)
+    short = word != UNLABELLED and count < RARE and (count or choices)
+    first = [one.file for one in shown.chosen(task.name, word) if not one.out and one.file not in shown.unusable]
+    return {
+        "word": word,
+        "count": count,
+        "width": round(100 * count / most, 1),
+        "few": f"few: {RARE} would do" if short else "",
+        "quiet": word == UNLABELLED,
+        "named": word in choices,
+        "files": first[:THUMBS] if choices else [],
+    }
 
 
 def changed(run: Run, shown: Labelled) -> str:
     out = len(shown.chosen("", LEFT_OUT))
     moved = len(shown.chosen("", CHANGED))
-    if not (out or moved or dataset.can_undo(run.folder)):
+    new = sum(not one.first for one in shown.chosen("", CHANGED))
+    told = " and ".join([f"{new:,} labelled"] * bool(new) + [f"{moved - new:,} relabelled"] * bool(moved - new))
+    if not (out or moved or changes.can_undo(run.folder)):
         return ""
     show = "".join(
         f'<button type="button" class="link" id="teach-show-{what.replace(" ", "-")}" data-do="browse" data-task="" '
         f'data-class="{what}">{text}</button>'
         for what, count, text in (
             (LEFT_OUT, out, f"{out:,} left out"),
-            (CHANGED, moved, f"{moved:,} relabelled"),
+            (CHANGED, moved, told),
         )
         if count
     )
-    undo = button("undo", "Undo the last change") if dataset.can_undo(run.folder) else ""
+    undo = button("undo", "Undo the last change") if changes.can_undo(run.folder) else ""
     return f'<p class="actions changed">{show or "No changes."} {undo}</p>'
 
 
@@ -186,7 +209,8 @@ def found(run: Run, shown: Labelled) -> str:
         for text, files, key, much in forecast_views.harmful(run, shown)
     )
     first = forecast_views.suspects(run, shown) + harm + _slips(run, shown)
-    return first + forecast_views.suggestions(run, shown) + problems(_report(run), shown, bool(first))
+    worth = "" if unlearnable(shown) else forecast_views.suggestions(run, shown)
+    return first + worth + problems(_report(run), shown, bool(first))
 
 
 def _slips(run: Run, shown: Labelled) -> str:
@@ -205,7 +229,7 @@ def _slips(run: Run, shown: Labelled) -> str:
             told += f'<div class="finding"><p>{escape(_words(finding))}</p><p class="actions">{merge}</p></div>'
     for name, classes in shown.counts().items():
         small = {word: count for word, count in classes.items() if word != UNLABELLED and 0 < count < LEAST_TAUGHT}
-        if len(classes) > 2 and kinds.of(shown.tasks[name]).choices(shown.tasks[name]):
+        if len(classes.keys() - {UNLABELLED}) > 2 and kinds.of(shown.tasks[name]).choices(shown.tasks[name]):
             for word in small:
                 drop = _merge(f"Leave {isolated(word)} out", name, word, "")
                 text = f"{isolated(word)} has too few pictures to be told: without it the other classes can be learned."
@@ -223,7 +247,8 @@ def problems(report: Mapping[str, Any], shown: Labelled, more: bool = False) -> 
     if not report:
         return ""
     lacking, listed = unlearnable(shown), _listed(report, shown)
-    faults = [problem(text, "Add pictures in step 1.") for text in lacking.values()]
+    advice = {True: "Label more of those without a label, or add pictures in step 1.", False: "Add pictures in step 1."}
+    faults = [problem(text, advice[bool(shown.waiting(name))]) for name, text in lacking.items()]
     if not report.get("pictures", True):  # then it says that none could be read
         faults = [problem(_words(finding)) for finding in report.get("faults", ())]
     elif _is_faceless(report):
@@ -307,8 +332,8 @@ def _words(finding: Mapping[str, Any]) -> str:
 # -- pictures ------------------------------------------------------------------------------------------------------
 
 
-def card(one: Picture, shown: Labelled) -> str:
-    """A picture with its labels: one click leaves it out or gives it another label."""
+def card(one: Picture, shown: Labelled, pick: bool = False) -> str:
+    """A picture with its labels: one click leaves it out or gives it another label. pick: it can be chosen beside others."""
     name = one.file.rsplit("/", 1)[-1]
     labels = "".join(_label(one, task, shown) for task in shown.tasks.values())
     out = "back" if one.out else "out"
@@ -316,7 +341,8 @@ def card(one: Picture, shown: Labelled) -> str:
     mark = "left out" if one.out else "relabelled" if one.relabelled else ""
     return (
         f'<li class="picture{" gone" if one.out else ""}" data-file="{escape(one.file)}"><div class="thumb">'
-        f'<img data-src="{escape(one.file)}" alt="{escape(isolated(one.file))}" width="128" height="128">'
+        f"{render('teach/tick.html', name=name) if pick else ''}"
+        f'<img data-src="{escape(one.file)}" data-face="1" alt="{escape(isolated(one.file))}" width="128" height="128">'
         f"{f'<span class=tag>{mark}</span>' if mark else ''}</div>"
         f'<p class="file" title="{escape(one.file)}">{named(name)}</p>{labels}'
         f'<button type="button" class="button small-button" data-do="{out}" '
@@ -347,11 +373,17 @@ def _label(one: Picture, task: Task, shown: Labelled) -> str:
     )
 
 
-def browse(shown: Labelled, task: str, word: str, page: int) -> str:
-    """One page of the pictures of a class."""
-    chosen = shown.chosen(task, word)
+def browse(shown: Labelled, task: str, word: str, page: int, guesses: Mapping[str, Any] | None = None) -> str:
+    """One page of the pictures of a class, of which several can be chosen and changed together. Those without a label come as
+    their guesses part them, the surest first. guesses: of the task, as a forecast has them."""
+    chosen, known = shown.chosen(task, word), guesses or {}
+    choices = kinds.of(shown.tasks[task]).choices(shown.tasks[task]) if task in shown.tasks else ()
+    bare = word == UNLABELLED and bool(choices)
+    if bare:
+        chosen = sorted(shown.waiting(task), key=lambda one: _by_guess(known.get(one.file), choices))
     pages = max(1, -(-len(chosen) // PAGE))
     page = min(max(page, 1), pages)
+    mine = chosen[(page - 1) * PAGE : page * PAGE]
     title = (
         word
         if word in (LEFT_OUT, CHANGED)
@@ -359,16 +391,29 @@ def browse(shown: Labelled, task: str, word: str, page: int) -> str:
         if task in shown.tasks
         else "All"
     )
-    cards = "".join(card(one, shown) for one in chosen[(page - 1) * PAGE : page * PAGE])
-    turn = "".join(
-        f'<button type="button" class="button" id="teach-page-{text.lower()}" data-do="page" data-page="{to}"'
-        f"{'' if 1 <= to <= pages else ' disabled'}>{text}</button>"
-        for text, to in (("Previous", page - 1), ("Next", page + 1))
+    return str(
+        render(
+            "teach/browse.html",
+            title=title,
+            said=plural(len(chosen), "picture"),
+            task=task,
+            choices=choices[:KEYS],
+            back=word == LEFT_OUT,
+            bare=bare,
+            cards=[_picked(one, known.get(one.file)) if bare else Markup(card(one, shown, pick=True)) for one in mine],
+            guessed=sum(one.file in known for one in mine) if bare else 0,
+            page=page,
+            pages=pages,
+        )
     )
-    paging = f'<p class="actions">{turn}<span class="small">Page {page} of {pages}</span></p>' if pages > 1 else ""
-    close = button("close", "Close")
-    return (
-        f'<div class="browse" role="region" aria-label="{escape(title)}"><p class="actions head"><b>{escape(title)}</b>'
-        f'<span class="small">{plural(len(chosen), "picture")}</span>{close}</p>'
-        f'<ul class="pictures">{cards}</ul>{paging}</div>'
-    )
+
+
+def _by_guess(guess: Any, choices: Sequence[str]) -> tuple[int, float]:
+    """Where a picture stands in the grid."""
+    return (choices.index(guess[0]), -float(guess[1])) if guess and guess[0] in choices else (len(choices), 0.0)
+
+
+def _picked(one: Picture, guess: Any) -> Markup:
+    """A picture without a label: its face, and what it would be labelled as."""
+    word, chance = guess or ("", 0.0)
+    return render("teach/pick.html", file=one.file, name=one.file.rsplit("/", 1)[-1], guess=word, sure=chance >= SURE)

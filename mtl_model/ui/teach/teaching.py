@@ -86,6 +86,7 @@ class Found(TypedDict, total=False):
     notes: list[Note | str]
     bare: bool
     task: str
+    unlabelled: int
     error: str
     code: str
 
@@ -127,7 +128,8 @@ class Edits(TypedDict, total=False):
 class Record:
     """teach.json: what the visitor chose, and what was understood of the pictures.
 
-    kind, task: the layout and the name of the one task of bare folders, where the visitor said them. parent: the
+    kind, task: the layout and the name of the one task of bare folders, where the visitor said them. classes: those of that
+    task that the visitor named on the page; folders called so are read as these, and all else may be given one. parent: the
     checkpoint to start from. tasks: those to learn, all if empty. advanced: options of `finetune` by name, as text.
     found: see labelled.describe; {} until the upload is complete. looked: whether the visitor is done with the check.
     heard: events that an earlier learning had said when this one began. learned: parent, how, tasks, advanced and the edits of
@@ -149,6 +151,7 @@ class Record:
     heard: int = 0
     learned: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     subject: str = ""
+    classes: tuple[str, ...] = ()
 
     @property
     def reads(self) -> str:

@@ -34,6 +34,7 @@ from mtl_model.runs import COUNT, DATA
 from mtl_model.ui.server.bodies import keep, parts_of
 from mtl_model.ui.shared import Shared
 from mtl_model.ui.teach import dataset, teaching, template
+from mtl_model.ui.teach.frames import Sieve
 
 LIMITS = Limits()
 """Of one run, over all its batches and zips."""
@@ -51,9 +52,10 @@ def add_routes(shared: Shared) -> None:
 
     Both POSTs answer {"files": how many there are now, "skipped": {reason: how many of these}, "examples": {reason: names},
     "words": {reason: its words}}; a reason is a code of `archives`.
-    A batch is multipart of up to 50 files, each field named by the file's path as encodeURIComponent writes it.
+    A batch is multipart of up to 50 files, each field named by the file's path as encodeURIComponent writes it. With frames=1
+    they are frames of a camera, of which those are kept that are worth it (see `frames`).
     """
-    desk = _Desk(shared.options.runs)
+    desk = _Desk(shared.options.runs, Sieve(shared.models, shared.decoders))
     shared.route("POST", "/mtl/teach/files", desk.files)
     shared.route("POST", "/mtl/teach/zip", desk.zip)
     shared.route("GET", "/mtl/teach/template", template.answer)
@@ -62,10 +64,11 @@ def add_routes(shared: Shared) -> None:
 class _Desk:
     """The routes by which files come in."""
 
-    def __init__(self, runs: Path) -> None:
-        self._runs = runs
+    def __init__(self, runs: Path, sieve: Sieve) -> None:
+        self._runs, self._sieve = runs, sieve
 
     async def files(self, request: Request) -> Response:
+        frames = request.query_params.get("frames") == "1"
         folder = await asyncio.to_thread(_ready, self._runs, request.query_params.get("run", ""))
         keep(request, "elsewhere")  # in the run, which has limits of its own
         most = f"Expected at most {BATCH_FILES} files and {size_text(BATCH_BYTES)} at once; reload the page, then try again."
@@ -80,9 +83,11 @@ class _Desk:
             raise _not_kept(error, folder) from None
         try:
             given = [(unquote(name), one) for name, one in form.multi_items() if isinstance(one, UploadFile)]
-            return JSONResponse(
-                await asyncio.to_thread(add_files, folder, [(n, one.file, one.size or 0) for n, one in given])
-            )
+            files = [(name, one.file, one.size or 0) for name, one in given]
+            if not frames:
+                return JSONResponse(await asyncio.to_thread(add_files, folder, files))
+            async with self._sieve.free:
+                return JSONResponse(await asyncio.to_thread(add_files, folder, files, self._sieve))
         finally:
             await form.close()
 
@@ -134,25 +139,35 @@ def _ready(runs: Path, name: str) -> Path:
         raise UsageError(f"'{name}' has been accepted already. Begin a new one to teach it further.", "accepted")
     if run.state == "done":
         raise UsageError(f"'{name}' waits for your decision. Accept or discard it, then begin a new one.", "undecided")
-    if run.busy:
+    if run.busy and run.kind == teaching.CHECK:
+        jobs.kill(runs, name)  # it would know nothing of these
+    elif run.busy:
         raise UsageError(
             f"The pictures of '{name}' are just being worked on. Wait until that is done, or stop it.", "busy"
         )
     return run.folder
 
 
-def add_files(folder: Path, given: Sequence[tuple[str, BinaryIO, int]]) -> dict[str, Any]:
+def add_files(folder: Path, given: Sequence[tuple[str, BinaryIO, int]], sieve: Sieve | None = None) -> dict[str, Any]:
     """Keep the files of a batch: (name as it came, stream, size in bytes). Returns the routes' answer.
+
+    sieve: the files are frames of a camera, and it says which of them are kept.
 
     Raises: UsageError if the run is gone or worked on by now, DataError for a limit or a full disk: nothing of it is kept.
     """
     skipped, arrived = Skipped(), {}
+    run = teaching.read_run(folder.parent, folder.name) if sieve else None
     with _beside(folder) as beside:
         for number, (name, stream, size) in enumerate(given):
             path, reason = archives.judge(name)
             if path is None or size > LIMITS.file_bytes:
                 skipped.add(reason or LARGE, name)
                 continue
+            if sieve and run:
+                if reason := sieve.judge(run, path, stream.read()):
+                    skipped.add(reason, name)
+                    continue
+                stream.seek(0)
             arrived[path] = beside / str(number)
             with arrived[path].open("wb") as copy:
                 shutil.copyfileobj(stream, copy, CHUNK)

@@ -60,6 +60,8 @@ def status(run: Run) -> str:
         return f"{'check' if run.kind == CHECK else 'learning'} {STATES[run.state]}"
     if run.state == "uploaded" and run.record.found.get("error"):
         return "nothing to learn from yet"
+    if run.state == "uploaded" and not run.record.found["tasks"]:
+        return "its classes are to be named"
     return STATES[run.state]
 
 
@@ -87,6 +89,14 @@ def tasks_text(tasks: Mapping[str, Mapping[str, Any]]) -> str:
         f"({', '.join(map(isolated, task['classes'][:12])) or 'in ' + (task.get('measured_in') or task['kind'])})"
         for task in tasks.values()
     )
+
+
+def understood(about: Mapping[str, Any]) -> str:
+    """What was understood of an upload, in a line."""
+    later = about.get("unlabelled", 0)
+    if not about["tasks"]:
+        return f"{plural(later, 'photo')} without a class"
+    return f"{plural(about.get('pictures', 0) + later, 'picture')}: {tasks_text(about['tasks'])}"
 
 
 def button(action: str, text: str, primary: bool = False, **more: str) -> str:
@@ -123,6 +133,11 @@ def found(run: Run, left_out: Sequence[LeftOut] = ()) -> str:
         f'<option value="{kind}"{" selected" if kind == about["kind"] else ""}>{escape(text)}</option>'
         for kind, text in KINDS.items()
     )
+    if not (about["tasks"] or about["error"]):
+        return (
+            f'<p class="understood"><b>{plural(about["unlabelled"], "photo")}, and no class yet.</b> What are they to be told '
+            "apart as? Name two classes or more; then label them by clicks and keys.</p>"
+        )
     fields = (
         f'<label>Read as <select id="teach-kind" data-set="kind"><option value="">what they look like</option>{kinds}'
         "</select></label>"
@@ -132,10 +147,17 @@ def found(run: Run, left_out: Sequence[LeftOut] = ()) -> str:
             '<label>What the folders tell apart <input id="teach-task" data-set="task" maxlength="40" '
             f'value="{escape(about["task"])}" autocomplete="off"></label>'
         )
+    later = (
+        f" {plural(about['unlabelled'], 'picture')} without a label can be labelled in step 2."
+        if about.get("unlabelled")
+        else ""
+    )
     lines = problem(about["error"]) if about["error"] else (
         f'<p class="understood"><b>{plural(about["pictures"], "picture")} with labels</b> of '
-        f"{escape(tasks_text(about['tasks']))}, read as {escape(KINDS.get(about['kind'], about['kind']))}.</p>"
+        f"{escape(tasks_text(about['tasks']))}, read as {escape(KINDS.get(about['kind'], about['kind']))}.{later}</p>"
     )  # fmt: skip
+    if run.record.classes:
+        lines, fields = f'<p class="understood"><b>{escape(understood(about))}</b></p>', ""
     examples = {_key(asdict(reason)): reason.examples for reason in left_out}
     older = [{"code": sentence, "values": {}, "count": count} for sentence, count in about.get("skipped", {}).items()]
     reasons = [*about.get("left_out", ()), *older]
@@ -148,7 +170,8 @@ def found(run: Run, left_out: Sequence[LeftOut] = ()) -> str:
     lines += "".join(f'<p class="small">{escape(note)}</p>' for note in notes)
     checkable = not (run.busy or run.checked or about["error"])
     ready = button("check", "Check these pictures", primary=True) if checkable else ""
-    return f'<div class="found">{lines}<div class="fields">{fields}</div><p class="actions">{ready}</p></div>'
+    fields = f'<div class="fields">{fields}</div>' if fields else ""
+    return f'<div class="found">{lines}{fields}<p class="actions">{ready}</p></div>'
 
 
 def _key(reason: Mapping[str, Any]) -> str:

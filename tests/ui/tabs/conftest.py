@@ -24,14 +24,16 @@ def camera_frame(picture: np.ndarray) -> np.ndarray:
     return np.asarray(frame)
 
 
-def write_video(path: Path, frame: np.ndarray, count: int = 5) -> None:
-    """A YUV4MPEG2 file that shows one uint8 RGB frame; BT.601, 16-235, chroma halved, as a browser expects it."""
-    height, width = frame.shape[:2]
-    luma, *chroma = (np.asarray(plane, np.float64) for plane in Image.fromarray(frame).convert("YCbCr").split())
-    planes = [16 + luma * 219 / 255]
-    planes += [128 + (one.reshape(height // 2, 2, width // 2, 2).mean((1, 3)) - 128) * 224 / 255 for one in chroma]
-    body = b"FRAME\n" + b"".join(plane.round().astype(np.uint8).tobytes() for plane in planes)
-    path.write_bytes(f"YUV4MPEG2 W{width} H{height} F30:1 Ip A1:1 C420jpeg\n".encode() + body * count)
+def write_video(path: Path, *frames: np.ndarray, times: int = 5, per_second: int = 30) -> None:
+    """A YUV4MPEG2 file that shows uint8 RGB frames; BT.601, 16-235, chroma halved, as a browser expects it."""
+    height, width = frames[0].shape[:2]
+    body = b""
+    for frame in frames:
+        luma, *chroma = (np.asarray(plane, np.float64) for plane in Image.fromarray(frame).convert("YCbCr").split())
+        planes = [16 + luma * 219 / 255]
+        planes += [128 + (one.reshape(height // 2, 2, width // 2, 2).mean((1, 3)) - 128) * 224 / 255 for one in chroma]
+        body += b"FRAME\n" + b"".join(plane.round().astype(np.uint8).tobytes() for plane in planes)
+    path.write_bytes(f"YUV4MPEG2 W{width} H{height} F{per_second}:1 Ip A1:1 C420jpeg\n".encode() + body * times)
 
 
 @pytest.fixture(scope="module")

@@ -134,9 +134,9 @@ def test_changes_and_mistakes_have_their_sentences(client: TestClient) -> None:
     def post(action: str, **body: Any) -> dict[str, Any]:
         return client.post(f"/mtl/teach/{action}", json={"run": run, **body}).json()
 
-    assert post("change", file="hat/on/1.png", out=True)["said"] == "hat/on/1.png is left out."
+    assert post("change", files=["hat/on/1.png"], out=True)["said"] == "hat/on/1.png is left out."
     assert post("change", undo=True)["said"].startswith("The last change is undone")
-    assert "no picture" in post("change", file="../x", out=True)["error"]
+    assert "no picture" in post("change", files=["../x"], out=True)["error"]
     assert "way to learn" in post("settings", how="far")["error"]
     assert "taken" in client.post("/mtl/teach/create", json={"name": run}).json()["error"]
     assert "nothing to teach called" in client.post("/mtl/teach/start", json={"run": "nobody"}).json()["error"]
@@ -248,7 +248,7 @@ STEPS: list[tuple[str, dict[str, Any]]] = [
     ("look", {}),
     ("settings", {"how": "all"}),
     ("settings", {"kind": "utkface"}),
-    ("change", {"file": "hat/on/1.png", "out": True}),
+    ("change", {"files": ["hat/on/1.png"], "out": True}),
     ("check", {}),
     ("start", {}),
 ]
@@ -281,7 +281,7 @@ def test_pictures_are_kept_only_where_that_is_asked(client: TestClient, runs: Pa
         seen = client.get(f"/mtl/teach/state?run={run}").json()
         assert seen["state"] == "accepted" and ("are kept" in seen["parts"]["decide"]) is keep
         assert (runs / run / "data").exists() is keep
-        answer = client.post("/mtl/teach/change", json={"run": run, "file": "hat/on/1.png", "out": True})
+        answer = client.post("/mtl/teach/change", json={"run": run, "files": ["hat/on/1.png"], "out": True})
         assert "has been accepted already" in answer.json()["error"]
 
 

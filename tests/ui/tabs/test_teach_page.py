@@ -60,8 +60,8 @@ def faces(picture: np.ndarray, count: int) -> list[np.ndarray]:
 
 
 def check(page: Any, folder: Path) -> None:
+    """Bring a folder; it is checked by itself."""
     page.set_input_files("[data-pick=folder]", str(folder))
-    page.get_by_role("button", name="Check these pictures").click()
     page.get_by_role("button", name="Go on: learn").wait_for(timeout=4 * PATIENCE_MS)
 
 
@@ -207,7 +207,6 @@ def test_what_is_too_little_is_said_and_leads_nowhere(
     opened.set_input_files(
         "[data-pick=folder]", str(fill(tmp_path / "few", {"on/1.png": some[0], "off/2.png": some[1]}))
     )
-    opened.get_by_role("button", name="Check these pictures").click()
     opened.locator(".problem-line", has_text="cannot be learned yet").wait_for(timeout=4 * PATIENCE_MS)
     assert opened.get_by_role("button", name="Go on: learn").count() == 0
     assert opened.locator('.step[data-step="3"] > summary').get_attribute("aria-disabled") == "true"
@@ -239,15 +238,16 @@ def test_a_folder_is_dropped_then_a_zip_and_a_broken_zip_leaves_nothing(
 ) -> None:
     some = faces(sample_picture, 4)
     drop(opened, fill(tmp_path / "ears", {"hidden/1.png": some[0], "shown/2.png": some[1]}))
-    understood = opened.locator(".understood")
-    opened.locator(".understood", has_text="2 pictures with labels").wait_for()
+    opened.locator(".understood", has_text="2 pictures with labels").wait_for(state="attached")
     with zipfile.ZipFile(tmp_path / "more.zip", "w") as archive:
         for name in ("hidden", "shown"):
             Image.fromarray(some[2]).save(tmp_path / "3.png")
             archive.write(tmp_path / "3.png", f"ears/{name}/3.png")
-    drop(opened, tmp_path / "more.zip")
-    opened.locator(".understood", has_text="4 pictures with labels").wait_for()
-    assert "Ears (hidden, shown)" in understood.inner_text()
+    opened.locator('.step[data-step="2"][open]').wait_for()  # it is being checked by itself
+    dropped(opened, tmp_path / "more.zip", opened.locator('.step[data-step="1"] > summary'))
+    understood = opened.locator(".understood", has_text="4 pictures with labels")
+    understood.wait_for(state="attached")
+    assert "Ears (hidden, shown)" in understood.text_content()
 
     opened.locator("#teach-new").click()
     opened.locator('.teach[data-run=""]').wait_for()
@@ -263,7 +263,7 @@ def test_an_upload_ends_in_its_own_run_whatever_is_shown_by_then(
 ) -> None:
     some = faces(sample_picture, 2)
     opened.set_input_files("[data-pick=folder]", str(fill(tmp_path / "ears", {"a/1.png": some[0], "b/2.png": some[1]})))
-    opened.locator(".understood", has_text="2 pictures with labels").wait_for()
+    opened.locator(".understood", has_text="2 pictures with labels").wait_for(state="attached")
     opened.locator("#teach-new").click()
     opened.locator('.teach[data-run=""]').wait_for()
     waiting: list[Any] = []
@@ -278,9 +278,11 @@ def test_an_upload_ends_in_its_own_run_whatever_is_shown_by_then(
         waiting[0].continue_()
     assert json.loads(looked.value.post_data)["run"] == "hats"
     opened.locator(".runs [data-run=hats]").click()
-    opened.locator('.teach[data-run="hats"] .understood', has_text="2 pictures with labels").wait_for()
+    opened.locator('.teach[data-run="hats"] .understood', has_text="2 pictures with labels").wait_for(state="attached")
 
-    opened.get_by_role("button", name="Discard").first.click()  # asked of hats; meanwhile hats goes in another window
+    opened.locator(".step[open]").get_by_role(
+        "button", name="Discard"
+    ).click()  # asked of hats; meanwhile hats goes in another window
     asked = opened.get_by_role("dialog")
     asked.get_by_text("Discard hats?").wait_for()
     opened.request.post(f"{served.address}/mtl/teach/discard", data=json.dumps({"run": "hats"}))

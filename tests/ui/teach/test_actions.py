@@ -18,7 +18,7 @@ from mtl_model.card import CARD, PENDING, WEIGHTS, shipped_weights
 from mtl_model.errors import MtlError, UsageError
 from mtl_model.events import Finished, Noted, to_line
 from mtl_model.runs import CHANGES, EVENTS, OUTCOME, REPORT, STATE
-from mtl_model.ui.teach import dataset, teaching
+from mtl_model.ui.teach import changes, dataset, teaching
 from mtl_model.ui.teach.actions import Steps
 from mtl_model.ui.teach.teaching import LEARN, Run
 from tests.codes import refused
@@ -207,8 +207,8 @@ def test_with_the_pictures_goes_what_was_known_of_them(steps: Steps, run: Run) -
     assert not [key for key in dataset._sources if key[0] == str(run.folder)]
     for ask in (
         dataset.read_labelled,
-        dataset.undo,
-        lambda run: dataset.change(run, "smile/yes/1.png", "", None, True),
+        changes.undo,
+        lambda run: changes.leave_out(run, ["smile/yes/1.png"]),
     ):
         with refused("pictures_deleted"):
             ask(run)  # by a page that has not heard of it
@@ -313,7 +313,7 @@ ACTIONS: list[Callable[[Steps, Run], Any]] = [
     lambda steps, run: steps.look(run),
     lambda steps, run: steps.choose(run, {"how": "all"}),
     lambda steps, run: steps.choose(run, {"kind": "utkface"}),
-    lambda steps, run: steps.change(run, {"file": "hat/on/4.png", "out": True}),
+    lambda steps, run: steps.change(run, {"files": ["hat/on/4.png"], "out": True}),
     lambda steps, run: steps.check(run),
     lambda steps, run: steps.start(run),
     lambda steps, run: steps.resume(run),
@@ -430,12 +430,12 @@ def test_the_check_says_what_learning_from_the_chosen_checkpoint_would_bring(
 def test_the_figure_moves_after_ten_changes_or_with_another_start(
     steps: Steps, told: Run, submitted: list[tuple[str, str, list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dataset, "RENEWED", 3)
-    steps.change(told, {"file": "smile/yes/1.png", "out": True})
-    steps.change(told, {"file": "smile/yes/2.png", "task": "smile", "word": "not smiling"})
-    steps.change(told, {"file": "hat/on/4.png", "task": "hat", "keep": True})
+    monkeypatch.setattr(changes, "RENEWED", 3)
+    steps.change(told, {"files": ["smile/yes/1.png"], "out": True})
+    steps.change(told, {"task": "smile", "labels": {"smile/yes/2.png": "not smiling"}})
+    steps.change(told, {"files": ["hat/on/4.png"], "task": "hat", "keep": True})
     assert not submitted, "a label that is kept changes nothing"
-    steps.change(told, {"file": "smile/no/3.png", "out": True})
+    steps.change(told, {"files": ["smile/no/3.png"], "out": True})
     ((name, kind, words),) = submitted
     assert (name, kind, words[0]) == ("mine", "suggest", "suggest") and "--changes" in words
     steps.choose(told, {"from": "default"})
@@ -453,3 +453,81 @@ def test_a_figure_that_is_worked_out_anew_holds_nothing_up(told: Run) -> None:
 def test_pictures_that_harm_are_left_out_by_what_they_were_found_for(steps: Steps, told: Run) -> None:
     steps.change(told, {"harm": "too_small/Smile"})
     assert teaching.read_edits(told.folder).get("left_out") == ["smile/yes/1.png"]
+
+
+@pytest.fixture
+def loose(steps: Steps, tmp_path: Path) -> Run:
+    """A run with thirty photos and no class."""
+    steps.create("loose", "ann", "bknet")
+    for number in range(30):
+        path = tmp_path / f"runs/loose/data/{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (24, 24), (number, 0, 0)).save(path)
+    steps.look(teaching.read_run(tmp_path / "runs", "loose"))
+    return teaching.read_run(tmp_path / "runs", "loose")
+
+
+def test_photos_without_a_class_are_checked_once_their_classes_are_named(
+    steps: Steps, loose: Run, submitted: list[tuple[str, str, list[str]]]
+) -> None:
+    with refused("no_class"):
+        steps.check(loose)
+    steps.name_classes(loose, "", ["hat", "no hat"])
+    steps.check(loose)
+    words = submitted[0][2]
+    assert words[words.index("--columns") + 1] == "hat_or_no_hat=hat|no hat" and "--task" not in words
+    settings = steps.words(again(loose))
+    assert settings[settings.index("--columns") + 1] == "hat_or_no_hat=hat|no hat"
+
+
+def test_a_class_more_keeps_the_labels(steps: Steps, loose: Run) -> None:
+    steps.name_classes(loose, "hat", ["on", "off"])
+    steps.change(loose, {"task": "hat", "labels": {"1.png": "on"}})
+    steps.name_classes(loose, "", ["cap"])
+    assert again(loose).record.classes == ("on", "off", "cap") and again(loose).record.task == "hat"
+    assert dataset.read_labelled(again(loose)).counts()["hat"] == {"on": 1, "off": 0, "cap": 0, "not labelled": 29}
+
+
+def test_folders_of_one_task_take_another_class_and_those_of_several_do_not(
+    steps: Steps, run: Run, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="no class can be named here"):
+        steps.name_classes(run, "", ["cap"])
+    steps.create("one", "ann", "bknet")
+    for name in ("hat/on/1.png", "hat/off/2.png"):
+        path = tmp_path / "runs/one/data" / name
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (24, 24)).save(path)
+    steps.look(teaching.read_run(tmp_path / "runs", "one"))
+    steps.name_classes(teaching.read_run(tmp_path / "runs", "one"), "", ["cap"])
+    shown = dataset.read_labelled(teaching.read_run(tmp_path / "runs", "one"))
+    assert shown.counts() == {"hat": {"off": 1, "on": 1, "cap": 0}}
+
+
+def test_the_others_are_guessed_as_soon_as_each_class_has_five(
+    steps: Steps, loose: Run, submitted: list[tuple[str, str, list[str]]]
+) -> None:
+    steps.name_classes(loose, "hat", ["on", "off"])
+    (loose.folder / REPORT).write_text("{}")
+    for number in range(8):
+        steps.change(loose, {"task": "hat", "labels": {f"{number}.png": "on" if number < 4 else "off"}})
+    assert not submitted
+    steps.change(loose, {"task": "hat", "labels": {"8.png": "off", "9.png": "on"}})
+    assert [kind for _, kind, _ in submitted] == ["suggest"]
+    edits = {name: value for name, value in teaching.read_edits(loose.folder).items() if name != "undo"}
+    told = {**FORECAST_OF, "harmful": [], "edits": edits}
+    (loose.folder / folders.FORECAST).write_text(json.dumps(told))
+    steps.change(loose, {"task": "hat", "labels": {"10.png": "off"}})
+    assert len(submitted) == 1, "only every ten changes from then on"
+
+
+def test_labelling_need_not_wait_for_the_check(steps: Steps, loose: Run) -> None:
+    steps.name_classes(loose, "hat", ["on", "off"])
+    (loose.folder / folders.JOB).write_text(
+        json.dumps({**JOB_THAT_ENDED, "kind": "check", "exit_code": None, "pid": None})
+    )
+    assert again(loose).busy
+    steps.change(loose, {"task": "hat", "labels": {"1.png": "on"}})
+    assert dataset.read_labelled(again(loose)).counts()["hat"]["on"] == 1
+    with refused("busy"):
+        steps.choose(loose, {"kind": "csv"})

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,32 +9,9 @@ import pytest
 from PIL import Image
 
 from mtl_model.errors import DataError, UsageError
-from mtl_model.ui.teach import dataset, picture_views, teaching, views
-from mtl_model.ui.teach.teaching import Record, Run
+from mtl_model.ui.teach import changes, dataset, picture_views, teaching, views
 from tests.codes import refused
-
-Upload = Callable[..., Run]
-
-
-@pytest.fixture
-def upload(tmp_path: Path) -> Upload:
-    """upload(*names, text=...) -> the run after its upload was looked at."""
-
-    def write(*names: str, kind: str = "", task: str = "", name: str = "glasses-2", **texts: str) -> Run:
-        folder = tmp_path / "runs" / name
-        for one in names:
-            path = folder / "data" / one
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (24, 24), "teal").save(path, "PNG")
-        (folder / "data").mkdir(parents=True, exist_ok=True)
-        for one, text in texts.items():
-            (folder / "data" / one.replace("__", ".")).write_text(text)
-        record = Record(name, kind=kind, task=task)
-        teaching.write_record(folder, record)
-        found = dataset.describe(folder, record, stamp=str(len(names)))
-        return Run(folder, teaching.edit_record(folder, found=found), None, "uploaded")
-
-    return write
+from tests.ui.teach.conftest import Upload
 
 
 @pytest.mark.parametrize(
@@ -74,9 +50,8 @@ def test_a_name_that_does_not_fit_the_folders_can_be_given_anew(upload: Upload) 
     assert found["bare"] and found["task"] == "smile", "the field stays"
 
 
-@pytest.mark.parametrize("names", [["one/1.png", "one/2.png"], ["1.png"], []])
-def test_what_cannot_be_learned_is_one_sentence(upload: Upload, names: list[str], tmp_path: Path) -> None:
-    run = upload(*names)
+def test_what_cannot_be_learned_is_one_sentence(upload: Upload, tmp_path: Path) -> None:
+    run = upload()
     assert run.record.found["error"].endswith(".") and str(tmp_path) not in run.record.found["error"]
     with pytest.raises(DataError):
         dataset.read_labelled(run)
@@ -85,7 +60,6 @@ def test_what_cannot_be_learned_is_one_sentence(upload: Upload, names: list[str]
 @pytest.mark.parametrize(
     ("names", "kind", "code", "begins"),
     [
-        (["one/1.png", "one/2.png"], "", "only_class", "All pictures lie in one class"),
         (["1.png"], "csv", "folder", "There is none in what was uploaded. Expected a CSV file"),
         (["1.png"], "list", "folder", "There is no train.txt in what was uploaded. Expected train.txt"),
         ([], "", "nothing_known", dataset.NOTHING_KNOWN),
@@ -105,39 +79,6 @@ def test_what_was_left_out_is_named_with_the_spellings_that_are_known(upload: Up
     html = views.found(run, dataset.read_labelled(run).source.left_out)
     assert "<li>2: a label of smile that is not known<ul" in html
     assert "2.png: &#39;may&lt;be&#39; is not a label of smile. Known: " in html and "3.png: " in html
-
-
-def test_changes_are_counted_undone_and_survive(upload: Upload) -> None:
-    run = upload("smile/yes/1.png", "smile/yes/2.png", "smile/no/3.png")
-    dataset.change(run, "smile/yes/1.png", "", None, out=True)
-    said = dataset.change(run, "smile/yes/2.png", "smile", "not smiling", out=None)
-    assert said == "smile/yes/2.png is now labelled Smile: not smiling."
-    shown = dataset.read_labelled(run)
-    assert shown.counts()["smile"] == {"not smiling": 2, "smiling": 0}
-    assert [one.file for one in shown.chosen("", dataset.LEFT_OUT)] == ["smile/yes/1.png"]
-    assert [one.file for one in shown.chosen("", dataset.CHANGED)] == ["smile/yes/2.png"]
-    assert "smile/yes/2.png is as before" in dataset.undo(run)
-    dataset.undo(run)
-    assert dataset.read_labelled(run).counts()["smile"] == {"not smiling": 1, "smiling": 2}
-    with refused("nothing_changed"):
-        dataset.undo(run)
-
-
-def test_a_label_put_back_is_no_change(upload: Upload) -> None:
-    run = upload("smile/yes/1.png", "smile/no/3.png")
-    for word in ("not smiling", "smiling"):
-        dataset.change(run, "smile/yes/1.png", "smile", word, out=None)
-    assert teaching.read_edits(run.folder).get("labels") == {}
-
-
-@pytest.mark.parametrize(
-    ("file", "task", "word"),
-    [("../x.png", "smile", "smiling"), ("smile/yes/1.png", "hair", "long"), ("smile/yes/1.png", "smile", "sad")],
-)
-def test_senseless_changes_are_refused(upload: Upload, file: str, task: str, word: str) -> None:
-    run = upload("smile/yes/1.png", "smile/no/3.png")
-    with pytest.raises((UsageError, DataError)):
-        dataset.change(run, file, task, word, out=None)
 
 
 def test_only_pictures_of_the_upload_are_found(upload: Upload, tmp_path: Path) -> None:
@@ -175,9 +116,9 @@ def test_the_same_picture_in_two_classes_and_rare_classes_are_told(upload: Uploa
         "Smile cannot be learned yet: it needs 8 more of not smiling (there are 2), 9 more of smiling (there are 1)."
         in html
     )
-    dataset.change(run, "smile/yes/1.png", "smile", "not smiling", out=None)
+    changes.relabel(run, "smile", {"smile/yes/1.png": "not smiling"})
     assert "Same picture in two classes." not in picture_views.problems(report, dataset.read_labelled(run))
-    dataset.change(run, "smile/no/2.png", "", None, out=True)  # of either group one is left: nothing to do any more
+    changes.leave_out(run, ["smile/no/2.png"])  # of either group one is left: nothing to do any more
     assert "Copies." not in picture_views.problems(report, dataset.read_labelled(run))
 
 
@@ -240,10 +181,10 @@ def test_no_face_at_all_is_said_calmly(upload: Upload) -> None:
 
 
 def test_pages_of_pictures(upload: Upload) -> None:
-    run = upload(*(f"smile/{'yes' if number % 2 else 'no'}/{number}.png" for number in range(60)))
+    run = upload(*(f"smile/{'yes' if number % 2 else 'no'}/{number}.png" for number in range(120)))
     shown = dataset.read_labelled(run)
     first, last = (picture_views.browse(shown, "smile", "smiling", page) for page in (1, 99))
-    assert first.count("<li ") == picture_views.PAGE and last.count("<li ") == 30 - picture_views.PAGE
+    assert first.count("<li ") == picture_views.PAGE and last.count("<li ") == 60 - picture_views.PAGE
     assert "Page 2 of 2" in last
 
 
@@ -256,24 +197,56 @@ def test_a_second_folder_beside_the_task_is_no_class_and_its_task_cannot_be_rena
     assert "the folder holiday holds photos beside" in html
 
 
-def test_classes_are_merged_and_that_is_undone(upload: Upload) -> None:
-    run = upload("hat/on/1.png", "hat/onn/2.png", "hat/off/3.png")
-    dataset.change(run, "hat/off/3.png", "hat", "onn", out=None)
-    dataset.rename(run, "hat", {"onn": "on"})
-    assert dataset.read_labelled(run).counts()["hat"] == {"off": 0, "on": 3}
-    dataset.rename(run, "hat", {"on": "worn"})
-    assert dataset.read_labelled(run).counts()["hat"] == {"off": 0, "worn": 3}
-    for expected in ({"off": 0, "on": 3}, {"off": 0, "on": 1, "onn": 2}, {"off": 1, "on": 1, "onn": 1}):
-        dataset.undo(run)
-        assert dataset.read_labelled(run).counts()["hat"] == expected
-    with pytest.raises(UsageError):
-        dataset.rename(run, "hat", {"cap": "on"})
+@pytest.mark.parametrize(
+    "names", [["1.png", "2.png"], ["holiday/1.png", "holiday/2.png"], ["hat/on/1.png", "hat/on/2.png"]]
+)
+def test_photos_without_a_class_are_to_be_labelled(upload: Upload, names: list[str]) -> None:
+    run = upload(*names)
+    assert not run.record.found["error"] and not run.record.found["tasks"] and run.record.found["unlabelled"] == 2
+    assert "2 photos, and no class yet." in views.found(run) and "Check these" not in views.found(run)
+    with refused("no_class"):
+        dataset.read_labelled(run)
 
 
-def test_pictures_left_out_together_come_back_together(upload: Upload) -> None:
-    run = upload("smile/yes/1.png", "smile/yes/2.png", "smile/no/3.png")
-    dataset.change(run, "smile/no/3.png", "", None, out=True)
-    dataset.leave_out(run, ["smile/yes/1.png", "smile/yes/2.png"])
-    assert len(dataset.read_labelled(run).chosen("", dataset.LEFT_OUT)) == 3
-    dataset.undo(run)
-    assert [one.file for one in dataset.read_labelled(run).chosen("", dataset.LEFT_OUT)] == ["smile/no/3.png"]
+def test_pictures_beside_declared_classes_wait_for_a_label(upload: Upload) -> None:
+    run = upload("1.png", "holiday/2.png", "on/3.png", task="hat", classes=("on", "off"))
+    shown = dataset.read_labelled(run)
+    assert shown.counts() == {"hat": {"on": 1, "off": 0, "not labelled": 2}}
+    assert [one.file for one in shown.waiting("hat")] == ["1.png", "holiday/2.png"]
+    assert run.record.found["unlabelled"] == 2 and run.record.found["tasks"]["hat"]["classes"] == ["on", "off"]
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "expected"),
+    [
+        ("", ["hat", " no  hat "], ("hat_or_no_hat", ("hat", "no hat"))),
+        ("Head gear", ["cap", "hat", "none"], ("head_gear", ("cap", "hat", "none"))),
+        ("", ["a" * 64, "b"], ("a" * 64, ("a" * 64, "b"))),
+        ("smile", ["yes", "no"], ("smile", ("yes", "no"))),
+    ],
+)
+def test_classes_are_named(task: str, classes: list[str], expected: tuple[str, tuple[str, ...]]) -> None:
+    assert dataset.check_classes(task, classes) == expected
+
+
+@pytest.mark.parametrize(
+    ("task", "classes"),
+    [
+        ("", ["hat"]),
+        ("", ["hat", "Hat"]),
+        ("", ["hat", "  "]),
+        ("", ["hat", "a|b"]),
+        ("", ["hat", "../x"]),
+        ("", ["hat", "train"]),
+        ("", ["hat", "unlabelled"]),
+        ("", ["hat", "12"]),
+        ("", ["hat", "x" * 65]),
+        ("", [f"class {number}" for number in range(21)]),
+        ("a=b", ["hat", "none"]),
+        ("age", ["young", "old"]),
+        ("smile", ["happy", "sad"]),
+    ],
+)
+def test_names_that_cannot_be_are_refused(task: str, classes: list[str]) -> None:
+    with pytest.raises(UsageError, match="choose another|name each once"):
+        dataset.check_classes(task, classes)

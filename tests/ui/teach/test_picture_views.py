@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,20 @@ def test_few_faces_raise_the_question_what_the_pictures_show(
     html = picture_views.go_on(Run(tmp_path, Record("mine", subject=subject), None, "checked"), shown)
     assert [part for part in there if part not in html] == []
     assert [part for part in absent if part in html] == []
+
+
+def test_pictures_without_a_label_stand_as_their_guesses_part_them(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    files = [f"{number}.png" for number in range(6)]
+    shown = Labelled(
+        Source("folders", folder, (), {"kind": class_task("kind", ("a", "b"))}),
+        Changes(("5.png",), {"4.png": {"kind": "a"}}),
+        files,
+    )
+    guesses = {"0.png": ["b", 0.9], "1.png": ["a", 0.6], "3.png": ["a", 0.95]}
+    html = picture_views.browse(shown, "kind", "not labelled", 1, guesses)
+    assert re.findall(r'data-file="([^"]+)" data-guess="([^"]*)"', html) == [
+        ("3.png", "a"), ("1.png", "a"), ("0.png", "b"), ("2.png", "")
+    ]  # fmt: skip
+    assert html.count("unsure") == 2 and "Take the guesses" in html
+    assert "Take the guesses" not in picture_views.browse(shown, "kind", "not labelled", 1)

@@ -267,15 +267,22 @@ def test_only_a_run_of_the_tab_is_added_to(client: TestClient, folder: Path, run
     assert not list(folder.parent.rglob("*.jpg"))
 
 
-def test_not_while_it_is_worked_on(client: TestClient, folder: Path) -> None:
-    jobs._write(folder, jobs._Record("check", (), 1.0, "token"))  # it waits
+def test_not_while_it_is_learned_from(client: TestClient, folder: Path) -> None:
+    jobs._write(folder, jobs._Record("finetune", (), 1.0, "token"))  # it waits
     assert "being worked on" in send(client, {"a.jpg": b"x"}).json()["error"]
     jobs.kill(folder.parent, "new")
     assert send(client, {"a.jpg": b"x"}).json()["files"] == 1
 
 
+def test_a_check_ends_when_more_pictures_come(client: TestClient, folder: Path) -> None:
+    jobs._write(folder, jobs._Record("check", (), 1.0, "token"))  # it waits
+    assert send(client, {"a.jpg": b"x"}).json()["files"] == 1
+    job = jobs.look(folder.parent, "new")
+    assert job and job.state not in jobs.ACTIVE
+
+
 def test_work_that_begins_while_files_arrive(folder: Path) -> None:
-    jobs._write(folder, jobs._Record("check", (), 1.0, "token"))
+    jobs._write(folder, jobs._Record("finetune", (), 1.0, "token"))
     with refused("busy"):
         uploads.add_files(folder, [("a.jpg", io.BytesIO(b"x"), 1)])
     assert not (folder / "data").exists() and not half_files(folder)

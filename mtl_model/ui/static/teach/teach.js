@@ -51,7 +51,9 @@ mtl.teach = (host) => {
     }
     if (!answer.run) state.fresh = true; // what others begin is listed, and never slides under the pointer
     if (answer.stamp !== state.stamp) for (const image of root.querySelectorAll("img[data-src]")) image.removeAttribute("src");
-    Object.assign(state, { run: answer.run, version: answer.version, stamp: answer.stamp, subject: answer.subject });
+    if (answer.faces !== state.faces) for (const image of root.querySelectorAll("img[data-face]")) image.removeAttribute("src");
+    const { run, version, stamp, subject, faces } = answer;
+    Object.assign(state, { run, version, stamp, subject, faces });
     root.dataset.run = answer.run;
     root.dataset.state = answer.state;
     mtl.opens("teach", state.run);
@@ -61,7 +63,6 @@ mtl.teach = (host) => {
     if (moved) {
       for (const step of root.querySelectorAll(".step")) step.open = Number(step.dataset.step) === answer.step;
       state.step = answer.step;
-      find(".layouts").open = !answer.run;
     }
     for (const step of root.querySelectorAll(".step")) {
       const number = Number(step.dataset.step);
@@ -80,14 +81,20 @@ mtl.teach = (host) => {
     corrections.textContent = `Use ${answer.corrections} correction${answer.corrections === 1 ? "" : "s"} from the Photo tab`;
     find(".upload").hidden = answer.busy || ["done", "accepted", "damaged"].includes(answer.state);
     find(".named").hidden = Boolean(answer.run);
-    find(".drop h3").textContent = answer.run ? `Add more pictures to ${answer.run}` : "Drop a folder or a zip of labelled pictures here";
-    find("[data-do=pick-folder]").classList.toggle("primary", !answer.run);
+    find(".adding").hidden = !answer.run;
+    find(".adding").textContent = `Add more pictures to ${answer.run}`;
+    find(".naming-classes").hidden = !answer.naming;
+    recorder.knows(answer);
     pictures();
     if (state.said !== null && answer.said !== state.said && answer.said) mtl.announce(answer.said);
     state.said = answer.said;
     // What was pressed may be gone or folded away: whoever works with keys goes on beside it, or in the step where things are.
     if (held && !held.checkVisibility() && !beside()) to(answer.step, moved);
     if (answer.edits !== state.edits) { state.edits = answer.edits; if (state.browse) browse(state.browse); }
+    if (answer.label && answer.step === 2 && state.labelled !== answer.run && !state.browse) { // what is to be labelled lies open, once
+      state.labelled = answer.run;
+      browse({ task: answer.label, class: "not labelled", page: 1 });
+    }
   }
 
   function to(number, scroll = true) {
@@ -109,7 +116,8 @@ mtl.teach = (host) => {
     for (const { target, isIntersecting } of seen) {
       if (!isIntersecting) continue;
       near.unobserve(target);
-      target.src = mtl.address("/mtl/teach/picture", { run: state.run, file: target.dataset.src, stamp: state.stamp });
+      const face = target.dataset.face && state.faces ? { face: state.faces } : {}; // once the check has found them
+      target.src = mtl.address("/mtl/teach/picture", { run: state.run, file: target.dataset.src, stamp: state.stamp, ...face });
     }
   }, { rootMargin: "300px" });
   function pictures() {
@@ -124,8 +132,14 @@ mtl.teach = (host) => {
     const run = state.run, answer = await call("/mtl/teach/pictures", { run, ...asked });
     if (run !== state.run || state.browse !== asked) return;
     if (answer.error) return say(answer.error, find('[data-step="2"]'));
-    const held = find("[data-browse]").contains(document.activeElement);
+    const held = find("[data-browse]").contains(document.activeElement), bare = asked.class === "not labelled";
     mtl.morph(find("[data-browse]"), answer.html);
+    if (bare && !focus && !find("[data-grid] li")) { // the last one has its label
+      close();
+      mtl.announce("Every picture has a label.");
+      if (held) to(2);
+      return;
+    }
     pictures();
     if (held && document.activeElement === document.body) beside();
     if (focus) {
@@ -170,10 +184,39 @@ mtl.teach = (host) => {
       await poll();
       return true;
     },
-    async done(run, refused) { // another one may be shown by now
-      await act("look", { run }, find('[data-step="1"]'));
-      if (refused) say(refused, find('[data-step="1"]'));
+    done: looked,
+  });
+  async function looked(run, refused = "") { // another one may be shown by now
+    const well = await act("look", { run }, find('[data-step="1"]'));
+    if (refused) say(refused, find('[data-step="1"]'));
+    if (well) await settle(run);
+  }
+  // What is understood is checked by itself.
+  async function settle(run) {
+    if (state.run !== run) await post("check", { run });
+    else if (find("#teach-check")) await act("check", { run }, find('[data-step="1"]'));
+  }
+  async function nameClasses(body) {
+    const run = state.run, well = await act("classes", { run, ...body }, find('[data-step="1"]'));
+    if (well) await settle(run);
+    return well;
+  }
+  const labels = mtl.teachLabel(root, {
+    name: nameClasses,
+    change: (body) => act("change", body, find('[data-step="2"]')),
+    refresh: () => { if (state.browse) browse(state.browse); },
+  });
+  const recorder = mtl.teachRecord(root, {
+    run: () => state.run,
+    say: (text) => say(text, find('[data-step="1"]')),
+    post,
+    async open(base) {
+      const answer = await post("create", { name: find("#teach-name").value.trim(), base, from: mtl.checkpoint });
+      if (answer.error) { say(answer.error, find('[data-step="1"]')); return ""; }
+      Object.assign(state, { run: answer.run, fresh: false, version: "" });
+      return answer.run;
     },
+    done: looked,
   });
 
   async function discard() {
@@ -235,6 +278,23 @@ mtl.teach = (host) => {
 
   const actions = {
     "pick-folder": () => find("[data-pick=folder]").click(),
+    "pick-photos": () => find("[data-pick=photos]").click(),
+    "record": () => recorder.open(),
+    "record-row": () => recorder.add(),
+    "record-done": () => recorder.done(),
+    "record-close": () => recorder.close(),
+    "add-word": () => labels.add(),
+    "bulk": (button) => labels.press(button),
+    "guesses": (button) => labels.press(button),
+    "add-class": async () => {
+      const word = await mtl.ask({ title: "Add a class", yes: "Add it", field: { label: "Name of the class", value: "" } });
+      if (word) await nameClasses({ classes: [word] });
+    },
+    "rename-class": async ({ dataset: { task, class: word } }, step) => {
+      const text = "The name of another class joins the two.", field = { label: "New name", value: word };
+      const to = await mtl.ask({ title: `Rename ${word}`, text, yes: "Rename", field });
+      if (to && to !== word) await act("change", { task, names: { [word]: to } }, step);
+    },
     "pick-zip": () => find("[data-pick=zip]").click(),
     "pick-photo": () => find("[data-pick=photo]").click(),
     "use-corrections": useCorrections,
@@ -246,11 +306,11 @@ mtl.teach = (host) => {
     "browse": (button) => browse({ task: button.dataset.task, class: button.dataset.class, page: 1 }, true),
     "page": (button) => browse({ ...state.browse, page: button.dataset.page }, true),
     "close": close,
-    "out": (button, step) => change({ file: fileOf(button), out: true }, step),
-    "back": (button, step) => change({ file: fileOf(button), out: false }, step),
-    "relabel": (button, step) => change({ file: fileOf(button), task: button.dataset.task, word: button.dataset.word }, step),
+    "out": (button, step) => change({ files: [fileOf(button)], out: true }, step),
+    "back": (button, step) => change({ files: [fileOf(button)], out: false }, step),
+    "relabel": (button, step) => change({ task: button.dataset.task, labels: { [fileOf(button)]: button.dataset.word } }, step),
     "undo": (button, step) => change({ undo: true }, step),
-    "keep": (button, step) => change({ file: fileOf(button), task: button.dataset.task, keep: true }, step),
+    "keep": (button, step) => change({ files: [fileOf(button)], task: button.dataset.task, keep: true }, step),
     "out-all": (button, step) => act("change", { harm: button.dataset.key }, step),
     "merge": ({ dataset: { task, from, to } }, step) => act("change", { task, names: { [from]: to } }, step),
     "rename": (button, step) => {
@@ -298,7 +358,7 @@ mtl.teach = (host) => {
       const asked = { advanced: { [field.dataset.advanced]: field.value } };
       act("settings", asked, step).then((well) => { if (!well) field.value = field.getAttribute("value") || ""; }); // as it holds
     }
-    else if (field.dataset.relabel) change({ file: fileOf(field), task: field.dataset.relabel, word: field.value }, step);
+    else if (field.dataset.relabel) change({ task: field.dataset.relabel, labels: { [fileOf(field)]: field.value } }, step);
     else if (field.dataset.pick === "photo") { tryOut(field.files[0]); field.value = ""; }
     else if (field.type === "checkbox" && field.dataset.task) {
       const tasks = [...root.querySelectorAll("input[type=checkbox][data-task]:checked")].map((one) => one.dataset.task);

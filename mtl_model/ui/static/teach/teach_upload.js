@@ -1,4 +1,4 @@
-// Bringing pictures to the Teach tab: a folder or a zip, dropped or picked. Files go in batches, several at a time, with
+// Bringing pictures to the Teach tab: a folder, a zip or loose photos, dropped or picked. Files go in batches, several at a time, with
 // the names of their folders; what the server did not take is told in the end.
 mtl.teachUpload = (root, { run, open, done, failed, say }) => {
   const BATCH = 50, AT_ONCE = 4, LISTS = /\.(csv|txt)$/i;
@@ -107,7 +107,7 @@ mtl.teachUpload = (root, { run, open, done, failed, say }) => {
     return upload(wanted, null, tops.size === 1 ? [...tops][0] : "");
   }
 
-  for (const input of root.querySelectorAll("[data-pick=folder], [data-pick=zip]")) {
+  for (const input of root.querySelectorAll("[data-pick=folder], [data-pick=zip], [data-pick=photos]")) {
     input.addEventListener("change", () => {
       choose([...input.files].map((file) => [file.webkitRelativePath || file.name, file]));
       input.value = "";
