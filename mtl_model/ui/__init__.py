@@ -11,7 +11,7 @@ from mtl_model.ui.server.options import UiOptions, read_options
 
 
 def launch(options: UiOptions) -> int:
-    """Serve the page until it is told to end, or do what --add-user asks. Returns the exit code.
+    """Serve the page until it is told to end, or do what --add-user or --add-token asks. Returns the exit code.
 
     Raises: UsageError for a taken port or a file of names, CheckpointError for a checkpoint that cannot be loaded.
     """
@@ -21,6 +21,9 @@ def launch(options: UiOptions) -> int:
     if options.add_user is not None:
         passwords.add_user(*options.add_user)
         answer(f"{options.add_user[0]} is in {options.add_user[1]}. Start the page with --auth {options.add_user[1]}.")
+        return 0
+    if options.add_token is not None:
+        answer(passwords.add_token(*options.add_token))
         return 0
     if options.auth is not None:
         passwords.read_users(options.auth)  # said before torch is imported

@@ -50,13 +50,20 @@ class Asked:
 
     @classmethod
     async def read(cls, request: Request) -> Asked:
+        """Return the picture and the question of a request. Raises UsageError, PictureError."""
+        asked = cls.of_query(request, b"")
+        asked.body = await bodies.whole(request, LARGEST_UPLOAD, PictureError(TOO_LARGE))
+        return asked
+
+    @classmethod
+    def of_query(cls, request: Request, body: bytes) -> Asked:
+        """Return the question that the address of a request asks. Raises UsageError."""
         query = request.query_params
         name = os.path.basename(query.get("name", "").replace("\\", "/"))[:200] or "picture"
         smallest = _smallest(query.get("smallest", ""))
         turned = int(text) if (text := query.get("turned", "")) in TURNS else 0
         way = query.get("turn", "")
         by_hand = ByHand(int(way) if way in TURNS else None, _boxes(query, "drawn"), _boxes(query, "dismissed"))
-        body = await bodies.whole(request, LARGEST_UPLOAD, PictureError(TOO_LARGE))
         return cls(body, name, query.get("checkpoint", ""), query.get("compare", ""), smallest, turned, by_hand)
 
 

@@ -23,7 +23,7 @@ from mtl_model.ui.server.bodies import API, Bodies, Body
 from mtl_model.ui.server.environment import LOOPBACK, uploads_folder
 from mtl_model.ui.server.login import LOGIN, Login, route_path
 from mtl_model.ui.server.options import SPACE_VARIABLE, UiOptions
-from mtl_model.ui.server.passwords import read_users
+from mtl_model.ui.server.passwords import read_tokens, read_users
 
 ANOTHER = "Another web page may not use this server. Open its own address in a new tab."
 ANY_ADDRESS = ("0.0.0.0", "::", "[::]", "")
@@ -64,7 +64,10 @@ class Access:
         self._hosts = {*LOOPBACK, *self._spaces, *(name.strip("[]").lower() for name in named)}
         # A browser sends cookies to all ports of a host: two servers on one machine need two names.
         cookie, path = f"mtl-session-{options.port}", options.root_path or "/"
-        self.login = Login(read_users(options.auth), cookie, path, bool(self._spaces)) if options.auth else None
+        self.login = None
+        if options.auth:
+            tokens = read_tokens(options.auth)
+            self.login = Login(read_users(options.auth), cookie, path, bool(self._spaces), tokens)
 
     def user_of(self, connection: HTTPConnection) -> str | None:
         """The name of the person asking; None where nobody may. Without log-in everybody is the same person."""

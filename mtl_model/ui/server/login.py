@@ -14,12 +14,12 @@ stranger is to make a person wait who logs in at a new address, for as long as t
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import parse_qs
 
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
@@ -30,7 +30,7 @@ from starlette.types import Scope
 from mtl_model.errors import UsageError
 from mtl_model.ui.server import bodies
 from mtl_model.ui.server.addresses import visitor
-from mtl_model.ui.server.passwords import LONGEST, NOBODY, matches
+from mtl_model.ui.server.passwords import LONGEST, NOBODY, matches, token_digest
 
 LOGIN, LOGOUT = "/login", "/logout"  # gradio_client logs in at the first one too
 SESSION_SECONDS = 7 * 24 * 3600
@@ -51,8 +51,17 @@ Who = tuple[str | None, str | None]
 
 
 class Login:
-    def __init__(self, users: Mapping[str, str], cookie: str, path: str = "/", embedded: bool = False) -> None:
-        """users: {name: hash}. cookie: its name. path: where the page lies. embedded: shown inside another site's page."""
+    def __init__(
+        self,
+        users: Mapping[str, str],
+        cookie: str,
+        path: str = "/",
+        embedded: bool = False,
+        tokens: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """users: {name: hash}. cookie: its name. path: where the page lies. embedded: shown inside another site's page. tokens:
+        {hash: name} of programs, which come with `Authorization: Bearer TOKEN` in place of a session."""
+        self._tokens = dict(tokens)
         self._users, self._cookie, self._path, self._embedded = dict(users), cookie, path, embedded
         self._sessions: OrderedDict[str, tuple[str, float]] = OrderedDict()  # hash of a token -> name, end
         self._wrong: OrderedDict[Who, tuple[int, float]] = OrderedDict()  # wrong in a row, the time of the last
@@ -61,8 +70,11 @@ class Login:
         self._one_at_a_time = asyncio.Lock()  # scrypt is slow on purpose: many tries must not take all cores
 
     def user_of(self, connection: HTTPConnection) -> str | None:
-        name, end = self._sessions.get(_digest(connection.cookies.get(self._cookie, "")), (None, 0.0))
-        return name if end > time.time() else None
+        name, end = self._sessions.get(token_digest(connection.cookies.get(self._cookie, "")), (None, 0.0))
+        if end > time.time():
+            return name
+        scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+        return self._tokens.get(token_digest(token.strip())) if scheme.lower() == "bearer" else None
 
     def routes(self) -> list[Route]:
         return [Route(LOGIN, self._log_in, methods=["POST"]), Route(LOGOUT, self._log_out, methods=["POST"])]
@@ -125,7 +137,7 @@ class Login:
 
     def _begin(self, request: Request, name: str) -> Response:
         token = secrets.token_urlsafe(32)
-        self._sessions[_digest(token)] = (name, time.time() + SESSION_SECONDS)
+        self._sessions[token_digest(token)] = (name, time.time() + SESSION_SECONDS)
         _limit(self._sessions)
         answer = JSONResponse({"success": True})
         answer.set_cookie(
@@ -140,7 +152,7 @@ class Login:
         return answer
 
     async def _log_out(self, request: Request) -> Response:
-        self._sessions.pop(_digest(request.cookies.get(self._cookie, "")), None)
+        self._sessions.pop(token_digest(request.cookies.get(self._cookie, "")), None)
         answer = JSONResponse({"success": True})
         answer.delete_cookie(self._cookie, path=self._path)
         return answer
@@ -170,10 +182,6 @@ async def _form(request: Request) -> dict[str, str]:
 def _later(why: str, seconds: int) -> Response:
     sentence = f"{why} Try again in {seconds} {'second' if seconds == 1 else 'seconds'}."
     return JSONResponse({"error": sentence}, 429, {"retry-after": str(seconds)})
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _limit(kept: OrderedDict) -> None:

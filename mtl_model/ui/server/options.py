@@ -49,8 +49,12 @@ class UiOptions:
         False,
         f"show Photo, Webcam, Systems and About alone (always so where ${SPACE_VARIABLE} is set without --auth)",
     )
+    api: bool = option(False, "answer programs at /v1 on a read-only page too")
     add_user: tuple[str, Path] | None = option(
         None, "write a name with its password into the file of --auth, then end", metavar=("NAME", "FILE")
+    )
+    add_token: tuple[str, Path] | None = option(
+        None, "write a token for a program into the file of --auth, print it, then end", metavar=("NAME", "FILE")
     )
 
 

@@ -30,7 +30,8 @@ def hide_paths(text: str, folders: Iterable[Path] = ()) -> str:
 
 def hide_in(answer: JSONResponse, folders: Iterable[Path]) -> JSONResponse:
     """Return the same answer with `hide_paths` in every text of it."""
-    return JSONResponse(hide_in_json(json.loads(bytes(answer.body)), tuple(folders)), answer.status_code)
+    headers = {name: value for name, value in answer.headers.items() if name not in ("content-length", "content-type")}
+    return JSONResponse(hide_in_json(json.loads(bytes(answer.body)), tuple(folders)), answer.status_code, headers)
 
 
 def hide_in_json(value: Any, folders: Sequence[Path]) -> Any:

@@ -26,6 +26,7 @@ from mtl_model.decoding import Decoders
 from mtl_model.errors import MtlError, PictureError, UsageError
 from mtl_model.pictures import turn
 from mtl_model.predictor import Predictor
+from mtl_model.ui import programs
 from mtl_model.ui.checkpoints.trial import SAMPLE, sample_path
 from mtl_model.ui.faces import comparison, correcting, face_cards
 from mtl_model.ui.faces.requests import Asked, answered
@@ -51,6 +52,7 @@ def build(shared: Shared) -> None:
     shared.route("POST", "/mtl/photo", reader.answer)
     shared.route("POST", "/mtl/photo/picture", reader.picture)
     shared.route("GET", "/mtl/sample", _sample)
+    programs.add_routes(shared)
     if not shared.options.read_only:
         correcting.add_routes(shared)
 
