@@ -35,6 +35,15 @@ def reached(figures: Mapping[str, Any]) -> str:
     return f"{said} ({low} to {high})."
 
 
+def worth(figures: Mapping[str, Any]) -> str:
+    """Return what the figure of a task that was learned is worth, in words; see `wording.verdict_of`."""
+    verdict, blind = wording.verdict_of(figures), figures.get("guess")
+    if blind is None or verdict not in ("new", "guess"):
+        return wording.VERDICTS[verdict]
+    rate = f"{100 * blind:.0f}" if figures["unit"] == SHARE else f"{blind:.1f} {figures['unit']}".strip()
+    return f"{'better' if verdict == 'new' else 'no better'} than guessing, which gives {rate}"
+
+
 def promise(figures: Mapping[str, Any]) -> str:
     """Return what learning now would reach, as a sentence; figures: of a task, measured by cross-validation."""
     low, high = figures["interval"]

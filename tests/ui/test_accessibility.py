@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from mtl_model import checkpoint
-from mtl_model.card import Card, CropSettings
+from mtl_model.card import Card, CropSettings, write_plain
 from mtl_model.tasks import TASKS, class_task
 from tests.ui.conftest import PATIENCE_MS, Served, choose, serving
 from tests.ui.tabs.test_teach import learned
@@ -171,6 +171,57 @@ def test_teach_has_no_violations(visit: Visit, theme: str, taught: str, own: Ser
     assert_accessible(page, "the results")
     for path in written:
         path.unlink()
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])
+def test_labelling_and_recording_have_no_violations(
+    visit: Visit, theme: str, width: int, own: Served, tmp_path: Path, sample_picture: np.ndarray
+) -> None:
+    """With classes of 60 letters, and guesses."""
+    page = visit(theme, width, "/#teach")
+    page.context.grant_permissions(["camera"])
+    page.locator(".teach[data-state]").wait_for()
+    if page.locator("#teach-new").count():  # other tests leave runs
+        page.locator("#teach-new").click()
+        page.locator('.teach[data-run=""]').wait_for()
+    photos = fill(tmp_path / "photos", {f"{n}.png": one for n, one in enumerate(faces(sample_picture, 6))})
+    page.locator("#teach-name").fill(f"loose-{width}")
+    page.set_input_files("[data-pick=photos]", sorted(map(str, photos.iterdir())))
+    page.locator(".naming-classes").wait_for()
+    assert_accessible(page, "the classes are named")
+    words = ["yes" * 20, "no" * 20]
+    for number, word in enumerate(words, 1):
+        page.get_by_label(f"Class {number}").fill(word)
+    page.get_by_label("What they tell apart").fill("t" * 30)
+    page.get_by_role("button", name="Label these photos").click()
+    page.locator(".teach[data-state=checked]").wait_for()
+    run = own.runs / f"loose-{width}"
+    guesses = {f"{n}.png": [words[n % 2], 0.6 + 0.3 * (n % 2)] for n in range(6)}
+    write_plain(run / "forecast.json", {**NOTHING_TOLD, "guesses": {"t" * 30: guesses}})
+    page.locator(".pick .tag.unsure").first.wait_for()
+    page.locator("[data-grid] [data-choose]").first.check()
+    assert_accessible(page, "the grid")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(OVERFLOWING) == []
+    page.locator('.step[data-step="1"] > summary').click()
+    page.get_by_role("button", name="Open the camera").click()
+    page.locator(".record-row").nth(1).wait_for()
+    assert_accessible(page, "the recorder")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.request.post(f"{own.address}/mtl/teach/discard", data=json.dumps({"run": run.name}))
+
+
+NOTHING_TOLD = {
+    "parent": "default",
+    "seconds": 1.0,
+    "tasks": {},
+    "refused": {},
+    "traps": {},
+    "suspects": [],
+    "harmful": [],
+    "suggestions": [],
+    "edits": {"left_out": [], "labels": {}, "renamed": {}, "kept": {}},
+}
 
 
 @pytest.mark.parametrize("width", [390, 1280])

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtl_model import kinds
+from mtl_model import checkpoint, kinds
 from mtl_model.card import CARD, Card, find_checkpoint, list_checkpoints, read_card
 from mtl_model.errors import CheckpointError
-from mtl_model.predictor import Predictor
+from mtl_model.predictor import Predictor, choose_device
 from mtl_model.records import FACE
 from mtl_model.ui.server.options import UiOptions
 
@@ -42,6 +42,7 @@ class Models:
         self._load = load or self._from_disk
         self._loaded: OrderedDict[str, tuple[int, Predictor]] = OrderedDict()  # with the time of its card
         self._looks: dict[Path, _Look] = {}
+        self._waiting: tuple[str, Predictor] | None = None
         self._lock = threading.Lock()  # held while loading too: two people wanting a checkpoint load it once
         self.default = self.folder(options.checkpoint).name
 
@@ -109,6 +110,16 @@ class Models:
                     self._loaded.popitem(last=False)
             self._loaded.move_to_end(name)
             return self._loaded[name][1]
+
+    def waiting(self, folder: Path) -> Predictor:
+        """A checkpoint that waits to be kept: it is listed nowhere, and loaded by its folder. Raises CheckpointError."""
+        key = f"{folder} {read_card(folder).weights_sha256}"
+        with self._lock:
+            if self._waiting is None or self._waiting[0] != key:
+                device = choose_device(self._device)
+                network, card = checkpoint.load(folder, device)
+                self._waiting = key, Predictor(folder.name, network, card, device)
+            return self._waiting[1]
 
     def _from_disk(self, name: str) -> Predictor:
         places = {"weights": self._weights, "runs": self._runs}

@@ -32,7 +32,7 @@ def places(options: UiOptions, folder: Path) -> list[tuple[str, str, object]]:
     taught = (
         (
             "Pictures given to Teach",
-            "until their run is accepted or discarded, at the latest 7 days after they came, unless you keep them",
+            "until their checkpoint is kept or discarded, at the latest 7 days after they came, unless you say that they stay",
             runs / "NAME" / "data",
         ),
         *(

@@ -21,13 +21,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from mtl_model import card, checkpoint, crops, jobs
+from mtl_model import crops, jobs
 from mtl_model import runs as folders
 from mtl_model.card import CropSettings, DetectionSettings
 from mtl_model.data import cache
 from mtl_model.errors import UsageError
 from mtl_model.pictures import turn
-from mtl_model.predictor import Predictor, choose_device
 from mtl_model.records import FACE
 from mtl_model.ui.faces import comparison, face_cards
 from mtl_model.ui.faces.requests import Asked, read_whole
@@ -126,7 +125,6 @@ class _Teach:
         self._shared, self._runs, self._weights = shared, options.runs, options.weights
         self._steps = Steps(self._runs, self._weights, options.device)
         self._free = asyncio.Semaphore(AT_ONCE)
-        self._pending: tuple[str, Predictor] | None = None
         self._page = Page(self._runs, shared.models)
 
     # -- what is asked for -----------------------------------------------------------------------------------------
@@ -178,7 +176,7 @@ class _Teach:
     def _compare(self, run: Run, asked: Asked) -> dict[str, Any]:
         rgb = self._shared.decoders.read(asked.body)
         parent = run.record.as_learned().parent
-        after = self._waiting(run)
+        after = self._shared.models.waiting(run.folder)
         photo = after.photo(rgb, asked.name)
         rgb = turn(rgb, photo.turned)
         as_seen = dataclasses.replace(after.card.crop, size_px=CROP_PX)
@@ -195,16 +193,6 @@ class _Teach:
             "html": comparison.cards(photo, cut, sides, place="try-"),
             "said": f"{faces}. {comparison.note(sides)}".strip(),
         }
-
-    def _waiting(self, run: Run) -> Predictor:
-        """The checkpoint of a run that is not accepted yet; it is listed nowhere and loaded by its folder."""
-        found = card.read_card(run.folder)
-        key = f"{run.folder} {found.weights_sha256}"
-        if self._pending is None or self._pending[0] != key:
-            device = choose_device(self._shared.options.device)
-            network, loaded = checkpoint.load(run.folder, device)
-            self._pending = (key, Predictor(run.name, network, loaded, device))
-        return self._pending[1]
 
     # -- what is done ----------------------------------------------------------------------------------------------
 

@@ -104,7 +104,7 @@ class Steps:
         """Understand what was uploaded. What was found of an earlier upload no longer counts."""
         if run.state == "done":
             raise UsageError(
-                f"'{run.name}' waits for your decision. Accept or discard it, then begin a new one.", "undecided"
+                f"'{run.name}' waits for your decision. Keep or discard it, then begin a new one.", "undecided"
             )
         return self._look(run)
 
@@ -362,9 +362,7 @@ class Steps:
     def discard(self, run: Run) -> None:
         """End the job, then take the run's whole folder away; it can be brought back for 10 minutes."""
         if not (run.folder / card.PENDING).exists():  # whatever else cannot be read
-            raise UsageError(
-                f"'{run.name}' has been accepted already. Delete it on the Models tab if it is to go.", "accepted"
-            )
+            raise UsageError(f"'{run.name}' is kept already. Delete it on the Models tab if it is to go.", "accepted")
         if run.job:
             jobs.kill(self._runs, run.name)
         if run.state == "empty":  # as after an upload that brought nothing: there is nothing to bring back
@@ -394,9 +392,7 @@ class Steps:
         """Neither at work nor accepted: an accepted checkpoint is nobody's to change. but: a kind of job that is no matter."""
         self._idle(run, but)
         if run.state == "accepted":
-            raise UsageError(
-                f"'{run.name}' has been accepted already. Begin a new one to teach it further.", "accepted"
-            )
+            raise UsageError(f"'{run.name}' is kept already. Begin a new one to teach it further.", "accepted")
 
     def _understood(self, run: Run) -> None:
         found = run.record.found

@@ -33,6 +33,7 @@ LEFT_OUT, CHANGED = "left out", "changed"
 NOTHING_KNOWN = "There is no picture in it. Expected photos, loose or in folders named after their class; upload some."
 NO_CLASS = "These pictures have no class yet. Expected the names of two at least; name them in step 1."
 LONGEST_WORD, MOST_CLASSES = 64, 20  # of letters; of classes that are named on the page
+FRAME = "webcam "  # with it begins the name of a frame that the page recorded
 NOT_IN_NAMES = "|,=<:/\\"  # marks that the options of a command line, and folders, are made of
 
 _sources: OrderedDict[tuple[str, str], tuple[Source, list[str]]] = OrderedDict()
@@ -264,6 +265,12 @@ class Labelled:
                     classes[word] = classes.get(word, 0) + 1
             counted[name] = classes
         return counted
+
+    @property
+    def recorded(self) -> bool:
+        """Whether most of the pictures are frames that were recorded on the page."""
+        frames = sum(one.file.rsplit("/", 1)[-1].startswith(FRAME) for one in self.pictures)
+        return 2 * frames > len(self.pictures)
 
     def waiting(self, task: str) -> list[Picture]:
         """Pictures without a label of a task that can be used once they have one."""

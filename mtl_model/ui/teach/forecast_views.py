@@ -51,7 +51,7 @@ def forecast(run: Run, shown: Labelled, parent: Card | None) -> str:
     return str(
         render(
             "teach/forecast.html",
-            tasks=[_task(name, figures, found) for name, figures in tasks.items() if name in shown.tasks],
+            tasks=[_task(name, figures, found, shown) for name, figures in tasks.items() if name in shown.tasks],
             refused=refused,
             naming=questions,
             state=state,
@@ -61,8 +61,12 @@ def forecast(run: Run, shown: Labelled, parent: Card | None) -> str:
     )
 
 
-def _task(name: str, figures: Mapping[str, Any], found: Forecast | None) -> dict[str, Any]:
+RECORDED = "These are frames of a recording: other people, rooms and clothes may be answered much worse."
+
+
+def _task(name: str, figures: Mapping[str, Any], found: Forecast | None, shown: Labelled) -> dict[str, Any]:
     assert found
+    other = RECORDED if shown.recorded else "Pictures of another kind may be read worse."
     warnings = [promises.trap(**found["traps"][name])] if name in found["traps"] else []
     return {
         "name": name,
@@ -76,7 +80,7 @@ def _task(name: str, figures: Mapping[str, Any], found: Forecast | None) -> dict
         "chart": growth_chart(figures),
         "measured": (
             f"Measured: each of {plural(figures['n'], 'picture')} was answered by what the others taught, in "
-            f"{figures['folds']} rounds, from {found['parent']}. Pictures of another kind may be read worse."
+            f"{figures['folds']} rounds, from {found['parent']}. {other}"
         ),
     }
 

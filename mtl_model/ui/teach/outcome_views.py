@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtl_model import promises, wording
+from mtl_model import kinds, promises, wording
 from mtl_model import runs as folders
 from mtl_model.names import caption, isolated
 from mtl_model.ui.figures import quantity
 from mtl_model.ui.render import escape, named, render
 from mtl_model.ui.server.retention import megabytes
-from mtl_model.ui.teach.forecast_views import meter
+from mtl_model.ui.teach.forecast_views import RECORDED, meter
 from mtl_model.ui.teach.progress_views import broken_off
 from mtl_model.ui.teach.teaching import Run
 from mtl_model.ui.teach.views import HOW_FAR, button, duration, plural
@@ -20,8 +20,10 @@ FIRST = 12  # wrong answers that are shown at once
 FEW_HELD = 30  # pictures: with fewer the figures can hardly tell anything
 
 
-def summary(outcome: Mapping[str, Any]) -> str:
-    """What it brought: one figure per task, what it is worth, how it was measured; then the answers that are wrong."""
+def summary(outcome: Mapping[str, Any], recorded: bool = False) -> str:
+    """What it brought: one figure per task, what it is worth, how it was measured; then the answers that are wrong.
+
+    recorded: the pictures are frames of a recording, which are more alike than new ones will be."""
     if not outcome:
         return ""
     tasks: Mapping[str, Any] = outcome.get("tasks", {})
@@ -36,6 +38,7 @@ def summary(outcome: Mapping[str, Any]) -> str:
     rest = wording.outcome(**{**outcome, "tasks": {}}) if "titles" in outcome else outcome.get("sentence", "")
     first = lead or f'<p class="sentence">{escape(sentence(outcome))}</p>'
     rest = f"<p>{escape(rest)}</p>" if lead and (outcome.get("changed") or outcome.get("unshown")) else ""
+    rest += f"<p>{RECORDED}</p>" if recorded else ""
     return f'{first}{rest}<p class="small">{escape(learned)}</p>{_wrong(outcome)}'
 
 
@@ -43,10 +46,12 @@ def _lead(one: Mapping[str, Any]) -> str:
     """The figure of a task on a bar, its verdict in words, and on what it was measured."""
     verdict = wording.verdict_of(one)
     folds, n = int(one.get("folds") or 0), int(one.get("n", 0))
+    metric = kinds.all_metrics().get(str(one.get("metric")))
+    measured = f"{metric.title}, measured" if metric else "Measured"
     measured = (
-        f"Measured on {plural(n, 'picture')}, in {folds} rounds: each answered by what the others taught."
+        f"{measured} on {plural(n, 'picture')}, in {folds} rounds: each answered by what the others taught."
         if folds
-        else f"Measured on {plural(n, 'picture')} that it never saw."
+        else f"{measured} on {plural(n, 'picture')} that it never saw."
     )
     few = " With so few, chance alone moves this figure a lot." if n < FEW_HELD else ""
     before = ""
@@ -59,7 +64,8 @@ def _lead(one: Mapping[str, Any]) -> str:
         title=one.get("title", ""),
         headline=promises.reached(one),
         verdict=verdict,
-        worth=wording.VERDICTS[verdict],
+        worth=promises.worth(one),
+        blind=verdict == "guess",
         meter=meter(one),
         measured=f"{measured}{few}{before}",
         sure=wording.reliability(one),
@@ -175,7 +181,7 @@ def decide(run: Run, outcome: Mapping[str, Any]) -> str:
     if run.state == "accepted":
         kept = f"kept, {size}, until you delete them on the About tab or with it" if run.kept else "deleted"
         return (
-            f'<p class="sentence">{escape(run.name)} is accepted: it can be chosen above the tabs. The pictures that it was '
+            f'<p class="sentence">{escape(run.name)} is kept: it can be chosen above the tabs. The pictures that it was '
             f'taught with are {kept}.</p><p class="actions">{button("use", f"Use {run.name}", primary=True, name=run.name)}'
             f"{button('another', 'Teach something else')}</p>"
         )
@@ -187,15 +193,16 @@ def decide(run: Run, outcome: Mapping[str, Any]) -> str:
     early = '<p class="small">It ended before it was done; going on may make it better.</p>' if more else ""
     late = (
         '<p class="sentence">You changed pictures or labels after this was learned, so it does not know of that. To use them, '
-        "start from the beginning in step 3; or accept it as it is.</p>"
+        "start from the beginning in step 3; or keep it as it is.</p>"
         if run.outdated
         else ""
     )
     return (
         f"{broken_off(run)}{early}{late}"
         f'<p class="actions">'
-        f"{button('accept', 'Accept', primary=not warning, size=size, warning=warning)}{more}{button('discard', 'Discard')}"
+        f"{button('try-live', 'Try live on the webcam', name=run.name)}{button('pick-photo', 'Try a photo')}"
+        f"{button('accept', 'Keep', primary=not warning, size=size, warning=warning)}{more}{button('discard', 'Discard')}"
         f"{button('download', 'Download')}</p>"
-        '<p class="small">Accepting offers it beside the others, and asks whether the pictures you uploaded are to be kept; the '
+        '<p class="small">Keeping offers it beside the others, and asks whether the pictures you uploaded stay too; the '
         "checkpoint it was made from stays as it is. Discarding takes it away together with the pictures.</p>"
     )

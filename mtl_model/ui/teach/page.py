@@ -114,7 +114,7 @@ class Page:
             "form": self._form(run, runs, names),
             "progress": progress_views.progress(run, tasks, queue),
             "line3": escape(views.chosen(run)),
-            "outcome": outcome_views.summary(outcome),
+            "outcome": outcome_views.summary(outcome, bool(shown and shown.recorded)),
             "details": outcome_views.details({**outcome, "pictures": {}} if gone else outcome),
             "decide": outcome_views.decide(run, outcome),
             "line4": escape(outcome_views.sentence(outcome)),

@@ -338,7 +338,7 @@ def card(one: Picture, shown: Labelled, pick: bool = False) -> str:
     labels = "".join(_label(one, task, shown) for task in shown.tasks.values())
     out = "back" if one.out else "out"
     action = "Put back" if one.out else "Leave out"
-    mark = "left out" if one.out else "relabelled" if one.relabelled else ""
+    mark = "left out" if one.out else "relabelled" if one.relabelled and one.first else ""
     return (
         f'<li class="picture{" gone" if one.out else ""}" data-file="{escape(one.file)}"><div class="thumb">'
         f"{render('teach/tick.html', name=name) if pick else ''}"

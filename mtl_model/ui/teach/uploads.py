@@ -136,9 +136,9 @@ def _ready(runs: Path, name: str) -> Path:
     if run.damage:
         raise RunError(run.damage, "damaged")
     if run.state == "accepted":
-        raise UsageError(f"'{name}' has been accepted already. Begin a new one to teach it further.", "accepted")
+        raise UsageError(f"'{name}' is kept already. Begin a new one to teach it further.", "accepted")
     if run.state == "done":
-        raise UsageError(f"'{name}' waits for your decision. Accept or discard it, then begin a new one.", "undecided")
+        raise UsageError(f"'{name}' waits for your decision. Keep or discard it, then begin a new one.", "undecided")
     if run.busy and run.kind == teaching.CHECK:
         jobs.kill(runs, name)  # it would know nothing of these
     elif run.busy:

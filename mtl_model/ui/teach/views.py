@@ -40,7 +40,7 @@ STATES: Mapping[str, str] = {
     "killed": "interrupted",
     "failed": "failed",
     "done": "waits for your decision",
-    "accepted": "accepted",
+    "accepted": "kept",
 }
 AT_ONCE = 4  # reasons why something is left out; more are folded away
 FIELDS = (

@@ -16,7 +16,7 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from mtl_model import jobs
+from mtl_model import card, jobs
 from mtl_model import runs as folders
 from mtl_model.card import CARD, PENDING, WEIGHTS, shipped_weights
 from mtl_model.runs import OUTCOME
@@ -158,7 +158,7 @@ def test_what_it_brought_is_told_in_words(client: TestClient, runs: Path) -> Non
     seen = client.get(f"/mtl/teach/state?run={run}").json()
     text = re.sub(r"<[^>]+>", " ", seen["parts"]["outcome"])
     assert seen["step"] == 4 and "8.3 seconds" in text and "Smile: 91 -&gt; 96 %." in text
-    assert re.findall(r"(better|worse|could be chance) ", text) == ["better", "could be chance", "worse"]
+    assert re.findall(r"(Better|Worse|Could be chance)[.]", text) == ["Better", "Could be chance", "Worse"]
     assert "&lt;u&gt;.png" in seen["parts"]["details"] and "<i>" not in seen["parts"]["details"]
 
 
@@ -168,7 +168,7 @@ def test_accepting_lists_it_and_tells_every_page(client: TestClient, runs: Path)
     assert client.post("/mtl/teach/accept", json={"run": run}).json() == {}
     assert not (folder / PENDING).exists() and not (folder / "data").exists()
     seen = client.get(f"/mtl/teach/state?run={run}").json()
-    assert seen["state"] == "accepted" and "is accepted" in seen["parts"]["decide"] and seen["parts"]["runs"] == ""
+    assert seen["state"] == "accepted" and "is kept" in seen["parts"]["decide"] and seen["parts"]["runs"] == ""
     assert "data-src" not in seen["parts"]["details"], "the pictures are deleted"
 
 
@@ -266,7 +266,7 @@ def test_a_disk_that_takes_nothing_is_said(
         raise OSError(code, os.strerror(code))
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "write_text", refuse)
+        patched.setattr(card, "write_parts", refuse)
         answer = client.post(f"/mtl/teach/{action}", json={"run": run, **more})
     assert answer.status_code in (400, 507) and os.strerror(code) in answer.json()["error"]
     assert client.post(f"/mtl/teach/{action}", json={"run": run, **more}).status_code == 200
@@ -282,7 +282,7 @@ def test_pictures_are_kept_only_where_that_is_asked(client: TestClient, runs: Pa
         assert seen["state"] == "accepted" and ("are kept" in seen["parts"]["decide"]) is keep
         assert (runs / run / "data").exists() is keep
         answer = client.post("/mtl/teach/change", json={"run": run, "files": ["hat/on/1.png"], "out": True})
-        assert "has been accepted already" in answer.json()["error"]
+        assert "is kept already" in answer.json()["error"]
 
 
 def test_what_was_discarded_is_said_with_its_undo(client: TestClient, runs: Path) -> None:

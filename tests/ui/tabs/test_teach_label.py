@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,14 @@ from tests.ui.conftest import PATIENCE_MS, Served
 from tests.ui.tabs.test_teach_page import faces, fill, opened  # noqa: F401  the fixture
 
 pytestmark = pytest.mark.browser
+
+
+def expect_counts(page: Any, served: Served, run: str, wanted: dict[str, int]) -> None:
+    """The page goes on before the server has answered."""
+    until = time.monotonic() + PATIENCE_MS / 1000
+    while counts(served, run) != wanted and time.monotonic() < until:
+        page.wait_for_timeout(100)
+    assert counts(served, run) == wanted
 
 
 def counts(served: Served, run: str) -> dict[str, int]:
@@ -49,7 +58,7 @@ def test_keys_shift_and_guesses(opened: Any, photos: Path, served: Served) -> No
     for key in "1212":  # one after another: each press is for the next picture
         opened.keyboard.press(key)
     left(opened, 8)
-    assert counts(served, "wearing") == {"hat": 2, "no hat": 2, "not labelled": 8}
+    expect_counts(opened, served, "wearing", {"hat": 2, "no hat": 2, "not labelled": 8})
     opened.keyboard.press("Shift+ArrowRight")
     opened.keyboard.press("Shift+ArrowRight")
     opened.get_by_text("3 chosen").wait_for()
@@ -60,7 +69,7 @@ def test_keys_shift_and_guesses(opened: Any, photos: Path, served: Served) -> No
     opened.get_by_text("4 chosen").wait_for()
     opened.locator(".bulk").get_by_role("button", name="2 no hat").click()
     left(opened, 1)
-    assert counts(served, "wearing") == {"hat": 5, "no hat": 6, "not labelled": 1}
+    expect_counts(opened, served, "wearing", {"hat": 5, "no hat": 6, "not labelled": 1})
     opened.get_by_role("button", name="Undo the last change").click()  # all four at once
     left(opened, 5)
 
@@ -83,7 +92,7 @@ def test_keys_shift_and_guesses(opened: Any, photos: Path, served: Served) -> No
     left(opened, 4)
     opened.get_by_role("button", name="Take the guesses").click()
     opened.locator("[data-grid]").wait_for(state="detached")
-    assert counts(served, "wearing") == {"hat": 7, "no hat": 5}
+    expect_counts(opened, served, "wearing", {"hat": 7, "no hat": 5})
     opened.get_by_role("button", name="12 labelled").wait_for()
 
 

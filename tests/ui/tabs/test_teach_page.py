@@ -128,7 +128,7 @@ def learned(served: Served, root: Path, name: str) -> Path:
 def test_accepting_asks_whether_the_pictures_stay(opened: Any, served: Served, root: Path) -> None:
     folder = learned(served, root, "hats")
     opened.locator('[data-run="hats"].run').click()
-    accept = opened.get_by_role("button", name="Accept", exact=True)
+    accept = opened.get_by_role("button", name="Keep", exact=True)
     accept.click()
     dialog = opened.get_by_role("dialog")
     box = dialog.get_by_role(
@@ -140,7 +140,7 @@ def test_accepting_asks_whether_the_pictures_stay(opened: Any, served: Served, r
     assert (folder / PENDING).exists(), "nothing happens without an answer"
     accept.click()
     box.check()
-    dialog.get_by_role("button", name="Accept").click()
+    dialog.get_by_role("button", name="Keep").click()
     opened.locator(".sentence", has_text="are kept, 1 MB").wait_for()
     assert (folder / "data" / "hat" / "on" / "1.png").exists() and not (folder / PENDING).exists()
     opened.locator("button[role=tab]:visible", has_text="About").click()
@@ -389,7 +389,7 @@ def test_the_whole_way_with_glasses(opened: Any, tmp_path: Path, data: Path, roo
     opened.locator(".teach[data-state=running], .teach[data-state=done]").first.wait_for()
     assert opened.url.endswith("/#teach/glasses")
     opened.reload()  # which opens the same again
-    accept = opened.get_by_role("button", name="Accept")
+    accept = opened.get_by_role("button", name="Keep", exact=True)
     accept.wait_for(timeout=5 * PATIENCE_MS)
     assert not opened.locator('.step[data-step="3"] .plot polyline').count(), "a fit has no curve of rounds"
     assert opened.locator("#teach-wrong li").count(), "what is answered wrongly is shown"
@@ -397,7 +397,7 @@ def test_the_whole_way_with_glasses(opened: Any, tmp_path: Path, data: Path, roo
     opened.locator(".finding", has_text="two classes").get_by_role("button", name="Leave out").first.click()
     opened.locator(".finding", has_text="two classes").wait_for(state="detached")  # with the list that was clicked in
     accept.click()
-    opened.get_by_role("dialog").get_by_role("button", name="Accept").click()
+    opened.get_by_role("dialog").get_by_role("button", name="Keep").click()
     opened.get_by_role("button", name="Use glasses").wait_for()
     assert opened.evaluate("document.activeElement !== document.body"), "whoever works with keys goes on from there"
     opened.get_by_role("button", name="Use glasses").click()

@@ -12,6 +12,7 @@ import pytest
 from mtl_model.ui.teach import teaching
 from tests.ui.conftest import FLAGS, PATIENCE_MS, Served
 from tests.ui.tabs.conftest import KEEP_TRACKS, camera_frame, camera_is_off, write_video
+from tests.ui.tabs.test_teach_page import learned
 
 pytestmark = pytest.mark.browser
 
@@ -94,6 +95,20 @@ def test_a_key_is_held_as_a_pointer_is(recorder: Any, served: Served) -> None:
     recorder.keyboard.up(" ")
     assert recorder.locator(".record-row.held").count() == 0
     assert pictures(served, "class-1-or-class-2", "class 1"), "a class without a name has its number"
+
+
+def test_what_was_learned_is_tried_live_before_it_is_kept(recorder: Any, served: Served, root: Path) -> None:
+    learned(served, root, "berets")
+    recorder.keyboard.press("Escape")
+    recorder.locator('[data-run="berets"].run').click()
+    recorder.get_by_role("button", name="Try live on the webcam").click()
+    recorder.get_by_text("This is berets, which is not kept yet.").wait_for()
+    recorder.locator(".outline").first.wait_for()
+    recorder.evaluate("mtl.choose('bknet')")  # another one ends the trial
+    recorder.get_by_text("This is berets").wait_for(state="hidden")
+    recorder.evaluate("mtl.tryLive('nobody')")
+    recorder.locator("[data-part=message]", has_text="nobody").wait_for()
+    assert recorder.evaluate("mtl.trial") == "" and camera_is_off(recorder)
 
 
 @pytest.mark.parametrize(

@@ -331,7 +331,7 @@ def test_a_full_disk_loses_nothing(steps: Steps, run: Run, monkeypatch: pytest.M
     seen = learned(run) if number in (5, 7) else again(run)
     before = {path.name: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
     with monkeypatch.context() as patched:
-        patched.setattr(card.Path, "write_text", no_space)
+        patched.setattr(card, "write_parts", no_space)
         with pytest.raises((OSError, MtlError), match="No space left|waits for"):
             ACTIONS[number](steps, seen)
     after = {path.name: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
@@ -342,7 +342,7 @@ def test_a_create_that_failed_leaves_its_name_free(
     steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(card.Path, "write_text", no_space)
+        patched.setattr(card, "write_parts", no_space)
         with pytest.raises(OSError, match="No space"):
             steps.create("hats", "ann", "bknet")
     assert list((tmp_path / "runs").iterdir()) == []

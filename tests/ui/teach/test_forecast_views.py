@@ -18,7 +18,7 @@ from mtl_model.records import Sample
 from mtl_model.run_records import Forecast
 from mtl_model.runs import CHANGES, FORECAST, REPORT
 from mtl_model.tasks import class_task
-from mtl_model.ui.teach import forecast_views, picture_views
+from mtl_model.ui.teach import forecast_views, outcome_views, picture_views
 from mtl_model.ui.teach.dataset import Labelled
 from mtl_model.ui.teach.teaching import Record, Run
 
@@ -188,3 +188,13 @@ def test_the_record_is_what_the_page_reads(tmp_path: Path) -> None:
 def test_the_line_of_the_step_counts_what_is_learned_from(run: Run) -> None:
     shown = Labelled(shown_of().source, Changes(left_out=("on/1.png",)), ["unlabelled/a.png"], ["on/3.png"])
     assert picture_views.line(shown) == "98 pictures to learn from, 1 left out"
+
+
+@pytest.mark.parametrize(("frames", "warned"), [(60, True), (40, False)])
+def test_a_figure_of_a_recording_says_what_it_is_worth(run: Run, frames: int, warned: bool) -> None:
+    folder = Path("/data")
+    names = [f"on/{'webcam ' if number < frames else ''}{number}.jpg" for number in range(100)]
+    samples = tuple(Sample(str(folder / name), {"hat": "on"}, file=name) for name in names)
+    html = forecast_views.forecast(run, Labelled(Source("folders", folder, samples, {"hat": TASK}), Changes()), None)
+    assert (forecast_views.RECORDED in html) is warned
+    assert (forecast_views.RECORDED in outcome_views.summary({"tasks": {"hat": FIGURES}}, warned)) is warned

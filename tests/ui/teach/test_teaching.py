@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -268,3 +270,30 @@ def test_what_is_no_better_than_guessing_is_said_again_before_it_is_accepted(tmp
     task = {"title": "Hat", "unit": "share", "new": True, "before": None, "after": 0.5, "n": 60, "beats_guess": beats}
     html = outcome_views.decide(teaching.read_run(tmp_path, "one"), {"tasks": {"hat": task}})
     assert ("no better than guessing" in html.partition('id="teach-accept"')[2].partition(">")[0]) is not beats
+
+
+SHARE_OF = {"title": "Hat", "unit": "share", "new": True, "before": None, "n": 60, "folds": 5, "interval": [0.4, 0.6]}
+
+
+@pytest.mark.parametrize(
+    ("figures", "begins"),
+    [
+        ({"after": 0.53, "guess": 0.54, "beats_guess": False}, "Hat: no better than guessing, which gives 54."),
+        (
+            {"after": 0.9, "guess": 0.5, "beats_guess": True},
+            "Hat: right for 90 of 100 pictures (40 to 60). Better than guessing, which gives 50.",
+        ),
+        (
+            {"after": 0.9, "new": False, "before": 0.8, "difference": [0.01, 0.2]},
+            "Hat: right for 90 of 100 pictures (40 to 60). Better.",
+        ),
+    ],
+)
+def test_results_lead_with_one_figure_and_guessing_comes_first_where_it_is_as_good(
+    figures: dict[str, Any], begins: str
+) -> None:
+    html = outcome_views.summary({"tasks": {"hat": {**SHARE_OF, "metric": "balanced_accuracy", **figures}}})
+    text = re.sub(r"<[^>]+>", "", html.split("</p>")[0])
+    assert text.strip() == begins
+    assert "each class counting the same, measured on 60 pictures" in html
+    assert ("It is right for 53 of 100 pictures" in html) is (figures["after"] == 0.53)

@@ -292,7 +292,7 @@ def test_an_accepted_checkpoint_is_not_added_to(client: TestClient, folder: Path
     (folder / CARD).touch()
     assert send(client, {"a.jpg": b"x"}).json()["files"] == 1  # it waits to be accepted, and may learn anew
     (folder / PENDING).unlink()
-    assert "has been accepted already" in send(client, {"b.jpg": b"x"}).json()["error"]
+    assert "is kept already" in send(client, {"b.jpg": b"x"}).json()["error"]
 
 
 def test_strangers_are_turned_away(client: TestClient, shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@
     const changed = checkpoint !== mtl.checkpoint || compare !== mtl.compare;
     Object.assign(mtl, { checkpoint, compare });
     try { for (const key in KEYS) sessionStorage.setItem(KEYS[key], mtl[key]); } catch { /* a browser that keeps nothing */ }
+    if (changed) mtl.trial = "";
     if (changed) document.dispatchEvent(new CustomEvent("mtl:checkpoint", { detail: checkpoint }));
   }
 
@@ -48,6 +49,13 @@
   mtl.refreshModels = () => document.getElementById("refresh")?.click();
   mtl.choose = (name) => { if (name) { mtl.picked(name, mtl.compare); mtl.refreshModels(); } };
   mtl.use = (name) => { mtl.choose(name); mtl.announce(`${name} is in use`); };
+  // On the Webcam tab a checkpoint answers that is not kept yet, until another one is chosen: the event "mtl:trial" of the document.
+  mtl.trial = "";
+  mtl.tryLive = (name) => {
+    mtl.trial = name;
+    mtl.openTab("webcam");
+    document.dispatchEvent(new CustomEvent("mtl:trial"));
+  };
   mtl.chooseComparison = (name) => { mtl.picked(mtl.checkpoint, name); mtl.refreshModels(); };
   mtl.renamed = (from, to) => {
     const now = (name) => (name === from ? to : name);

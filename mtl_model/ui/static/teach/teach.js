@@ -246,12 +246,12 @@ mtl.teach = (host) => {
     return act("settings", { run, [field.dataset.set]: field.value }, step);
   }
   async function accept(button) {
-    const name = state.run, title = `Accept ${name}?`, yes = "Accept";
-    const text = `${button.dataset.warning || ""} It is offered beside the others from then on. The pictures you uploaded are deleted, unless you keep them.`.trim();
+    const name = state.run, title = `Keep ${name}?`, yes = "Keep";
+    const text = `${button.dataset.warning || ""} It is offered beside the others from then on. The pictures you uploaded are deleted, unless you tick the box.`.trim();
     const box = `Keep the pictures, so that I can add to them later (${button.dataset.size}, until I delete them)`;
     const keep = await mtl.ask({ title, text, yes, box });
     if (keep === null || !(await act("accept", { run: name, keep }, find('[data-step="4"]')))) return;
-    mtl.announce(`${name} is accepted`);
+    mtl.announce(`${name} is kept`);
     document.dispatchEvent(new CustomEvent("mtl:models"));
   }
   async function useCorrections() {
@@ -321,6 +321,7 @@ mtl.teach = (host) => {
       mtl.use(button.dataset.name);
       button.textContent = "In use";
     },
+    "try-live": ({ dataset }) => mtl.tryLive(dataset.name),
     "again": startAgain,
     "bring-back": async (button) => {
       const answer = await mtl.call("/mtl/undo", { token: button.dataset.token }, { method: "POST" });

@@ -60,14 +60,14 @@ mtl.teachRecord = (root, { run, say, post, open: begin, done: finished }) => {
     const number = rows.children.length + 1, { make } = mtl;
     const name = make("input", { value: word, readonly: Boolean(folder), maxlength: "64", autocomplete: "off", placeholder: `class ${number}`, "aria-label": `Name of class ${number}` });
     const hold = make("button", { type: "button", class: "button hold" }, "Hold to record");
-    const row = make("div", { class: "record-row", role: "group", "aria-label": `Class ${number}` }, name, hold, make("span", { class: "small number" }), make("div", { class: "thumbs", "aria-hidden": "true" }));
+    const row = make("div", { class: "record-row", role: "group", "aria-label": `Class ${number}` }, name, hold, make("span", { class: "small kept" }), make("div", { class: "thumbs", "aria-hidden": "true" }));
     Object.assign(row, { folder, kept: count });
     rows.append(row);
     tell(row);
     return name;
   }
   function tell(row) {
-    row.querySelector(".number").textContent = row.kept >= LEAST ? `${row.kept} pictures` : `${row.kept} of at least ${LEAST}`;
+    row.querySelector(".kept").textContent = row.kept >= LEAST ? `${row.kept} pictures` : `${row.kept} of at least ${LEAST}`;
     row.classList.toggle("enough", row.kept >= LEAST);
   }
 

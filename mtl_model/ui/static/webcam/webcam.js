@@ -125,11 +125,13 @@ function sendSettings() {
   if (socket?.readyState !== WebSocket.OPEN) return;
   ready = false;
   askedAt = performance.now();
-  socket.send(JSON.stringify({ checkpoint: mtl.checkpoint }));
+  socket.send(JSON.stringify({ checkpoint: mtl.trial || mtl.checkpoint }));
 }
 
 function onSettings(answer) {
   if (answer.error) {
+    mtl.trial = "";
+    showTrial();
     mtl.refreshModels(); // the checkpoint may be gone
     return leave("off", answer.error);
   }
@@ -239,7 +241,17 @@ video.addEventListener("resize", () => {
 });
 navigator.mediaDevices?.addEventListener?.("devicechange", () => { if (stream) mtl.camera.fill(cameras, stream); });
 new ResizeObserver(() => { if (last) overlay.draw(last, mirror.checked); }).observe(picture);
-document.addEventListener("mtl:checkpoint", sendSettings);
+function showTrial() {
+  part("trial").hidden = !mtl.trial;
+  part("trial").querySelector("span").textContent = `This is ${mtl.trial}, which is not kept yet.`;
+}
+document.addEventListener("mtl:checkpoint", () => { showTrial(); sendSettings(); });
+function beginTrial() {
+  showTrial();
+  if (state === "off" || state === "frozen") start(); else sendSettings();
+}
+document.addEventListener("mtl:trial", beginTrial);
+part("trial").querySelector("button").addEventListener("click", () => mtl.openTab("teach"));
 
 // Leaving the tab, the page or the window's view turns the camera off. A tab that is left keeps its elements, so only
 // their lost place on the screen tells; scrolling away has a place still, and keeps the camera.
@@ -257,4 +269,4 @@ say(SAY.welcome);
 if (!navigator.mediaDevices?.getUserMedia) {
   power.disabled = true;
   mtl.camera.open().catch((fault) => say(fault.message)); // it says why before it asks for anything
-}
+} else if (mtl.trial) beginTrial(); // this tab is made when it is opened for the first time
