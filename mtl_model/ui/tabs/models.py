@@ -10,7 +10,8 @@ import contextlib
 import functools
 import os
 import tempfile
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -19,7 +20,7 @@ import gradio as gr
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from mtl_model import checkpoint_zip
+from mtl_model import checkpoint, checkpoint_zip, export, runtimes
 from mtl_model import runs as folders
 from mtl_model.card import NAME, is_taken
 from mtl_model.errors import UsageError
@@ -94,7 +95,10 @@ class _Cards:
             self._press(words, f"compare-{name}", script, name, compared)
         if entry.answers and entry.parent:
             self._press("Go back to parent", f"parent-{name}", "mtl.use({})", entry.parent)
-        button("Download", f"download-{name}", link=f"{self._options.root_path}/mtl/models/download?name={quote(name)}")
+        link = f"{self._options.root_path}/mtl/models/download?name={quote(name)}"
+        button("Download", f"download-{name}", link=link)
+        if entry.answers and runtimes.installed(*runtimes.EXPORTING):
+            button("Export as ONNX", f"export-{name}", link=f"{link}&as=onnx")
 
     def _press(self, words: str, key: str, script: str, name: str, pressed: bool = False) -> None:
         """Build a button that does something in the browser alone, with a name of a checkpoint."""
@@ -149,9 +153,11 @@ class _Routes:
 
     async def download(self, request: Request) -> Response:
         folder = await asyncio.to_thread(self._folder, request.query_params.get("name", ""))
-        file = await asyncio.to_thread(_packed, folder)
+        onnx = request.query_params.get("as") == "onnx"
+        async with self._one_at_a_time if onnx else contextlib.nullcontext():
+            file = await asyncio.to_thread(_packed, folder, _export if onnx else checkpoint_zip.pack)
         headers = {
-            "content-disposition": f'attachment; filename="{folder.name}.zip"',
+            "content-disposition": f'attachment; filename="{folder.name}{"-onnx" * onnx}.zip"',
             "content-length": str(file.seek(0, os.SEEK_END)),
         }
         return StreamingResponse(_parts(file), media_type="application/zip", headers=headers)
@@ -204,12 +210,22 @@ class _Routes:
         return {"name": name}
 
 
-def _packed(folder: Path) -> IO[bytes]:
+def _export(folder: Path, file: IO[bytes]) -> None:
+    """Write a checkpoint as ONNX, with its card and an example, into a zip. Raises UsageError, RunError."""
+    with (
+        tempfile.TemporaryDirectory(dir=os.environ.get(TEMPORARY_VARIABLE)) as place,
+        zipfile.ZipFile(file, "w") as packed,
+    ):
+        for path in export.export(folder.name, *checkpoint.load(folder), Path(place)):
+            packed.write(path, f"{folder.name}-onnx/{path.name}")
+
+
+def _packed(folder: Path, pack: Callable[[Path, IO[bytes]], None]) -> IO[bytes]:
     """A checkpoint as a zip, in a file that has no name: however the download ends, it is gone with it."""
     with said("The download could not be made"):
         file = tempfile.TemporaryFile(dir=os.environ.get(TEMPORARY_VARIABLE))  # noqa: SIM115, closed by _parts
         try:
-            checkpoint_zip.pack(folder, file)
+            pack(folder, file)
         except BaseException:
             file.close()
             raise

@@ -17,12 +17,13 @@ from safetensors.torch import load_file, save
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from mtl_model import checkpoint_zip
+from mtl_model import checkpoint_zip, runtimes
 from mtl_model.card import CARD, PENDING, WEIGHTS, read_card, write_card
 from mtl_model.runs import OUTCOME
 from mtl_model.ui import shell
 from mtl_model.ui.checkpoints.gallery import Shelf
 from mtl_model.ui.checkpoints.loaded import Models
+from mtl_model.ui.server.environment import TEMPORARY_VARIABLE
 from mtl_model.ui.server.options import UiOptions
 from mtl_model.ui.shared import Shared
 from mtl_model.ui.teach import teaching
@@ -217,13 +218,29 @@ def drawn(shared: Shared) -> dict[str, list[gr.Button]]:
     return buttons
 
 
-def test_what_the_cards_offer(shared: Shared, root: Path, runs: Path) -> None:
+def test_what_the_cards_offer(shared: Shared, root: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_card(runs / "mine", dataclasses.replace(read_card(runs / "mine"), parent="bknet"))
-    buttons = drawn(shared)
-    assert [button.value for button in buttons["default"]] == ["In use", "Download"]
-    assert [button.value for button in buttons["bknet"]] == ["Use", "Compare", "Download"]
-    assert [button.value for button in buttons["mine"]][:2] == ["Use", "Compared"]
-    assert [button.value for button in buttons["mine"]][3:] == ["Download", "Rename", "Delete"]
+    for able in (False, True):
+        monkeypatch.setattr(runtimes, "installed", lambda *packages, able=able: able)
+        buttons, kept = drawn(shared), ["Download", *(["Export as ONNX"] if able else [])]
+        assert [button.value for button in buttons["default"]] == ["In use", *kept]
+        assert [button.value for button in buttons["bknet"]] == ["Use", "Compare", *kept]
+        assert [button.value for button in buttons["mine"]][:2] == ["Use", "Compared"]
+        assert [button.value for button in buttons["mine"]][3:] == [*kept, "Rename", "Delete"]
+
+
+def test_an_export_is_a_zip_that_leaves_nothing_behind(
+    client: TestClient, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TEMPORARY_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(runtimes, "to_onnx", lambda network, card: b"network")
+    before = sorted(tmp_path.rglob("*"))
+    reply = client.get("/mtl/models/download?name=mine&as=onnx")
+    assert reply.headers["content-disposition"] == 'attachment; filename="mine-onnx.zip"'
+    with zipfile.ZipFile(io.BytesIO(reply.content)) as packed:
+        assert packed.namelist() == [f"mine-onnx/{name}" for name in ("mine.onnx", "card.json", "example.py")]
+        assert packed.read("mine-onnx/mine.onnx") == b"network"
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_download_is_a_link_below_the_root_path(root: Path, runs: Path) -> None:

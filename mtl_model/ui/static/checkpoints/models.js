@@ -16,6 +16,14 @@
     }
     if (held && document.activeElement === document.body) document.getElementById(held)?.focus();
   });
+  document.addEventListener("click", (event) => { // the browser is silent until the file is made
+    const link = event.target.closest("[id^=export-]");
+    if (!link || link.dataset.words) return;
+    link.dataset.words = link.textContent;
+    link.textContent = "Exporting, some seconds";
+    mtl.announce(link.textContent);
+    setTimeout(() => { link.textContent = link.dataset.words; delete link.dataset.words; }, 9000);
+  });
   mtl.askName = async (name) => {
     const to = await mtl.ask({ title: `Rename ${name}`, yes: "Rename", field: { label: "New name", value: name } });
     if (!to || to === name) throw new Error("cancelled");
