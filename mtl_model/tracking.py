@@ -29,7 +29,8 @@ CUT = 0.17
 """Mean difference of the brightness of two looks, 0 to 1, once their means are made equal, from which the picture is another."""
 SEEN_PX = 32
 STAYING = ("curve", "number")
-"""Shapes of answers that stay the same while a person is seen, such as an age; others, such as a smile, may change."""
+"""Shapes of answers that stay the same while a person is seen, such as an age; so do those of tasks by whose classes people are
+grouped. Others, such as a smile, may change."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,13 @@ class Person:
 
     def expected(self, seconds: float) -> tuple[float, float, float]:
         """Return where the face should be: x and y of its middle, and its width. It goes on as it moved between the last two
-        looks, for half the time: who is covered may stand still."""
+        looks, for as long as these were apart: who is covered may stand still."""
         x, y, width = _place(self.moments[-1].reading.face)
         if len(self.moments) > 1:
             before, last = self.moments[-2:]
             x0, y0, _ = _place(before.reading.face)
             share = min(1.0, (seconds - last.seconds) / (last.seconds - before.seconds))
-            slowed = share if seconds - last.seconds <= last.seconds - before.seconds else 0.5
-            x, y = x + slowed * (x - x0), y + slowed * (y - y0)
+            x, y = x + share * (x - x0), y + share * (y - y0)
         return x, y, width
 
 
@@ -160,9 +160,9 @@ def answers_at(
     around, and of places in the picture that of the moment itself.
 
     whole: `smoothed` over all moments."""
-    now = smoothed(around, card)
+    now, groups = smoothed(around, card), {task.name for task in card.tasks if task.groups}
     return {
-        name: own if own.points else whole[name] if own.shape in STAYING else now[name]
+        name: own if own.points else whole[name] if own.shape in STAYING or name in groups else now[name]
         for name, own in moment.reading.estimates.items()
     }
 
