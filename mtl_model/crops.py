@@ -59,7 +59,7 @@ def find_all(
     found = [[place(face, offset=offset) for face in faces] for faces in detector.detect(ready, least)]
 
     rows, columns = scaled[0].shape[:2]
-    again = [index for index, faces in enumerate(found) if not faces or _touches(faces, columns, rows)]
+    again = [index for index, faces in enumerate(found) if not faces or touches(faces, columns, rows)]
     if again:
         border = math.ceil(max(rows, columns) / 4)
         ready, offset = _widen([scaled[index] for index in again], (border, border))
@@ -101,7 +101,7 @@ def _widen(pictures: Sequence[np.ndarray], border: tuple[int, int]) -> tuple[lis
     return wide, (-columns, -rows)
 
 
-def _touches(faces: Sequence[Face], width: int, height: int) -> bool:
+def touches(faces: Sequence[Face], width: int, height: int) -> bool:
     boxes = [face.box for face in faces]
     return any(box[0] <= 0 or box[1] <= 0 or box[2] >= width or box[3] >= height for box in boxes)
 

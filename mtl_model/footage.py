@@ -15,12 +15,10 @@ from mtl_model import answers, records
 from mtl_model.card import Card
 from mtl_model.records import Estimate, Face, Reading, clip_box
 from mtl_model.tasks import Task
-from mtl_model.tracking import Moment, Person, shares, smoothed, stretches
+from mtl_model.tracking import STAYING, Moment, Person, answers_at, shares, smoothed, stretches
 
 AROUND_SECONDS = 0.8
 """On each side of a moment, over which what changes from moment to moment is smoothed where it is drawn."""
-STAYING = ("curve", "number")
-"""Shapes of answers that stay the same while a person is seen, such as an age; others, such as a smile, may change."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +63,7 @@ class Footage:
         if key not in self._around:
             reach = max(AROUND_SECONDS, self.every)
             around = [moment for moment in person.moments if abs(moment.seconds - near[0].seconds) <= reach]
-            now, whole = smoothed(around, self.card), self.smoothed[person.number]
-            self._around[key] = {
-                name: whole[name] if whole[name].shape in STAYING else now.get(name, whole[name]) for name in whole
-            }
+            self._around[key] = answers_at(near[0], around, self.smoothed[person.number], self.card)
         return self._around[key]
 
     @cached_property

@@ -98,7 +98,7 @@ def photos(
     smallest_face_px: float | None = None,
     finish: Finish | None = None,
     stop: threading.Event | None = None,
-) -> Iterator[tuple[Path, Photo]]:
+) -> Generator[tuple[Path, Photo], None, None]:
     """Give the answer to each picture as soon as it is there, in any order; a Photo is named by its file.
 
     There are as many threads as torch may use, each with a batch of pictures of its own. As long as this runs torch keeps to one
@@ -106,7 +106,7 @@ def photos(
 
     Args:
         finish: Called for each picture before its answer is given, unless it could not be read.
-        stop: Ends the work when it is set, after the pictures that are looked at.
+        stop: Ends the work when it is set, after the pictures that are looked at. So does closing the generator.
 
     Raises: whatever `finish` or the network raise; answers that are there already are given first."""
     prepare()
@@ -121,9 +121,10 @@ def photos(
         yield from _answers(work, count, stop)
     finally:
         work.stop.set()
+        for worker in workers:  # also where nobody wants the rest: a thread inside torch must not outlive the program
+            if worker.ident is not None:
+                worker.join()
         torch.set_num_threads(threads)
-    for worker in workers:
-        worker.join()
 
 
 def _answers(work: _Work, working: int, stop: threading.Event | None) -> Iterator[tuple[Path, Photo]]:

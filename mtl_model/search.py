@@ -189,12 +189,12 @@ def _with(faces: Sequence[Face], more: Iterable[Face]) -> list[Face]:
     """Add faces where there is none yet, the surest first."""
     kept = [*faces]
     for face in sorted(more, key=lambda face: -face.confidence):
-        if not any(_same(face, other) for other in kept):
+        if not any(same(face, other) for other in kept):
             kept.append(face)
     return kept
 
 
-def _same(face: Face, other: Face) -> bool:
+def same(face: Face, other: Face) -> bool:
     shared = _shared(face.box, other.box)
     return overlap(face.box, other.box) > SAME or shared > WITHIN * min(face.area, other.area)
 

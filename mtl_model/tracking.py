@@ -7,7 +7,7 @@ after a cut, is counted anew.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,6 +28,9 @@ SIZES = 1.8
 CUT = 0.17
 """Mean difference of the brightness of two looks, 0 to 1, once their means are made equal, from which the picture is another."""
 SEEN_PX = 32
+STAYING = ("curve", "number")
+"""Shapes of answers that stay the same while a person is seen, such as an age; so do those of tasks by whose classes people are
+grouped. Others, such as a smile, may change."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +50,13 @@ class Person:
 
     def expected(self, seconds: float) -> tuple[float, float, float]:
         """Return where the face should be: x and y of its middle, and its width. It goes on as it moved between the last two
-        looks, for half the time: who is covered may stand still."""
+        looks, for as long as these were apart: who is covered may stand still."""
         x, y, width = _place(self.moments[-1].reading.face)
         if len(self.moments) > 1:
             before, last = self.moments[-2:]
             x0, y0, _ = _place(before.reading.face)
             share = min(1.0, (seconds - last.seconds) / (last.seconds - before.seconds))
-            slowed = share if seconds - last.seconds <= last.seconds - before.seconds else 0.5
-            x, y = x + slowed * (x - x0), y + slowed * (y - y0)
+            x, y = x + share * (x - x0), y + share * (y - y0)
         return x, y, width
 
 
@@ -67,29 +69,28 @@ class Tracker:
     Kalman filter, for looks at 25 a second; here each look is a whole search."""
 
     def __init__(self, every_seconds: float) -> None:
-        self.people: list[Person] = []
+        self.there: list[Person] = []
+        """Who is seen, or was a moment ago."""
         self._gap = gap_of(every_seconds)
         self._seen: np.ndarray | None = None
-        self._first = 0  # index of the first person of the shot
+        self._count = 0
 
     def follow(self, seconds: float, rgb: np.ndarray, readings: Sequence[Reading]) -> list[Person]:
         """Return whose each reading is; people who were not seen before are new.
 
         seconds: later than at the last call. rgb: uint8 (H, W, 3), the frame, by which a cut is told."""
-        if self._is_cut(rgb):
-            self._first = len(self.people)
-        there = [person for person in self.people[self._first :] if seconds - person.moments[-1].seconds <= self._gap]
-        whose: list[Person | None] = [None] * len(readings)
-        for row, index in _assigned(there, readings, seconds):
-            whose[index] = there[row]
-        people = []
-        for person, reading in zip(whose, readings, strict=True):
-            if person is None:
-                person = Person(len(self.people) + 1)
-                self.people.append(person)
+        cut = self._is_cut(rgb)
+        self.there = [one for one in self.there if not cut and seconds - one.moments[-1].seconds <= self._gap]
+        whose = {index: self.there[row] for row, index in _assigned(self.there, readings, seconds)}
+        people = [whose.get(index) or self._new() for index in range(len(readings))]
+        for person, reading in zip(people, readings, strict=True):
             person.moments.append(Moment(seconds, reading))
-            people.append(person)
         return people
+
+    def _new(self) -> Person:
+        self._count += 1
+        self.there.append(Person(self._count))
+        return self.there[-1]
 
     def _is_cut(self, rgb: np.ndarray) -> bool:
         small = np.asarray(Image.fromarray(rgb).convert("L").resize((SEEN_PX, SEEN_PX), Image.Resampling.BOX), float)
@@ -139,6 +140,31 @@ def smoothed(moments: Sequence[Moment], card: Card) -> dict[str, Estimate]:
             estimates = [moments[index].reading.estimates[task.name] for index in known]
             result[task.name] = kinds.of(task).pool(task, estimates, weights[known], card.calibration_of(task.name))
     return result
+
+
+def nearer(shown: Mapping[str, Estimate], now: Mapping[str, Estimate], share: float, card: Card) -> dict[str, Estimate]:
+    """Return answers a share of the way, 0 to 1, from what is shown to what is known now; what was not shown yet as it is."""
+    return {
+        task.name: kinds.of(task).between(
+            task, shown.get(task.name, now[task.name]), now[task.name], share, card.calibration_of(task.name)
+        )
+        for task in kinds.shown(card.tasks)
+        if task.name in now
+    }
+
+
+def answers_at(
+    moment: Moment, around: Sequence[Moment], whole: Mapping[str, Estimate], card: Card
+) -> dict[str, Estimate]:
+    """Return what is shown of a person at a moment: of what stays the answer over all moments, of what may change that over those
+    around, and of places in the picture that of the moment itself.
+
+    whole: `smoothed` over all moments."""
+    now, groups = smoothed(around, card), {task.name for task in card.tasks if task.groups}
+    return {
+        name: own if own.points else whole[name] if own.shape in STAYING or name in groups else now[name]
+        for name, own in moment.reading.estimates.items()
+    }
 
 
 def stretches(person: Person, every_seconds: float, until: float) -> list[tuple[float, float]]:

@@ -225,6 +225,8 @@ def test_what_several_pictures_of_a_face_say_is_one_answer(task: Task):
             pooled = kind.pool(task, [estimate] * count, np.full(count, 0.7), calibration)
             assert close(pooled.value, estimate.value), (pooled.value, estimate.value)  # type: ignore[arg-type]
             assert pooled.shape == estimate.shape and set(pooled.scores) == set(estimate.scores)
+        for share in (0.0, 0.3, 1.0):
+            assert close(kind.between(task, estimate, estimate, share, calibration).value, estimate.value)  # type: ignore[arg-type]
     pooled = kind.pool(task, estimates, np.linspace(0.1, 1, len(estimates)), calibration)
     assert pooled.text and len(kind.cells(pooled)) == len(kind.columns(task))
 

@@ -22,7 +22,11 @@ CARD = Card("bknet", {}, tuple(TASKS.values()))
 
 def estimates(age: float, smile: float) -> dict[str, Estimate]:
     years = np.exp(-((np.arange(101) - age) ** 2) / 50)
-    rows = {"age": years / years.sum(), "gender": np.array([0.1, 0.9]), "smile": np.array([1 - smile, smile])}
+    rows = {
+        "age": years / years.sum(),
+        "gender": np.array([0.4, 0.6]) if smile < 0.5 else np.array([0.1, 0.9]),
+        "smile": np.array([1 - smile, smile]),
+    }
     return {name: of(TASKS[name]).estimate(TASKS[name], row, CARD.calibration_of(name)) for name, row in rows.items()}
 
 
@@ -93,6 +97,7 @@ def test_an_age_stays_and_a_smile_changes() -> None:
     early, late = FILM.at(0)[1].estimates, FILM.at(4)[1].estimates
     assert early["age"] == late["age"] == FILM.smoothed[1]["age"]
     assert (early["smile"].value, late["smile"].value) == ("smiling", "not smiling")
+    assert early["gender"] == late["gender"] == FILM.smoothed[1]["gender"]
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,15 @@ def test_an_error_of_a_thread_is_raised_after_what_is_answered(predictor: Predic
 
 
 @pytest.mark.usefixtures("threads")
+def test_no_thread_outlives_who_wants_no_more(predictor: Predictor, files: list[Path]) -> None:
+    """A thread that is inside torch when the program ends takes it down."""
+    answers = pipeline.photos(predictor, files)
+    next(answers)
+    answers.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("pictures-")]
+
+
+@pytest.mark.usefixtures("threads")
 def test_answers_in_order_before_the_error() -> None:
     def items():
         yield from range(7)

@@ -48,6 +48,7 @@ SEQUENCES = {
     "one walks two widths a second": ([lambda t: (100 + 100 * t, 100, 50)], [[1]]),
     "one comes nearer": ([lambda t: (300, 200, 40 * 1.3**t)], [[1]]),
     "they cross": ([lambda t: (100 + 60 * t, 100, 50), lambda t: (460 - 60 * t, 110, 55)], [[1], [2]]),
+    "they cross, alike": ([lambda t: (100 + 70 * t, 100, 50), lambda t: (460 - 70 * t, 100, 50)], [[1], [2]]),
     "one is covered for a second": ([lambda t: None if 2 < t < 3 else (100 + 10 * t, 100, 50)], [[1]]),
     "one walks behind a post": ([lambda t: None if 2 < t < 2.6 else (100 + 50 * t, 100, 50)], [[1]]),
     "one leaves for three seconds": ([lambda t: None if 1 < t < 4 else (100, 100, 50)], [[1, 2]]),

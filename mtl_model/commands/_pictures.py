@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -110,10 +111,11 @@ class _Work:
         bar, done = progress(self.arguments), 0
         with processes.stoppable() as stop:
             more = {"smallest_face_px": self.arguments.smallest_face, "finish": self.copies.finish, "stop": stop}
-            for file, photo in pipeline.photos(self.predictor, [*left], **more):
-                bar(Stage.PREDICTING, done, len(left))
-                self._keep(photo, left[file])
-                done += 1
+            with contextlib.closing(pipeline.photos(self.predictor, [*left], **more)) as answers:
+                for file, photo in answers:
+                    bar(Stage.PREDICTING, done, len(left))
+                    self._keep(photo, left[file])
+                    done += 1
         if done < len(left):
             again = "; the same command with --resume goes on" if self.arguments.out else ""
             say(f"Stopped after {done:,} of {len(left):,} pictures; the answers to them are written{again}.")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mtl_model.footage import Footage
     from mtl_model.predictor import Predictor
     from mtl_model.records import Reading
+    from mtl_model.tracking import Person
     from mtl_model.video import Frame
 
 EVERY_SECONDS = 0.5
@@ -56,6 +57,7 @@ def _watched(arguments: argparse.Namespace, predictor: Predictor, file: Path, st
 
     every = arguments.every or EVERY_SECONDS
     name, tracker, until, error = as_text(str(file)), Tracker(every), 0.0, None
+    people: dict[int, Person] = {}
     shape, bar = video.Shape(0, 0, 0.0), progress(arguments)
     try:
         shape = video.shape_of(file)
@@ -65,7 +67,7 @@ def _watched(arguments: argparse.Namespace, predictor: Predictor, file: Path, st
 
         with contextlib.closing(pipeline.in_order(video.frames(file, every), look)) as looks:
             for frame, readings in looks:
-                tracker.follow(frame.seconds, frame.rgb, readings)
+                people |= {person.number: person for person in tracker.follow(frame.seconds, frame.rgb, readings)}
                 until = frame.seconds + every
                 bar(Stage.WATCHING, round(frame.seconds), max(round(shape.seconds), round(frame.seconds) + 1))
                 if stop.is_set():
@@ -79,7 +81,7 @@ def _watched(arguments: argparse.Namespace, predictor: Predictor, file: Path, st
     except MtlError as caught:
         error = str(caught)
     return Footage(
-        name, predictor.card, error, shape.width, shape.height, shape.seconds, every, until, tuple(tracker.people)
+        name, predictor.card, error, shape.width, shape.height, shape.seconds, every, until, tuple(people.values())
     )
 
 

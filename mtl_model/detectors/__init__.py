@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -16,6 +16,17 @@ class Detector(Protocol):
 
         pictures: uint8 RGB (H, W, 3), all of one size, at least 20 px on each side.
         """
+        ...
+
+
+@runtime_checkable
+class Refiner(Protocol):
+    """A detector that can also find faces again where they were a moment before, which is much quicker than a search."""
+
+    def refine(self, picture: np.ndarray, faces: Sequence[Face]) -> list[Face | None]:
+        """Return where each face is now, in pixels of the picture; None for one that is not seen there any more.
+
+        picture: uint8 RGB (H, W, 3), in which no face has moved further than half its width."""
         ...
 
 

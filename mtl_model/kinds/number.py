@@ -236,6 +236,11 @@ class Number(Kind):
         values = np.array([float(estimate.value) for estimate in estimates])
         return self.estimate(task, np.array([(weights @ values / weights.sum() - mean) / deviation]), calibration)
 
+    def between(
+        self, task: Task, first: Estimate, second: Estimate, share: float, calibration: NumberCalibration
+    ) -> Estimate:
+        return self.pool(task, [first, second], np.array([1 - share, share]), calibration)
+
     def unsure(self, estimate: Estimate, calibration: NumberCalibration) -> str:
         if not calibration.margin:
             return "How far it may be off is not known: there were too few pictures to measure it."

@@ -256,17 +256,29 @@ class Years(Kind):
         What is wrong in the best picture alone is wrong in all of them, and stays: its interval is the narrowest that the answer
         can have. What the other pictures have beyond that is noise of their own, whose variance falls with their number.
         Source: Lichtendahl, Grushka-Cockayne and Winkler, "Is It Better to Average Probabilities or Quantiles?", 2013."""
-        widths = np.array([(estimate.high or 0) - (estimate.low or 0) for estimate in estimates])
+        widths = np.array([_width(estimate) for estimate in estimates])
         best = float(widths[weights.argmax()])
         shares = weights / np.maximum(widths, 1.0) ** 2
         shares = shares / shares.sum()
+        estimate = self._averaged(task, estimates, shares, calibration)
+        more = max(0.0, _width(estimate) ** 2 - best**2)
+        return _with_width(task, estimate, math.sqrt(best**2 + more * float((shares**2).sum())), calibration)
+
+    def between(
+        self, task: Task, first: Estimate, second: Estimate, share: float, calibration: YearsCalibration
+    ) -> Estimate:
+        estimate = self._averaged(task, [first, second], np.array([1 - share, share]), calibration)
+        width = _width(first) + share * (_width(second) - _width(first))
+        return _with_width(task, estimate, width, calibration)
+
+    def _averaged(
+        self, task: Task, estimates: Sequence[Estimate], shares: np.ndarray, calibration: YearsCalibration
+    ) -> Estimate:
+        """The answer whose quantiles are the mean of those of others, weighted by shares (N,), which sum to 1."""
         scores = np.array([[estimate.scores[name] for name in task.classes] for estimate in estimates])
         quantiles = shares @ percentiles(scores / scores.sum(1, keepdims=True), QUANTILES)
         below = np.interp(np.arange(len(task.classes) + 1) - 0.5, quantiles, QUANTILES, left=0.0, right=1.0)
-        estimate = self.estimate(task, np.diff(below), calibration)
-        mean = (estimate.high or 0) - (estimate.low or 0)
-        width = math.sqrt(best**2 + max(0.0, mean**2 - best**2) * float((shares**2).sum()))
-        return _with_width(task, estimate, mean, width, calibration)
+        return self.estimate(task, np.diff(below), calibration)
 
     def unsure(self, estimate: Estimate, calibration: YearsCalibration) -> str:
         span = int((estimate.high or 0) - (estimate.low or 0) + 0.5)
@@ -387,9 +399,13 @@ class Years(Kind):
         )
 
 
-def _with_width(task: Task, estimate: Estimate, before: float, width: float, calibration: YearsCalibration) -> Estimate:
-    """Return an estimate whose interval is scaled about its value from one width to another, in years."""
-    value, factor = float(estimate.value), width / max(before, 1e-6)
+def _width(estimate: Estimate) -> float:
+    return (estimate.high or 0.0) - (estimate.low or 0.0)
+
+
+def _with_width(task: Task, estimate: Estimate, width: float, calibration: YearsCalibration) -> Estimate:
+    """Return an estimate whose interval is scaled about its value to another width, in years."""
+    value, factor = float(estimate.value), width / max(_width(estimate), 1e-6)
     low = max(0.0, round(value - factor * (value - (estimate.low or 0)), 1))
     high = min(len(task.classes) - 1.0, round(value + factor * ((estimate.high or 0) - value), 1))
     return replace(estimate, low=low, high=high, sure=high - low <= calibration.threshold)

@@ -209,6 +209,24 @@ def test_json_is_made_of_the_lines(weights: Path, photos: Path, tmp_path: Path, 
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit on files is POSIX's")
+def test_a_full_disk_ends_with_a_sentence_and_whole_lines(weights: Path, tmp_path: Path, root: Path) -> None:
+    folder, lines = tmp_path / "many", tmp_path / "a.jsonl"
+    folder.mkdir()
+    for number in range(40):
+        Image.new("RGB", (240 + number, 240), (number, 90, 90)).save(folder / f"{number:02d}.png")
+    limited = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); from mtl_model.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    words = ["predict", folder, "--weights", weights, "--out", lines]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    command = [sys.executable, "-c", limited, *map(str, words)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "could not be read or written" in done.stderr and "Traceback" not in done.stderr
+    assert 2 <= len(names_of(lines)) < 40
+
+
 def test_only_what_is_missing_changed_or_unread_is_answered_again(
     weights: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -5,7 +5,8 @@ What is said on it, in this order:
     browser -> text   {"checkpoint": NAME}     the default one if it is left out
     server  -> text   {"settings": {...}, "tasks": [{"name", "title", "kind"}], "error": null | sentence}
     browser -> bytes  one frame, a picture file of at most MAX_FRAME_BYTES and MAX_FRAME_PIXELS
-    server  -> text   the contract's object for one photo and {"width", "height", "seconds"}
+    server  -> text   the contract's object for one photo and {"seconds"}; each face with its "number", which it keeps while it
+                      is seen, and answers smoothed over the frames so far (`live`)
 
 Settings may be sent again at any time; frames sent before any are answered with the default checkpoint. A browser
 sends its next frame when the last one is answered, so a slow model makes a slower picture and never a backlog. All
@@ -22,17 +23,16 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from mtl_model import kinds
-from mtl_model.card import Card
 from mtl_model.decoding import Decoders
 from mtl_model.errors import MtlError, PictureError, UsageError
-from mtl_model.records import Photo, Reading, to_json
+from mtl_model.live import Live, Model
+from mtl_model.records import Photo, to_json
 from mtl_model.ui.server import fields
 from mtl_model.ui.server.paths import hide_paths
 
@@ -50,15 +50,6 @@ REFUSED, TOO_BIG, TOO_MANY, IDLE = 4403, 1009, 1013, 4408
 NEUTRAL = "This frame could not be worked on. The next one is tried; if this stays, restart the program."
 
 log = logging.getLogger(__name__)
-
-
-class Model(Protocol):
-    """The part of a Predictor that a live picture needs."""
-
-    @property
-    def card(self) -> Card: ...
-
-    def predict(self, picture, *, quick: bool = False) -> list[Reading]: ...
 
 
 def parse_settings(text: str, before: str | None) -> str | None:
@@ -120,6 +111,7 @@ class LiveServer:
 
     async def _talk(self, socket: WebSocket) -> None:
         checkpoint: str | None = None
+        watched = _Watched()
         while socket.application_state is WebSocketState.CONNECTED:
             try:
                 message = await asyncio.wait_for(socket.receive(), IDLE_SECONDS)
@@ -129,12 +121,13 @@ class LiveServer:
                 return
             frame = message.get("bytes")
             if frame is None:
+                watched = _Watched()
                 checkpoint, settled = await _in(self._pool, self._settle, message.get("text") or "", checkpoint)
                 answer = json.dumps(settled, allow_nan=False)
             elif len(frame) > MAX_FRAME_BYTES:
                 return await socket.close(TOO_BIG)
             else:
-                answer = await self._answer(frame, checkpoint)
+                answer = await self._answer(frame, checkpoint, watched)
             await socket.send_text(answer)
 
     def _settle(self, text: str, before: str | None) -> tuple[str | None, dict]:
@@ -147,18 +140,20 @@ class LiveServer:
         tasks_shown = [{"name": task.name, "title": task.title, "kind": task.kind} for task in tasks]
         return checkpoint, {"settings": {"checkpoint": checkpoint}, "tasks": tasks_shown, "error": None}
 
-    async def _answer(self, frame: bytes, checkpoint: str | None) -> str:
+    async def _answer(self, frame: bytes, checkpoint: str | None, watched: _Watched) -> str:
         """The contract's object for one frame as JSON; boxes are in its pixels, seconds from decoding to the last estimate."""
         started = time.perf_counter()
         try:
             picture = await _in(self._decoding, self._decoders.read, frame, MAX_FRAME_PIXELS)
-            return _text(await _in(self._pool, self._photo, picture, checkpoint), started)
+            photo, numbers = await _in(self._pool, self._look, watched, checkpoint, picture, started)
+            return _text(photo, numbers, started)
         except Exception as error:
-            return _text(Photo("frame", self._sentence(error)), started)
+            return _text(Photo("frame", self._sentence(error)), [], started)
 
-    def _photo(self, picture: np.ndarray, checkpoint: str | None) -> Photo:
-        height, width = picture.shape[:2]
-        return Photo("frame", None, tuple(self._load(checkpoint).predict(picture, quick=True)), width, height)
+    def _look(
+        self, watched: _Watched, checkpoint: str | None, picture: np.ndarray, seconds: float
+    ) -> tuple[Photo, list[int]]:
+        return watched.look(self._load(checkpoint), picture, seconds)
 
     def _sentence(self, error: Exception) -> str:
         """Return what a viewer reads; faults of our own are logged and never shown."""
@@ -170,11 +165,28 @@ class LiveServer:
         return NEUTRAL
 
 
-def _text(photo: Photo, started: float) -> str:
+class _Watched:
+    """What one viewer's camera has shown so far, to one model."""
+
+    def __init__(self) -> None:
+        self._live: Live | None = None
+        self._model: Model | None = None
+
+    def look(self, model: Model, picture: np.ndarray, seconds: float) -> tuple[Photo, list[int]]:
+        """Return the answer to a frame, and the numbers of its faces."""
+        if self._live is None or model is not self._model:
+            self._live, self._model = Live(model), model
+        there = self._live.look(picture, seconds)
+        height, width = picture.shape[:2]
+        return Photo("frame", None, tuple(there.values()), width, height), [*there]
+
+
+def _text(photo: Photo, numbers: Sequence[int], started: float) -> str:
     """Raises ValueError for a number that JSON does not have."""
-    seconds = round(time.perf_counter() - started, 4)
-    answer = {**to_json([photo])[0], "seconds": seconds}
-    return json.dumps(answer, allow_nan=False)
+    answer = to_json([photo])[0]
+    for face, number in zip(answer["faces"], numbers, strict=True):
+        face["number"] = number
+    return json.dumps({**answer, "seconds": round(time.perf_counter() - started, 4)}, allow_nan=False)
 
 
 async def _in(pool: Executor, work: Callable, *arguments):

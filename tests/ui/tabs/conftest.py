@@ -130,7 +130,7 @@ def frame_of(*faces: dict, error: str | None = None) -> dict:
     return {
         "photo": "frame",
         "error": error,
-        "faces": list(faces),
+        "faces": [{"number": number, **one} for number, one in enumerate(faces, start=1)],
         "width": 640,
         "height": 480,
         "seconds": 0.01,

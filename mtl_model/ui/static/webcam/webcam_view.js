@@ -40,50 +40,53 @@ function makeOverlay(layer, titleOf, colourOf) {
   let settledAt = -Infinity;
 
   const dots = layer.appendChild(make("div", "dots")); // the points of all faces
-  const pairs = []; // a box and its label for each face, used again from frame to frame
+  const pairs = new Map(); // number of a face -> its box and label, used again from frame to frame
 
-  function makePair(index) {
+  function makePair(number) {
     const pair = { box: make("div", "outline"), label: make("div", "line-of-face"), said: "" };
     for (const node of [pair.box, pair.label]) {
-      node.dataset.face = String(index + 1);
-      node.style.setProperty("--face", colourOf(index));
+      node.dataset.face = String(number);
+      node.style.setProperty("--face", colourOf(number - 1));
     }
     layer.append(pair.box, pair.label);
+    pairs.set(number, pair);
     return pair;
   }
 
   function draw(answer, mirrored) {
     const { faces, width, height } = answer, now = performance.now();
-    if (pairs.length !== faces.length || now - settledAt > FORM_STAYS_MS) {
+    if (pairs.size !== faces.length || now - settledAt > FORM_STAYS_MS) {
       settledAt = now;
-      for (const { label } of pairs) delete label.dataset.form;
+      for (const { label } of pairs.values()) delete label.dataset.form;
     }
-    for (const { box, label } of pairs.splice(faces.length)) {
+    for (const [number, { box, label }] of pairs) {
+      if (faces.some((face) => face.number === number)) continue;
       box.remove();
       label.remove();
+      pairs.delete(number);
     }
-    dots.replaceChildren(...faces.flatMap((face, index) => placesOf(face).map(([x, y]) => {
+    dots.replaceChildren(...faces.flatMap((face) => placesOf(face).map(([x, y]) => {
       const dot = make("span", "dot");
       dot.style.left = `${100 * (mirrored ? width - x : x) / width}%`;
       dot.style.top = `${100 * y / height}%`;
-      dot.style.setProperty("--face", colourOf(index));
+      dot.style.setProperty("--face", colourOf(face.number - 1));
       return dot;
     })));
-    faces.forEach((face, index) => {
-      const { box, label } = pairs[index] ??= makePair(index);
+    for (const face of faces) {
+      const pair = pairs.get(face.number) ?? makePair(face.number), { box, label } = pair;
       const [left, top, right, bottom] = face.box;
       box.style.left = `${100 * (mirrored ? width - right : left) / width}%`;
       box.style.top = `${100 * top / height}%`;
       box.style.width = `${100 * (right - left) / width}%`;
       box.style.height = `${100 * (bottom - top) / height}%`;
       const line = lineOf(face, titleOf);
-      if (line.innerHTML !== pairs[index].said) {
-        pairs[index].said = line.innerHTML;
-        label.replaceChildren(make("b", "", String(index + 1)), line);
+      if (line.innerHTML !== pair.said) {
+        pair.said = line.innerHTML;
+        label.replaceChildren(make("b", "", String(face.number)), line);
       }
-    });
-    const boxes = pairs.map(({ box }) => rectangle(box)), layerBox = rectangle(layer), placed = [];
-    pairs.forEach(({ label }, index) => {
+    }
+    const drawn = [...pairs.values()], boxes = drawn.map(({ box }) => rectangle(box)), layerBox = rectangle(layer), placed = [];
+    drawn.forEach(({ label }, index) => {
       const others = [...boxes.filter((_, other) => other !== index), ...placed];
       placed.push(placeLabel(label, boxes[index], others, layerBox));
     });
@@ -118,6 +121,7 @@ function makeCards(list, titleOf, colourOf) {
     const crop = make("div", "crop", canvas, make("span", "badge", String(number)));
     crop.setAttribute("aria-hidden", "true");
     const card = make("div", "face", make("div", "top", crop));
+    card.dataset.number = String(number);
     card.setAttribute("role", "group");
     card.setAttribute("aria-label", mtl.subject() === "picture" ? "Picture" : `Face ${number}`);
     card.style.setProperty("--face", colourOf(number - 1));
@@ -169,9 +173,12 @@ function makeCards(list, titleOf, colourOf) {
     drawnAt = now;
     if (!answer.faces.length) return list.replaceChildren(make("p", "", NOBODY));
     list.querySelector("p:not(.face *)")?.remove();
-    while (list.children.length > answer.faces.length) list.lastChild.remove();
-    answer.faces.forEach((face, index) => {
-      const card = list.children[index] ?? list.appendChild(makeCard(index + 1));
+    const faces = [...answer.faces].sort((one, other) => one.number - other.number);
+    const cards = new Map([...list.children].map((card) => [Number(card.dataset.number), card]));
+    for (const [number, card] of cards) if (!faces.some((face) => face.number === number)) card.remove();
+    faces.forEach((face, index) => {
+      const card = cards.get(face.number) ?? makeCard(face.number);
+      if (list.children[index] !== card) list.insertBefore(card, list.children[index] ?? null);
       fill(card, face);
       const canvas = card.querySelector("canvas");
       canvas.classList.toggle("mirrored", mirrored);
