@@ -7,6 +7,7 @@ import datetime
 import itertools
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mtl_model import jobs, kinds
+from mtl_model import branches, checkpoint, checkpoint_zip, jobs, kinds
 from mtl_model import runs as folders
 from mtl_model.card import (
     CARD,
@@ -29,7 +30,7 @@ from mtl_model.card import (
 )
 from mtl_model.errors import CheckpointError, RunError, UsageError, disk_text
 from mtl_model.names import isolated
-from mtl_model.runs import OUTCOME
+from mtl_model.runs import INCOMING, OUTCOME
 from mtl_model.tasks import Task
 from mtl_model.ui.figures import SHARES, Figure, data_set, number, words_of
 from mtl_model.ui.render import escape, named
@@ -101,6 +102,35 @@ class Shelf:
             inside = _alert(UNSHOWN)
         marks = "".join(f'<span class="origin">{mark}</span>' for mark in entry.marks)
         return f'<div class="title"><h3>{escape(entry.name)}</h3>{marks}</div>{inside}'
+
+    def offers(self, entry: Entry, entries: Iterable[Entry]) -> dict[str, str]:
+        """Return {"DONOR/TASK": what it is in words} of the tasks of others that can be put onto a checkpoint."""
+        found = {}
+        for other in entries:
+            if entry.answers and other.answers and other.name != entry.name:
+                with contextlib.suppress(CheckpointError):  # one that is damaged says so on its own card
+                    for task in branches.offered(entry.folder, other.folder):
+                        found[f"{other.name}/{task.name}"] = f"{isolated(task.title)} of {isolated(other.name)}"
+        return found
+
+    def join(self, name: str, offer: str, to: str) -> None:
+        """Put a task of another checkpoint, one of `offers`, onto a checkpoint, as a third one called `to`.
+
+        Raises CheckpointError, UsageError, RunError."""
+        donor, _, task = offer.partition("/")
+        known, options = list_checkpoints(self.options.weights, self.options.runs), self.options
+        for wanted in (name, donor):
+            if wanted not in known:
+                raise CheckpointError(
+                    f"There is no checkpoint '{wanted[:64]}' any more. The list is read anew; choose another."
+                )
+        network, card = branches.joined(known[name], known[donor], [task])
+        with said(f"'{to}' could not be written"):
+            options.runs.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=INCOMING, dir=options.runs, ignore_cleanup_errors=True) as place:
+                folder = Path(place) / "checkpoint"
+                checkpoint.save(folder, network, card)
+                checkpoint_zip.keep(folder, to, options.weights, options.runs)
 
     def rename(self, name: str, to: str) -> None:
         """Raises CheckpointError, UsageError, RunError."""

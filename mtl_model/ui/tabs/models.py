@@ -85,6 +85,8 @@ class _Cards:
                             self._choices(entry, used, entry.name == compared, len(entries) > 1)
                         if entry.changeable:
                             self._changes(entry, mistake)
+                    if offers := self._shelf.offers(entry, entries):
+                        self._joins(entry.name, offers, mistake)
 
     def _choices(self, entry: Entry, used: bool, compared: bool, several: bool) -> None:
         name = entry.name
@@ -118,6 +120,22 @@ class _Cards:
         then = f"() => mtl.changed({quoted(f'{name} is deleted')}, 'models-head')"
         handler = functools.partial(self._shelf.delete, name)
         self._events.on("delete", [delete.click], handler, alert=mistake, js=js, then=then)
+
+    def _joins(self, name: str, offers: dict[str, str], mistake: gr.HTML) -> None:
+        """Build the choice of tasks of others, on the same trunk, that can be put onto a checkpoint."""
+        choices, label = [(words, offer) for offer, words in offers.items()], "Add a task of another"
+        picker = gr.Dropdown(
+            choices, value=None, label=label, elem_id=f"join-{name}", elem_classes="join", filterable=False
+        )
+        js = f"(offer) => mtl.askJoin({quoted(name)}, offer)"
+        then = "(to) => mtl.changed(`${to} is put together`, `use-${to}`)"
+        handler, values, results = functools.partial(self._join, name), [picker, self._text], [self._text, picker]
+        self._events.on("join", [picker.select], handler, values, results, alert=mistake, js=js, then=then)
+
+    def _join(self, name: str, offer: Any, to: Any) -> tuple[str, None]:
+        to = to if isinstance(to, str) else ""
+        self._shelf.join(name, offer if isinstance(offer, str) else "", to)
+        return to, None  # nothing is chosen any more
 
     def _undo(self, aside: folders.Aside) -> None:
         with gr.Row(elem_classes="undo"):

@@ -16,6 +16,7 @@ from mtl_model.errors import CheckpointError, RunError, UsageError
 from mtl_model.tasks import TASKS
 from mtl_model.ui.checkpoints.gallery import Entry, Shelf, body
 from mtl_model.ui.server.options import UiOptions
+from tests.test_branches import BEARD, HAT, made
 
 OUTCOME: dict[str, Any] = {
     "checkpoint": "child",
@@ -199,3 +200,51 @@ def test_a_disk_that_refuses_is_said(shelf: Shelf, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "rename", refuse)
     with pytest.raises(RunError, match="No space left on device.*make room"):
         shelf.rename("mine", "yours")
+
+
+@pytest.fixture
+def branched(tmp_path: Path) -> Shelf:
+    """Two checkpoints of one trunk, each with a task of its own, and one of another."""
+    made(tmp_path / "weights" / "default", TASKS["smile"])
+    made(tmp_path / "runs" / "hats", TASKS["smile"], HAT)
+    made(tmp_path / "runs" / "beards", TASKS["smile"], BEARD)
+    made(tmp_path / "runs" / "other", TASKS["smile"], HAT, trunk=1)
+    return Shelf(UiOptions(weights=tmp_path / "weights", runs=tmp_path / "runs"), "default")
+
+
+def test_a_learned_task_is_put_onto_another_with_the_same_trunk(branched: Shelf, tmp_path: Path) -> None:
+    entries = branched.entries()
+    offers = {one.name: [*branched.offers(one, entries)] for one in entries}
+    assert offers == {
+        "default": ["beards/beard", "hats/hat"],
+        "beards": ["hats/hat"],
+        "hats": ["beards/beard"],
+        "other": [],
+    }
+    branched.join("hats", "beards/beard", "both")
+    assert [task.name for task in read_card(tmp_path / "runs" / "both").tasks] == ["smile", "hat", "beard"]
+    assert entry(branched, "both").parent == "hats" and "Unchanged" in card_of(branched, "both")
+    assert not [path for path in (tmp_path / "runs").iterdir() if path.name.startswith(".")], (
+        "nothing is left beside it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "offer", "to", "kind"),
+    [
+        ("hats", "beards/beard", "beards", UsageError),
+        ("hats", "beards/beard", "../x", UsageError),
+        ("hats", "beards/hat", "new", UsageError),
+        ("hats", "other/hat", "new", UsageError),
+        ("hats", "nobody/hat", "new", CheckpointError),
+        ("nobody", "hats/hat", "new", CheckpointError),
+        ("hats", "", "new", CheckpointError),
+    ],
+)
+def test_what_cannot_be_put_together_is_refused_and_leaves_nothing(
+    branched: Shelf, tmp_path: Path, name: str, offer: str, to: str, kind: type[Exception]
+) -> None:
+    before = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    with pytest.raises(kind):
+        branched.join(name, offer, to)
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == before

@@ -29,6 +29,14 @@
     if (!to || to === name) throw new Error("cancelled");
     return [to];
   };
+  // A task of another checkpoint ("NAME/TASK") is put onto this one, which stays: what comes of it needs a name.
+  mtl.askJoin = async (name, offer) => {
+    const [donor, task] = offer.split("/"), field = { label: "Name of the new checkpoint", value: `${name}-${task}`.slice(0, 64).replaceAll("_", "-") };
+    const text = `A new checkpoint is made of ${name} and this task of ${donor}. All answers that ${name} gives stay the same.`;
+    const to = await mtl.ask({ title: "Put them together?", text, yes: "Put together", field });
+    if (!to) throw new Error("cancelled");
+    return [offer, to];
+  };
   mtl.changed = (text, focus = "") => { // the focus waits for the card that comes
     mtl.announce(text);
     document.getElementById(focus)?.focus();
