@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from mtl_model import jobs, processes
+from mtl_model import card, jobs, processes
 from mtl_model.errors import RunError, UsageError
 from mtl_model.events import Failed, Progressed, Stage
 from mtl_model.runs import LATEST
@@ -314,11 +314,11 @@ def test_a_full_disk_changes_nothing(runs: Path, wait: list[str], monkeypatch: p
     jobs.submit(runs, "one", "check", ["leave", "4"])
     until(lambda: state(runs, "one") == "done")
 
-    def full(self: Path, *arguments: Any, **more: Any) -> int:
+    def full(*arguments: Any, **more: Any) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "write_text", full)
+        patched.setattr(card, "write_parts", full)
         for name in ("one", "new"):
             with pytest.raises(RunError, match="No space left on device"):
                 jobs.submit(runs, name, "check", wait)
