@@ -25,7 +25,7 @@ LAYOUTS = {
     "list": "Pictures with a list of labels",
 }
 """Those that hold any data set, which is then known by its folder."""
-DATA_SETS = {"aaf": "All-Age-Faces"}
+DATA_SETS = {"aaf": "All-Age-Faces", "housenumbers": "SVHN"}
 
 Figure = Mapping[str, float]
 """{"value", "low", "high", "n"}; the 95 % interval may be missing."""
