@@ -234,6 +234,14 @@ def has_pictures(folder: Path) -> bool:
     return any((folder / name).exists() for name in PICTURES) or any(folder.glob(f"{COMING}*"))
 
 
+def keeps_pictures(folder: Path) -> bool:
+    """Return whether the pictures that a checkpoint was taught with are kept beside it."""
+    with contextlib.suppress(RunError):
+        record = read_record(folder)
+        return bool(record and record.kept) and (folder / DATA).is_dir()
+    return False
+
+
 def clear_pictures(folder: Path) -> None:
     """Delete the pictures of a run and what was made of them, half arrived ones too. Raises RunError."""
     _clear(folder, [*(folder / name for name in (*PICTURES, COUNT)), *folder.glob(f"{COMING}*")])

@@ -8,7 +8,7 @@ import itertools
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,8 @@ class Entry:
     """A checkpoint on the shelf.
 
     card: the reason instead, where it is damaged. parent: what it came from, "" unless that is here too. children: what came
-    from it. changeable: whether it can be renamed and deleted. marks: what else there is to say.
+    from it. changeable: whether it can be renamed and deleted. marks: what else there is to say. before: the
+    cards of its parent, of the parent of that, and so on, as far as they are here.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Entry:
     children: tuple[str, ...]
     changeable: bool
     marks: tuple[str, ...]
+    before: tuple[Card, ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -87,7 +89,10 @@ class Shelf:
             marks = (*(("Came with the program",) if shipped else ()), *(("The page begins with it",) if first else ()))
             children = tuple(child for child, parent in parents.items() if parent == name)
             known = parents.get(name, "") if parents.get(name) in cards else ""
-            entries.append(Entry(name, found[name], cards[name], known, children, not (shipped or first), marks))
+            before = _before(name, cards)
+            entries.append(
+                Entry(name, found[name], cards[name], known, children, not (shipped or first), marks, before)
+            )
         return [entry for entry in entries if entry.changeable or not isinstance(entry.card, Card) or entry.card.tasks]
 
     def deleted(self) -> list[folders.Aside]:
@@ -97,7 +102,11 @@ class Shelf:
     def html(self, entry: Entry) -> str:
         """Return what is said of a checkpoint on its card."""
         try:
-            inside = body(entry.card, entry.folder) if isinstance(entry.card, Card) else _alert(str(entry.card))
+            inside = (
+                body(entry.card, entry.folder, entry.before)
+                if isinstance(entry.card, Card)
+                else _alert(str(entry.card))
+            )
         except Exception:  # written by hand: it has the fields, not their kinds
             inside = _alert(UNSHOWN)
         marks = "".join(f'<span class="origin">{mark}</span>' for mark in entry.marks)
@@ -181,8 +190,19 @@ def undo_lines(asides: Iterable[folders.Aside], done: str) -> str:
     )
 
 
-def body(card: Card, folder: Path) -> str:
-    """What a checkpoint is, as HTML: tasks, parent, date, size, the few figures that count.
+def _before(name: str, cards: Mapping[str, Card | CheckpointError]) -> tuple[Card, ...]:
+    """The cards of those that a checkpoint came from, its parent first."""
+    found, seen = [], {name}
+    card = cards[name]
+    while isinstance(card, Card) and card.parent in cards and card.parent not in seen:
+        seen.add(card.parent)
+        card = cards[card.parent]
+        found.append(card)
+    return tuple(one for one in found if isinstance(one, Card))
+
+
+def body(card: Card, folder: Path, before: Sequence[Card] = ()) -> str:
+    """What a checkpoint is, as HTML: tasks, parent, date, size, the few figures that count. before: see `Entry`.
 
     Raises any exception for a card that was written by hand and holds what cannot be shown."""
     tasks = _listed(
@@ -197,7 +217,7 @@ def body(card: Card, folder: Path) -> str:
     ]
     rows = "".join(f"<div><dt>{what}</dt><dd>{escape(text)}</dd></div>" for what, text in pairs if text)
     sentence = f"<p>{escape(card.summary)}</p>" if outcome_of(card) else ""
-    html = f'<p class="lead">{escape(tasks)}</p>{sentence}<dl>{rows}</dl>{figures(card)}'
+    html = f'<p class="lead">{escape(tasks)}</p>{sentence}<dl>{rows}</dl>{figures(card, before)}'
     html.encode()  # half a letter, as JSON can hold it, cannot be sent
     return html
 
@@ -207,14 +227,23 @@ def outcome_of(card: Card) -> Mapping[str, Any]:
     return dict(card.training.get("outcome") or {})
 
 
-def figures(card: Card) -> Markup:
-    """A row for each task with the one figure that stands for it."""
-    rows = "".join(_row(task, card, outcome_of(card)) for task in kinds.shown(card.tasks))
+def figures(card: Card, before: Sequence[Card] = ()) -> Markup:
+    """A row for each task with the one figure that stands for it. before: see `Entry`."""
+    rows = "".join(_row(task, card, before) for task in kinds.shown(card.tasks))
     return Markup('<table class="plain"><tbody>' + rows + "</tbody></table>")
 
 
-def _row(task: Task, card: Card, outcome: Mapping[str, Any]) -> str:
-    """From teaching it here, else as it was measured, else what is known."""
+def _row(task: Task, card: Card, before: Sequence[Card]) -> str:
+    value, said = _figure(task, card, before)
+    return (
+        f'<tr><th scope="row">{named(task.title)}</th><td><b>{escape(value)}</b>'
+        f"{f' <span class=small>{escape(said)}</span>' if said else ''}</td></tr>"
+    )
+
+
+def _figure(task: Task, card: Card, before: Sequence[Card]) -> tuple[str, str]:
+    """A figure and what it is: from teaching it here, else as it was measured, else that of the parent that it is the same as."""
+    outcome = outcome_of(card)
     taught, changed = dict(outcome.get("tasks") or {}).get(task.name), dict(outcome.get("changed") or {})
     measured = _measured(task, card)
     value, said = "Not measured", ""
@@ -232,6 +261,9 @@ def _row(task: Task, card: Card, outcome: Mapping[str, Any]) -> str:
         value = number(float(figure["value"]), unit)
         between = " to ".join(number(float(figure.get(edge, figure["value"])), unit, False) for edge in ("low", "high"))
         said = f"{words.lower()}, {between}, on {int(figure.get('n', 0)):,} {card.subject}s of {source}"
+    elif changed.get(task.name) == 0 and before and task.name in {one.name for one in before[0].tasks}:
+        value, said = _figure(task, before[0], before[1:])
+        said = said if said.startswith("as in ") else f"as in {card.parent}: {said}".rstrip(": ")
     elif task.name in changed:
         share = float(changed[task.name])
         parent = card.parent or "its parent"
@@ -241,10 +273,7 @@ def _row(task: Task, card: Card, outcome: Mapping[str, Any]) -> str:
             if share == 0
             else f"of the answers on held-out {card.subject}s differ from {parent}"
         )
-    return (
-        f'<tr><th scope="row">{named(task.title)}</th><td><b>{escape(value)}</b>'
-        f"{f' <span class=small>{escape(said)}</span>' if said else ''}</td></tr>"
-    )
+    return value, said
 
 
 def _measured(task: Task, card: Card) -> tuple[str, str, Figure, str] | None:

@@ -98,6 +98,8 @@ class _Cards:
         if entry.answers and entry.parent:
             self._press("Go back to parent", f"parent-{name}", "mtl.use({})", entry.parent)
         link = f"{self._options.root_path}/mtl/models/download?name={quote(name)}"
+        if folders.keeps_pictures(entry.folder):
+            self._press("Add pictures", f"extend-{name}", "location.hash = '#teach/' + encodeURIComponent({})", name)
         button("Download", f"download-{name}", link=link)
         if entry.answers and runtimes.installed(*runtimes.EXPORTING):
             button("Export as ONNX", f"export-{name}", link=f"{link}&as=onnx")

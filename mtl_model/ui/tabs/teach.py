@@ -47,7 +47,7 @@ THUMBNAIL_PX = 192
 CROP_PX = 192
 AROUND = 0.3  # of a face's box on each side, which a thumbnail shows too
 TEND_SECONDS, SWEEP_EVERY, EXPIRE_EVERY = 3, 20, 200
-ACTIONS = ("check", "forecast", "start", "stop", "resume", "discard", "corrections")
+ACTIONS = ("check", "forecast", "start", "stop", "resume", "reopen", "discard", "corrections")
 LARGEST_REQUEST = 100_000  # bytes of a request that says what to do
 TOO_LONG = "The request is longer than any that this page sends. Reload the page, then try again."
 
@@ -90,6 +90,7 @@ def build(shared: Shared) -> None:
         "settings": teach.settings,
         "change": teach.change,
         "accept": teach.accept,
+        "extend": teach.extend,
         **{name: functools.partial(teach.act, name) for name in ACTIONS},
     }
     shared.route("GET", "/mtl/teach/state", teach.state)
@@ -230,6 +231,11 @@ class _Teach:
     def accept(self, given: dict[str, Any], user: str) -> None:
         self._steps.accept(self._run(given.get("run")), keep=given.get("keep") is True)
         self._shared.models.refresh()
+
+    def extend(self, given: dict[str, Any], user: str) -> dict[str, Any]:
+        run = self._steps.extend(self._run(given.get("run")), user)
+        self._steps.look(self._run(run.name))
+        return {"run": run.name}
 
     def act(self, name: str, given: dict[str, Any], user: str) -> None:
         getattr(self._steps, name)(self._run(given.get("run")))

@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import datetime
 import functools
+import os
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +20,7 @@ from mtl_model.data import corrections
 from mtl_model.errors import CheckpointError, RunError, UsageError, unknown
 from mtl_model.options import words_of
 from mtl_model.records import FACE, PICTURE
+from mtl_model.run_records import Report
 from mtl_model.runs import CACHE, CHANGES, FORECAST, REPORT
 from mtl_model.ui.teach import changes, dataset, picture_views, teaching
 from mtl_model.ui.teach.teaching import CHECK, LEARN, SUGGEST, Record, Run
@@ -98,6 +101,35 @@ class Steps:
             )
         corrections.copy_to(self._runs, run.data)
         self._look(run)
+
+    @alone
+    def reopen(self, run: Run) -> None:
+        """Go back to the pictures, so that more can be added; what was learned is gone, its features stay."""
+        if run.state != "done":
+            raise UsageError(f"'{run.name}' has learned nothing yet, so pictures can be added as it is. Add them.")
+        self._look(run)
+
+    @alone
+    def extend(self, run: Run, user: str) -> Record:
+        """Begin a new run with the pictures that were kept of a checkpoint, and all that was said of them."""
+        if run.state != "accepted" or not run.kept:
+            raise UsageError(
+                f"The pictures of '{run.name}' are not here. Expected those that were kept; begin a new run with new ones.",
+                "pictures_deleted",
+            )
+        created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        fresh: dict[str, Any] = {"looked": False, "heard": 0, "learned": {}}
+        record = dataclasses.replace(run.record, name=self.suggest(run.name), user=user, created=created, **fresh)
+        files: dict[str, object] = {card.PENDING: None, folders.TEACH: record.to_json()}
+        if (run.folder / CHANGES).is_file():
+            files[CHANGES] = teaching.read_edits(run.folder)
+        folder = folders.begin(self._runs, record.name, files)
+        try:
+            shutil.copytree(run.data, folder / folders.DATA, copy_function=_link)
+        except BaseException:
+            folders.delete(folder)
+            raise
+        return record
 
     @alone
     def look(self, run: Run) -> Record:
@@ -346,6 +378,9 @@ class Steps:
                 f"{one['code']}/{one['values']['task']}": one["files"]
                 for one in (run.forecast or {}).get("harmful", ())
             }
+            if given["harm"] == picture_views.COPIES:
+                report = folders.read(run.folder / REPORT, Report) or {}
+                return changes.leave_out(run, picture_views.surplus(report, dataset.read_labelled(run)))
             return changes.leave_out(run, harmful.get(str(given["harm"]), []))
         task, files = str(given.get("task")), given.get("files", [])
         if "names" in given:
@@ -411,6 +446,14 @@ class Steps:
 
     def _changes(self, run: Run) -> str:
         return str(run.folder / CHANGES) if (run.folder / CHANGES).is_file() else ""
+
+
+def _link(source: str, target: str) -> None:
+    """Give a file a second name, which takes no room; copy it where the disk has no such thing."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _advanced(given: Mapping[str, Any]) -> dict[str, str]:

@@ -183,6 +183,7 @@ def decide(run: Run, outcome: Mapping[str, Any]) -> str:
         return (
             f'<p class="sentence">{escape(run.name)} is kept: it can be chosen above the tabs. The pictures that it was '
             f'taught with are {kept}.</p><p class="actions">{button("use", f"Use {run.name}", primary=True, name=run.name)}'
+            f"{button('extend', 'Add pictures or mend labels') if run.kept else ''}"
             f"{button('another', 'Teach something else')}</p>"
         )
     if run.state != "done":
@@ -201,6 +202,7 @@ def decide(run: Run, outcome: Mapping[str, Any]) -> str:
         f"{broken_off(run)}{early}{late}"
         f'<p class="actions">'
         f"{button('try-live', 'Try live on the webcam', name=run.name)}{button('pick-photo', 'Try a photo')}"
+        f"{button('reopen', 'Add pictures')}"
         f"{button('accept', 'Keep', primary=not warning, size=size, warning=warning)}{more}{button('discard', 'Discard')}"
         f"{button('download', 'Download')}</p>"
         '<p class="small">Keeping offers it beside the others, and asks whether the pictures you uploaded stay too; the '

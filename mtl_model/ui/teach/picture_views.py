@@ -26,6 +26,7 @@ from mtl_model.ui.teach.views import button, plural, problem
 
 PAGE, KEYS, THUMBS = 48, 9, 8  # pictures of a class at once; classes that have a key; thumbnails on a strip
 AT_ONCE = 20  # things to look at, and pictures of one; the others are folded away
+COPIES = "copies"  # what is left out by one click, beside what harms
 SURE = 0.75  # probability of a guess, below which it is called unsure
 MOST_GROUPS = 200  # of copies, of either kind
 HERE: Mapping[str, wording.Words] = {
@@ -260,7 +261,27 @@ def problems(report: Mapping[str, Any], shown: Labelled, more: bool = False) -> 
         ]
     if not listed and not faults:
         return "" if more else "<p>Nothing is wrong with these pictures.</p>"
-    return f"{''.join(faults)}{''.join(listed[:AT_ONCE])}{_fold(listed[AT_ONCE:])}"
+    spare = surplus(report, shown)
+    several = button("out-all", f"Leave {len(spare):,} copies out, one of each stays", key=COPIES)
+    several = f'<p class="actions">{several}</p>' if len(spare) > 1 else ""
+    return f"{''.join(faults)}{several}{''.join(listed[:AT_ONCE])}{_fold(listed[AT_ONCE:])}"
+
+
+def surplus(report: Mapping[str, Any], shown: Labelled) -> list[str]:
+    """The pictures that go if one stays of each group of copies whose labels agree."""
+    _, rest = _copies(report, shown)
+    kept = [[file for file in group if not shown.by_file[file].out] for group in rest]
+    return [file for group in kept for file in sorted(group, key=lambda one: not shown.by_file[one].labels)[1:]]
+
+
+def _copies(report: Mapping[str, Any], shown: Labelled) -> tuple[list[list[str]], list[list[str]]]:
+    """Groups of copies with different labels, and others of which more than one picture is in use."""
+    groups = (report.get("near") or {}).get("groups") or (report.get("exact") or {}).get("groups") or ()
+    named = [[shown.file_of.get(file, file) for file in group] for group in groups]
+    named = [[file for file in group if file in shown.by_file] for group in named]
+    torn = [group for group in named if _disagree(group, shown)]
+    rest = [group for group in named if group not in torn and sum(not shown.by_file[one].out for one in group) > 1]
+    return torn, rest
 
 
 def _fold(some: Sequence[str], around: str = "{}") -> str:
@@ -271,10 +292,7 @@ def _fold(some: Sequence[str], around: str = "{}") -> str:
 
 def _listed(report: Mapping[str, Any], shown: Labelled) -> list[str]:
     """What is worth a look, the worst first. Of copies the first MOST_GROUPS; the check names them anew once those are mended."""
-    groups = (report.get("near") or {}).get("groups") or (report.get("exact") or {}).get("groups") or ()
-    named = [[shown.file_of[file] for file in group if file in shown.file_of] for group in groups]
-    torn = [group for group in named if _disagree(group, shown)]
-    rest = [group for group in named if group not in torn and sum(not shown.by_file[one].out for one in group) > 1]
+    torn, rest = _copies(report, shown)
     text = "These show the same and carry different labels."
     return [
         *(_block(text, group, shown, mark="Same picture in two classes.") for group in torn[:MOST_GROUPS]),

@@ -283,8 +283,7 @@ class Run:
     @property
     def kept(self) -> bool:
         """Whether the pictures stay although the checkpoint is accepted."""
-        record = folders.read_record(self.folder)
-        return bool(record and record.kept) and self.data.is_dir()
+        return folders.keeps_pictures(self.folder)
 
     @property
     def check_failed(self) -> bool:

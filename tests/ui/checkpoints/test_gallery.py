@@ -223,7 +223,7 @@ def test_a_learned_task_is_put_onto_another_with_the_same_trunk(branched: Shelf,
     }
     branched.join("hats", "beards/beard", "both")
     assert [task.name for task in read_card(tmp_path / "runs" / "both").tasks] == ["smile", "hat", "beard"]
-    assert entry(branched, "both").parent == "hats" and "Unchanged" in card_of(branched, "both")
+    assert entry(branched, "both").parent == "hats" and "as in hats" in card_of(branched, "both")
     assert not [path for path in (tmp_path / "runs").iterdir() if path.name.startswith(".")], (
         "nothing is left beside it"
     )
@@ -248,3 +248,21 @@ def test_what_cannot_be_put_together_is_refused_and_leaves_nothing(
     with pytest.raises(kind):
         branched.join(name, offer, to)
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == before
+
+
+def test_what_is_unchanged_has_the_figure_of_the_parent_that_it_came_from(shelf: Shelf, tmp_path: Path) -> None:
+    card = read_card(tmp_path / "runs" / "mine")
+    same = {"outcome": {"tasks": {}, "changed": dict.fromkeys(TASKS, 0.0)}}
+    for name, parent in (("first", "mine"), ("second", "first")):
+        write_card(tmp_path / "runs" / name, dataclasses.replace(card, parent=parent, metrics=(), training=same))
+        (tmp_path / "runs" / name / WEIGHTS).write_bytes(b"0")
+    for name in ("first", "second"):
+        text = words(card_of(shelf, name))
+        assert "Gender 93.6 % as in mine: right answers, 92.4 to 94.6, on 2,194 faces of UTKFace" in text
+        assert "Age Not measured" in text
+    (tmp_path / "runs" / "mine" / "pending").touch()  # it is listed no more
+    assert "Gender Unchanged answers the same as mine" in words(card_of(shelf, "first"))
+    write_card(tmp_path / "runs" / "first", dataclasses.replace(card, parent="second", metrics=(), training=same))
+    assert "Gender Unchanged" in words(card_of(shelf, "second")), (
+        "a card written by hand may name its child as its parent"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from mtl_model import runs
 from mtl_model.card import write_plain
 from mtl_model.ui.teach import dataset, teaching
 from tests.ui.conftest import PATIENCE_MS, Served
-from tests.ui.tabs.test_teach_page import faces, fill, opened  # noqa: F401  the fixture
+from tests.ui.tabs.test_teach_page import faces, fill, learned, opened  # noqa: F401  the fixture
 
 pytestmark = pytest.mark.browser
 
@@ -62,6 +63,12 @@ def test_keys_shift_and_guesses(opened: Any, photos: Path, served: Served) -> No
     opened.keyboard.press("Shift+ArrowRight")
     opened.keyboard.press("Shift+ArrowRight")
     opened.get_by_text("3 chosen").wait_for()
+    with opened.expect_response("**/mtl/teach/pictures*"):  # what is drawn anew meanwhile leaves the choice
+        opened.request.post(
+            f"{served.address}/mtl/teach/change",
+            data=json.dumps({"run": "wearing", "files": ["11.png"], "keep": True, "task": "hat_or_no_hat"}),
+        )
+    assert opened.get_by_text("3 chosen").count() == 1
     opened.keyboard.press("1")
     left(opened, 5)
     opened.locator("[data-grid] .thumb").nth(1).click()
@@ -109,3 +116,15 @@ def test_classes_are_renamed_joined_and_added_on_their_strips(opened: Any, photo
     opened.get_by_role("button", name="Rename cap").wait_for(timeout=4 * PATIENCE_MS)
     assert list(counts(served, "lids")) == ["hat", "bare", "cap", "not labelled"]
     assert json.loads((served.runs / "lids" / runs.TEACH).read_text())["classes"] == ["hat", "no hat", "cap"]
+
+
+def test_a_checkpoint_whose_pictures_were_kept_is_taught_further(opened: Any, served: Served, root: Path) -> None:  # noqa: F811
+    learned(served, root, "wigs")
+    opened.request.post(f"{served.address}/mtl/teach/accept", data=json.dumps({"run": "wigs", "keep": True}))
+    opened.evaluate("document.dispatchEvent(new CustomEvent('mtl:models'))")
+    opened.locator("button[role=tab]:visible", has_text="Models").click()
+    opened.get_by_role("button", name="Add pictures: wigs").click()
+    opened.get_by_role("button", name="Add pictures or mend labels").click()
+    opened.locator('.teach[data-run="wigs-2"] .understood', has_text="2 pictures with labels").wait_for()
+    assert opened.url.endswith("#teach/wigs-2")
+    shutil.rmtree(served.runs / "wigs")

@@ -531,3 +531,42 @@ def test_labelling_need_not_wait_for_the_check(steps: Steps, loose: Run) -> None
     assert dataset.read_labelled(again(loose)).counts()["hat"]["on"] == 1
     with refused("busy"):
         steps.choose(loose, {"kind": "csv"})
+
+
+def test_pictures_can_be_added_to_a_result_that_waits(steps: Steps, run: Run) -> None:
+    with pytest.raises(UsageError, match="as it is"):
+        steps.reopen(run)
+    changes.leave_out(run, ["hat/on/4.png"])
+    steps.reopen(learned(run))
+    now = again(run)
+    assert now.state == "uploaded" and not (now.folder / CARD).exists()
+    assert teaching.read_edits(now.folder).get("left_out") == ["hat/on/4.png"]
+
+
+def test_pictures_that_were_kept_begin_a_new_version(steps: Steps, run: Run) -> None:
+    changes.relabel(run, "smile", {"smile/yes/1.png": "not smiling"})
+    steps.accept(learned(run), keep=True)
+    record = steps.extend(again(run), "bob")
+    assert record.name == "mine-2" and record.user == "bob" and record.parent == "bknet"
+    steps.look(teaching.read_run(run.folder.parent, "mine-2"))
+    new = teaching.read_run(run.folder.parent, "mine-2")
+    counts = dataset.read_labelled(new).counts()["smile"]
+    assert new.state == "uploaded" and (counts["not smiling"], counts["smiling"]) == (2, 1)
+    steps.discard(new)
+    assert (run.data / "smile/yes/1.png").is_file() and again(run).state == "accepted", "the first one stays as it is"
+
+
+def test_where_the_pictures_were_not_kept_nothing_begins(steps: Steps, run: Run) -> None:
+    with refused("pictures_deleted"):
+        steps.extend(run, "ann")
+    steps.accept(learned(run))
+    with refused("pictures_deleted"):
+        steps.extend(again(run), "ann")
+    assert [path.name for path in run.folder.parent.iterdir() if path.is_dir()] == ["mine"]
+
+
+def test_copies_are_left_out_by_one_click_and_one_of_each_stays(steps: Steps, run: Run) -> None:
+    groups = [["smile/yes/1.png", "smile/yes/2.png"], ["smile/no/3.png", "hat/on/4.png", "hat/off/5.png"]]
+    (run.folder / REPORT).write_text(json.dumps({"near": {"groups": groups}}))
+    said = steps.change(run, {"harm": "copies"})
+    assert said == "smile/yes/2.png is left out.", "the others carry different labels"

@@ -1,5 +1,5 @@
 // Turns what an element shows into other HTML by changing only what differs, so that focus, scroll, typed text, open
-// folds and pictures that are already there survive.
+// folds, pictures that are already there and what a person has chosen of a list (data-choose) survive.
 mtl.morph = (element, html) => {
   const same = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && (a.id || "") === (b.id || "")
     && a.dataset?.file === b.dataset?.file;
@@ -24,6 +24,7 @@ mtl.morph = (element, html) => {
   function node(old, fresh) {
     if (old.nodeType !== 1) { if (old.data !== fresh.data) old.data = fresh.data; return; }
     if (old.isEqualNode(fresh)) return;
+    const chosen = old.matches("[data-choose]") && old.checked;
     for (const { name } of [...old.attributes]) {
       if (!fresh.hasAttribute(name) && !["open", "src", "class"].includes(name)) old.removeAttribute(name);
     }
@@ -34,7 +35,7 @@ mtl.morph = (element, html) => {
     }
     if (!fresh.hasAttribute("class")) old.removeAttribute("class");
     const busy = old === document.activeElement;
-    if (old.nodeName === "INPUT" && ["checkbox", "radio"].includes(old.type)) old.checked = fresh.hasAttribute("checked");
+    if (old.nodeName === "INPUT" && ["checkbox", "radio"].includes(old.type)) old.checked = chosen || fresh.hasAttribute("checked");
     else if (old.nodeName === "INPUT" && !busy) old.value = fresh.getAttribute("value") || "";
     children(old, fresh);
     if (old.nodeName === "SELECT" && !busy) {

@@ -134,6 +134,7 @@ mtl.teach = (host) => {
     if (answer.error) return say(answer.error, find('[data-step="2"]'));
     const held = find("[data-browse]").contains(document.activeElement), bare = asked.class === "not labelled";
     mtl.morph(find("[data-browse]"), answer.html);
+    labels.count();
     if (bare && !focus && !find("[data-grid] li")) { // the last one has its label
       close();
       mtl.announce("Every picture has a label.");
@@ -320,6 +321,17 @@ mtl.teach = (host) => {
     "use": (button) => {
       mtl.use(button.dataset.name);
       button.textContent = "In use";
+    },
+    "reopen": async (button, step) => {
+      const text = "What it has learned is gone until it learns again, which takes seconds. The pictures stay, with what you changed of them.";
+      const run = state.run;
+      if (await mtl.ask({ title: "Add pictures?", text, yes: "Go back to the pictures" })) await act("reopen", { run }, step);
+    },
+    "extend": async (button, step) => {
+      const answer = await post("extend", {});
+      if (answer.error) return say(answer.error, step);
+      mtl.announce(`${answer.run} begins with the pictures of ${state.run}`);
+      show(answer.run);
     },
     "try-live": ({ dataset }) => mtl.tryLive(dataset.name),
     "again": startAgain,

@@ -98,5 +98,5 @@ mtl.teachLabel = (root, { name, change, refresh }) => {
     if (await name({ task: naming.querySelector("#teach-apart").value, classes })) naming.reset();
   });
 
-  return { press, add };
+  return { press, add, count };
 };
