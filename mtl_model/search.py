@@ -174,7 +174,7 @@ def _heads(picture: np.ndarray, detector: Detector, least_px: float) -> list[lis
     (high, wide), (height, width) = small.shape[:2], picture.shape[:2]
     ways = []
     for angle in (90, 180, 270):
-        (seen,) = detector.detect([turn(small, angle)], min(HEAD_PX, least_px))
+        (seen,) = detector.detect([turn(small, angle)], min(HEAD_PX, least_px), surely=True)
         columns, rows = (high, wide) if angle in (90, 270) else (wide, high)
         back = turn_faces(seen, columns, rows, 360 - angle)
         ways.append([crops.place(face, (width / wide, height / high)) for face in back])

@@ -20,7 +20,7 @@ class Sees:
     def __init__(self, *place: float) -> None:
         self.place, self.shapes = place, []
 
-    def detect(self, pictures: Sequence[np.ndarray], smallest_face_px: float) -> list[list[Face]]:
+    def detect(self, pictures: Sequence[np.ndarray], smallest_face_px: float, surely: bool = False) -> list[list[Face]]:
         self.shapes += [picture.shape for picture in pictures]
         height, width = pictures[0].shape[:2]
         box = tuple(share * side for share, side in zip(self.place, (width, height) * 2, strict=False))

@@ -27,7 +27,7 @@ class Upright:
         self.shown: list[tuple[int, int]] = []
         self.confidence = confidence
 
-    def detect(self, pictures: Sequence[np.ndarray], smallest_face_px: float) -> list[list[Face]]:
+    def detect(self, pictures: Sequence[np.ndarray], smallest_face_px: float, surely: bool = False) -> list[list[Face]]:
         self.shown += [picture.shape[:2] for picture in pictures]
         return [self._faces(picture, smallest_face_px) for picture in pictures]
 

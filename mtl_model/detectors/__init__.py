@@ -11,10 +11,11 @@ from mtl_model.records import Face
 
 
 class Detector(Protocol):
-    def detect(self, pictures: Sequence[np.ndarray], smallest_face_px: float) -> list[list[Face]]:
+    def detect(self, pictures: Sequence[np.ndarray], smallest_face_px: float, surely: bool = False) -> list[list[Face]]:
         """All faces of each picture, in pixels of that picture, in no particular order.
 
-        pictures: uint8 RGB (H, W, 3), all of one size, at least 20 px on each side.
+        pictures: uint8 RGB (H, W, 3), all of one size, at least 20 px on each side. surely: unsure ones may be left out, if that
+        is quicker.
         """
         ...
 
