@@ -194,7 +194,7 @@ def test_labelling_and_recording_have_no_violations(
         page.get_by_label(f"Class {number}").fill(word)
     page.get_by_label("What they tell apart").fill("t" * 30)
     page.get_by_role("button", name="Label these photos").click()
-    page.locator(".teach[data-state=checked]").wait_for()
+    page.locator(".teach[data-state=checked]").wait_for(timeout=4 * PATIENCE_MS)
     run = own.runs / f"loose-{width}"
     guesses = {f"{n}.png": [words[n % 2], 0.6 + 0.3 * (n % 2)] for n in range(6)}
     write_plain(run / "forecast.json", {**NOTHING_TOLD, "guesses": {"t" * 30: guesses}})
