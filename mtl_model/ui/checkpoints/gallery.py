@@ -234,19 +234,21 @@ def figures(card: Card, before: Sequence[Card] = ()) -> Markup:
 
 
 def _row(task: Task, card: Card, before: Sequence[Card]) -> str:
-    value, said = _figure(task, card, before)
+    value, said, of = _figure(task, card, before)
+    said = f"as in {of}: {said}".rstrip(": ") if of else said
     return (
         f'<tr><th scope="row">{named(task.title)}</th><td><b>{escape(value)}</b>'
         f"{f' <span class=small>{escape(said)}</span>' if said else ''}</td></tr>"
     )
 
 
-def _figure(task: Task, card: Card, before: Sequence[Card]) -> tuple[str, str]:
-    """A figure and what it is: from teaching it here, else as it was measured, else that of the parent that it is the same as."""
+def _figure(task: Task, card: Card, before: Sequence[Card]) -> tuple[str, str, str]:
+    """A figure, what it is, and whose, "" for this one's own: from teaching it here, else as it was measured, else that of the
+    parent that it is the same as."""
     outcome = outcome_of(card)
     taught, changed = dict(outcome.get("tasks") or {}).get(task.name), dict(outcome.get("changed") or {})
     measured = _measured(task, card)
-    value, said = "Not measured", ""
+    value, said, of = "Not measured", "", ""
     if taught:
         words, unit = words_of(str(taught["metric"]), task)
         ends = [number(float(one), unit, False) for one in taught.get("interval") or ()]
@@ -262,8 +264,8 @@ def _figure(task: Task, card: Card, before: Sequence[Card]) -> tuple[str, str]:
         between = " to ".join(number(float(figure.get(edge, figure["value"])), unit, False) for edge in ("low", "high"))
         said = f"{words.lower()}, {between}, on {int(figure.get('n', 0)):,} {card.subject}s of {source}"
     elif changed.get(task.name) == 0 and before and task.name in {one.name for one in before[0].tasks}:
-        value, said = _figure(task, before[0], before[1:])
-        said = said if said.startswith("as in ") else f"as in {card.parent}: {said}".rstrip(": ")
+        value, said, of = _figure(task, before[0], before[1:])
+        of = of or card.parent
     elif task.name in changed:
         share = float(changed[task.name])
         parent = card.parent or "its parent"
@@ -273,7 +275,7 @@ def _figure(task: Task, card: Card, before: Sequence[Card]) -> tuple[str, str]:
             if share == 0
             else f"of the answers on held-out {card.subject}s differ from {parent}"
         )
-    return value, said
+    return value, said, of
 
 
 def _measured(task: Task, card: Card) -> tuple[str, str, Figure, str] | None:
