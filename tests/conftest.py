@@ -64,6 +64,13 @@ def pytest_configure(config: pytest.Config) -> None:
     required_needs(os.environ.get("MTL_REQUIRE", ""))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What drives a browser is tried once more: on a busy machine a step can take longer than a person would wait."""
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for need, missing in NEEDS.items():

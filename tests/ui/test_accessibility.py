@@ -293,6 +293,8 @@ def test_a_face_is_one_stop_and_arrows_walk_inside(visit: Visit, tmp_path: Path,
     assert stops == ["Show face 1", "Show face 2", "Table"]
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("ArrowUp")
+    assert focused(page) == "Not a face"
+    page.keyboard.press("ArrowUp")
     assert focused(page) == "This is wrong"
     page.keyboard.press("ArrowLeft")
     assert focused(page) == "Show face 1" and page.locator(".keys").is_visible()

@@ -337,6 +337,20 @@ def press(page: Any, name: str, button: str) -> None:
 
 
 @pytest.mark.browser
+def test_an_answer_that_comes_late_takes_no_newer_choice_away(visitor: Any) -> None:
+    visitor.evaluate(
+        """() => {
+            const late = mtl.wanted(); // asked with the choice of before, and answered last
+            mtl.use("bknet");
+            setTimeout(() => mtl.settled(late[0], late[1], "", "stamp", {}), 3000);
+        }"""
+    )
+    wait_until_picked(visitor, "bknet")
+    visitor.wait_for_timeout(4000)
+    wait_until_picked(visitor, "bknet")
+
+
+@pytest.mark.browser
 def test_use_parent_and_compare_set_the_pickers(visitor: Any) -> None:
     press(visitor, "child", "Use")
     wait_until_picked(visitor, "child")

@@ -21,13 +21,24 @@
   }
 
   // What Gradio's events ask, and what they bring.
-  mtl.wanted = () => [mtl.checkpoint, mtl.compare, told];
+  const asked = []; // choices that were sent and are not answered yet: an answer that comes late must not take a newer choice away
+  const pair = (name, other) => JSON.stringify([name, other]);
+  mtl.wanted = () => {
+    asked.push(pair(mtl.checkpoint, mtl.compare));
+    return [mtl.checkpoint, mtl.compare, told];
+  };
   mtl.picked = (name, other) => { // the one it was compared with changes places with it; what is told twice changes nothing
     told = "";
     set(name, other !== name ? other : name === mtl.checkpoint ? mtl.compare : mtl.checkpoint);
     return mtl.wanted();
   };
   mtl.settled = (checkpoint, compare, text, stamp, read) => {
+    const at = asked.indexOf(pair(checkpoint, compare));
+    asked.splice(Math.max(at, 0), 1);
+    if (at >= 0 && pair(checkpoint, compare) !== pair(mtl.checkpoint, mtl.compare)) {
+      if (!asked.length) mtl.refreshModels(); // the pickers show what the late answer says
+      return;
+    }
     for (const input of document.querySelectorAll("#pickers input")) input.inputMode = touched ? "none" : "text"; // no keyboard over the list
     if (text && text !== told) mtl.announce(text);
     [told, known, subjects] = [text, stamp, read || {}];
