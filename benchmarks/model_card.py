@@ -59,7 +59,7 @@ FIRST = (
     ("csv", "age", "mae"),
     ("csv", "age", "coverage80"),
 )
-"""What stands in the README."""
+"""Rows of the table in the README."""
 PLAIN = ("auc", "ece")
 POINTS = ("gap_race",)
 

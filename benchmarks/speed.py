@@ -1,4 +1,4 @@
-"""How quick it is, as ratios over baselines of the same run.
+"""Measure speed as ratios to baselines of the same run.
 
 python -m benchmarks.speed [--quick] [--json FILE]
 

@@ -35,8 +35,8 @@ def read_who(text: str) -> Who | None:
     """Read "faces", "none" or "under 18"; None for "none". Raises UsageError for anything else."""
     if text in ("faces", "none"):
         return Who() if text == "faces" else None
-    if (found := YOUNGER.fullmatch(text)) and int(found[1]) > 0:
-        return Who(int(found[1]))
+    if (younger := YOUNGER.fullmatch(text)) and int(younger[1]) > 0:
+        return Who(int(younger[1]))
     raise UsageError(f"--blur is '{text}'. Expected faces, none or 'under 18' in quotes; give one of these.")
 
 

@@ -55,7 +55,7 @@ def joined(folder: Path, donor: Path, names: Sequence[str]) -> tuple[nn.Module, 
 
 
 def _card_of(name: str, card: Card, donor: str, other: Card, added: Sequence[Task]) -> Card:
-    """The card of what is put together: its own figures still hold, and those of the added tasks come with them."""
+    """Return the card of the joined checkpoint: its own figures still hold, and those of the added tasks come with them."""
     names = {task.name for task in added}
     leaves = {task: stage for task, stage in other.network_options.get(LEAVES, {}).items() if task in names}
     leaves = {**card.network_options.get(LEAVES, {}), **leaves}
@@ -86,13 +86,13 @@ def _card_of(name: str, card: Card, donor: str, other: Card, added: Sequence[Tas
 
 
 def _reads_alike(card: Card, other: Card) -> bool:
-    """Whether two checkpoints get the same crops, and are asked in the same way."""
+    """Return whether two checkpoints get the same crops and run the same network on them in the same way."""
 
-    def asked(one: Card) -> tuple[Any, ...]:
-        options = {name: value for name, value in one.network_options.items() if name != LEAVES}
-        return one.network, options, one.detection, one.crop, one.flip_averaging, one.subject
+    def inputs(of: Card) -> tuple[Any, ...]:
+        options = {name: value for name, value in of.network_options.items() if name != LEAVES}
+        return of.network, options, of.detection, of.crop, of.flip_averaging, of.subject
 
-    return asked(card) == asked(other) and not card.network_options.get("separate")
+    return inputs(card) == inputs(other) and not card.network_options.get("separate")
 
 
 def _trunk_of(folder: Path, card: Card) -> str:

@@ -1,4 +1,4 @@
-"""What a person says of the faces in one photo: how it stands, where a face was missed, and where there is none."""
+"""Apply a person's corrections to the faces of a photo: its orientation, boxes that were missed, boxes that hold no face."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ByHand:
 
 
 FOUND = ByHand()
-"""Nothing is said: faces are what the detector found."""
+"""No corrections."""
 
 
 def corrected(picture: np.ndarray, faces: Sequence[Face], by_hand: ByHand, detector: Detector) -> list[Face]:

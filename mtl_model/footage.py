@@ -156,8 +156,8 @@ def to_lines(footage: Footage) -> Iterator[str]:
     for person in footage.people:
         seen = stretches(person, footage.every, footage.until)
         spans = ", ".join(f"{clock(begin)} to {clock(end)}" for begin, end in seen)
-        told = answers.said(footage.smoothed[person.number], footage.card.tasks)
-        yield f"{footage.video}: person {person.number}: {told}; seen {spans}{_changing(shares(person))}"
+        summary = answers.said(footage.smoothed[person.number], footage.card.tasks)
+        yield f"{footage.video}: person {person.number}: {summary}; seen {spans}{_changing(shares(person))}"
 
 
 def _changing(of_time: Mapping[str, Mapping[str, float]]) -> str:

@@ -1,4 +1,4 @@
-"""How a network is run: by torch, or exported to ONNX and run by ONNX Runtime or OpenVINO, which are quicker on a CPU.
+"""Run a network by torch, or exported to ONNX by ONNX Runtime or OpenVINO, which are quicker on a CPU.
 
 An export is kept by the sum of the weights, so that it is made once; the packages are the extra `fast`.
 """

@@ -224,10 +224,10 @@ def _frames_of(packet: Any) -> list[av.VideoFrame]:
         return []
 
 
-def _timed(found: Iterator[av.VideoFrame], stream: Any) -> Iterator[tuple[float, av.VideoFrame]]:
+def _timed(decoded: Iterator[av.VideoFrame], stream: Any) -> Iterator[tuple[float, av.VideoFrame]]:
     """Give each frame with the seconds since the first; one that does not say its time follows the last by the usual step."""
     step, start, last = float(1 / (stream.average_rate or RATE)), None, None
-    for frame in found:
+    for frame in decoded:
         time = frame.time if frame.time is not None else 0.0 if last is None else last + step
         start = time if start is None else start
         last = time

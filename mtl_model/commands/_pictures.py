@@ -34,7 +34,9 @@ CLOSED_FOLDER = "The folder may not be read. Expected a readable folder; change 
 
 @dataclass(frozen=True)
 class Listed:
-    """What the paths of a command stand for. files: pictures by name, in their order. closed: folders that may not be read."""
+    """Pictures and folders that the paths of a command name.
+
+    files: pictures by name, in their order. closed: folders that may not be read."""
 
     files: dict[str, Path]
     closed: dict[str, Path]
@@ -44,10 +46,10 @@ class Listed:
         from mtl_model.names import as_text
         from mtl_model.pictures import list_pictures
 
-        found = [list_pictures(path) for path in paths]
+        listed = [list_pictures(path) for path in paths]
         return cls(
-            {as_text(str(file)): file for files, _ in found for file in files},
-            {as_text(str(folder)): folder for _, folders in found for folder in folders},
+            {as_text(str(file)): file for files, _ in listed for file in files},
+            {as_text(str(folder)): folder for _, folders in listed for folder in folders},
         )
 
 

@@ -55,8 +55,8 @@ def _watched(arguments: argparse.Namespace, predictor: Predictor, file: Path, st
     from mtl_model.names import as_text
     from mtl_model.tracking import Tracker
 
-    every = arguments.every or EVERY_SECONDS
-    name, tracker, until, error = as_text(str(file)), Tracker(every), 0.0, None
+    interval = arguments.every or EVERY_SECONDS
+    name, tracker, until, error = as_text(str(file)), Tracker(interval), 0.0, None
     people: dict[int, Person] = {}
     shape, bar = video.Shape(0, 0, 0.0), progress(arguments)
     try:
@@ -65,10 +65,10 @@ def _watched(arguments: argparse.Namespace, predictor: Predictor, file: Path, st
         def look(frame: Frame) -> list[Reading]:
             return predictor.predict(frame.rgb, quick=True, smallest_face_px=arguments.smallest_face)
 
-        with contextlib.closing(pipeline.in_order(video.frames(file, every), look)) as looks:
+        with contextlib.closing(pipeline.in_order(video.frames(file, interval), look)) as looks:
             for frame, readings in looks:
                 people |= {person.number: person for person in tracker.follow(frame.seconds, frame.rgb, readings)}
-                until = frame.seconds + every
+                until = frame.seconds + interval
                 bar(Stage.WATCHING, round(frame.seconds), max(round(shape.seconds), round(frame.seconds) + 1))
                 if stop.is_set():
                     say(
@@ -81,7 +81,7 @@ def _watched(arguments: argparse.Namespace, predictor: Predictor, file: Path, st
     except MtlError as caught:
         error = str(caught)
     return Footage(
-        name, predictor.card, error, shape.width, shape.height, shape.seconds, every, until, tuple(people.values())
+        name, predictor.card, error, shape.width, shape.height, shape.seconds, interval, until, tuple(people.values())
     )
 
 
@@ -93,12 +93,12 @@ def _write(arguments: argparse.Namespace, footages: Sequence[Footage], predictor
         card.write_plain(arguments.json, footage.to_json(footages))
     if arguments.csv:
         card.write_text(arguments.csv, footage.to_csv(footages, predictor.card.tasks))
-    for one in footages:
+    for shown in footages:
         if not (arguments.json or arguments.csv):
-            for line in footage.to_lines(one):
+            for line in footage.to_lines(shown):
                 answer(line)
-        if one.error:
-            say(f"{one.video}: {one.error}")
+        if shown.error:
+            say(f"{shown.video}: {shown.error}")
 
 
 def _annotate(arguments: argparse.Namespace, footages: Sequence[Footage], stop: threading.Event) -> None:

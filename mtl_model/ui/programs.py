@@ -69,7 +69,7 @@ class _Programs:
             async with self._free:
                 if await request.is_disconnected():
                     return Response(status_code=GONE)
-                photos = [await answered(request, one, self._answer) for one in asked]
+                photos = [await answered(request, question, self._answer) for question in asked]
         finally:
             self._waiting -= 1
         if len(photos) == 1 and photos[0].error:

@@ -116,8 +116,8 @@ class Summary:
         table.faces += 1
         if estimate.shape == BARS:
             for name, chance in estimate.scores.items():
-                mine = _with_chance(entry, chance) if name == estimate.value else None
-                table.figure("", name, name).add(chance, mine)
+                listed = _with_chance(entry, chance) if name == estimate.value else None
+                table.figure("", name, name).add(chance, listed)
             return
         own = _decade(float(estimate.value))
         decades: dict[int, float] = {}
@@ -127,8 +127,8 @@ class Summary:
         for column, share in parts.items():
             for decade in range(0, LAST + 1, DECADE):
                 chance = share * decades.get(decade, 0.0)
-                mine = _with_chance(entry, chance) if (column, decade) == (answer, own) else None
-                table.figure(column, str(decade), _decade_text(decade)).add(chance, mine)
+                listed = _with_chance(entry, chance) if (column, decade) == (answer, own) else None
+                table.figure(column, str(decade), _decade_text(decade)).add(chance, listed)
 
     def _parts(self, reading: Reading) -> tuple[Mapping[str, float], str]:
         """The classes by which ages are parted, each with its probability, and the one that is the answer."""

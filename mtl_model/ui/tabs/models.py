@@ -125,7 +125,7 @@ class _Cards:
 
     def _joins(self, name: str, offers: dict[str, str], mistake: gr.HTML) -> None:
         """Build the choice of tasks of others, on the same trunk, that can be put onto a checkpoint."""
-        choices, label = [(words, offer) for offer, words in offers.items()], "Add a task of another"
+        choices, label = [(words, offer) for offer, words in offers.items()], "Add a task of another checkpoint"
         picker = gr.Dropdown(
             choices, value=None, label=label, elem_id=f"join-{name}", elem_classes="join", filterable=False
         )
